@@ -1,0 +1,1 @@
+//! Tensor operations behind one function each.

@@ -1,0 +1,3 @@
+//! Architectures, weights and the decoder.
+
+pub mod spec;

@@ -1,0 +1,3 @@
+//! Decides what will happen before anything heavy does.
+
+pub mod settings;
