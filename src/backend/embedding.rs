@@ -44,3 +44,18 @@ pub fn scatter_add(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()>
         Ok(())
     })
 }
+
+/// table[indices\[i\]] ← rows\[i\]. Indices are distinct.
+pub fn write_rows(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()> {
+    let (n, width) = table.dims2()?;
+    if rows.dims2()? != (indices.len(), width) || indices.iter().any(|&i| i as usize >= n) {
+        bail!("{} indices for rows {:?} of a table [{n}, {width}]", indices.len(), rows.shape())
+    }
+    let rows = view(rows)?;
+    update(table, |values| {
+        for (row, &i) in rows.chunks_exact(width).zip(indices) {
+            values[i as usize * width..][..width].copy_from_slice(row);
+        }
+        Ok(())
+    })
+}

@@ -14,6 +14,7 @@ pub mod packing;
 pub mod random;
 pub mod rope;
 pub mod storage;
+pub mod weights_file;
 
 pub use packing::{Packing, Segment};
 

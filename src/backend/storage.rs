@@ -106,3 +106,15 @@ impl Shared {
         unsafe { std::slice::from_raw_parts_mut(self.at(start), len) }
     }
 }
+
+/// dst ← src, both contiguous and of the same number of elements.
+pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
+    let src = view(src)?;
+    update(dst, |dst| {
+        if dst.len() != src.len() {
+            bail!("{} elements into {}", src.len(), dst.len())
+        }
+        dst.copy_from_slice(&src);
+        Ok(())
+    })
+}

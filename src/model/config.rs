@@ -74,8 +74,10 @@ impl Config {
     /// Reads `config.json` in `folder`. Errors name the file and the key.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let raw: Value = serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let raw: Value =
+            serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
         Self::from_json(raw).with_context(|| format!("`{}`", path.display()))
     }
 
@@ -128,7 +130,12 @@ impl Config {
     }
 
     /// The config of a model from random weights, as transformers would write it.
-    pub fn scratch(spec: &ScratchSpec, vocab_size: usize, eos: Option<u32>, pad: Option<u32>) -> Result<Self> {
+    pub fn scratch(
+        spec: &ScratchSpec,
+        vocab_size: usize,
+        eos: Option<u32>,
+        pad: Option<u32>,
+    ) -> Result<Self> {
         let (model_type, class) = match spec.architecture {
             Architecture::Llama => ("llama", "LlamaForCausalLM"),
             Architecture::Mistral => ("mistral", "MistralForCausalLM"),
@@ -193,7 +200,8 @@ impl Config {
         let biases = if self.qkv_bias() { self.query_width() + 2 * self.key_width() } else { 0 };
         let norms = 2 * self.hidden_size + if self.qk_norm() { 2 * self.head_dim } else { 0 };
         let layers = self.num_hidden_layers * (biases + norms);
-        self.trunk_weights() + (tables * self.vocab_size * self.hidden_size + layers + self.hidden_size) as u64
+        self.trunk_weights()
+            + (tables * self.vocab_size * self.hidden_size + layers + self.hidden_size) as u64
     }
 }
 
@@ -205,7 +213,8 @@ impl Fields {
         match architecture {
             Architecture::Mistral => self.sliding_window,
             Architecture::Qwen2 | Architecture::Qwen3 => {
-                let on = self.use_sliding_window.unwrap_or(false) && layer >= self.max_window_layers.unwrap_or(28);
+                let on =
+                    self.use_sliding_window.unwrap_or(false) && layer >= self.max_window_layers.unwrap_or(28);
                 on.then_some(self.sliding_window)?
             }
             Architecture::Llama => None,

@@ -13,7 +13,8 @@ pub struct Rope {
 impl Rope {
     /// From `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
     pub fn from_config(config: &Value, head_dim: usize) -> Result<Self> {
-        let parameters = [&config["rope_parameters"], &config["rope_scaling"]].into_iter().find(|v| v.is_object());
+        let parameters =
+            [&config["rope_parameters"], &config["rope_scaling"]].into_iter().find(|v| v.is_object());
         let parameters = parameters.unwrap_or(&Value::Null);
         let number = |key: &str| parameters[key].as_f64();
         let theta = number("rope_theta").or(config["rope_theta"].as_f64()).unwrap_or(10_000.0);

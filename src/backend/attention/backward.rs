@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::lanes::{dot, exp, wide};
 use super::super::matmul::Mat;
-use super::super::storage::{Shared, update, view};
+use super::super::storage::{Shared, view};
 use super::super::{Packing, Segment};
 use super::forward::Columns;
 use super::tile::{HeadRows, scatter_keys, scores, weighted_sum};
@@ -14,61 +14,67 @@ use super::{Shape, TILE, Tile};
 
 /// What forward saw and made.
 pub struct Saved<'a> {
-    /// Fused rows `[tokens, (heads + 2 · kv_heads) · head_dim]`: queries, keys, values.
-    pub qkv: &'a Tensor,
+    /// `[tokens, heads · head_dim]`.
+    pub q: &'a Tensor,
+    /// Keys and values side by side, `[key rows, 2 · kv_heads · head_dim]`.
+    pub kv: &'a Tensor,
     /// `[tokens, heads · head_dim]`.
     pub out: &'a Tensor,
     /// `[tokens, heads]`.
     pub lse: &'a Tensor,
 }
 
-/// The gradient with respect to the fused rows, from that of the output, `[tokens, heads · head_dim]`.
+/// The gradients with respect to `q` and `kv`, from that of the output, `[tokens, heads · head_dim]`.
 pub fn attention_backward(
     saved: &Saved<'_>,
     d_out: &Tensor,
     packing: &Packing,
     shape: Shape,
-) -> Result<Tensor> {
-    let (tokens, width) = saved.qkv.dims2()?;
-    let (q_width, kv_width) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    if width != q_width + 2 * kv_width || packing.tokens() != tokens {
-        bail!("attention over {} packed tokens with rows [{tokens}, {width}]", packing.tokens())
+) -> Result<(Tensor, Tensor)> {
+    let (tokens, q_width) = saved.q.dims2()?;
+    let (key_rows, kv_width) = saved.kv.dims2()?;
+    let key_width = shape.kv_heads * shape.head_dim;
+    if q_width != shape.heads * shape.head_dim || kv_width != 2 * key_width || packing.tokens() != tokens {
+        bail!("attention over {} packed tokens with queries [{tokens}, {q_width}]", packing.tokens())
     }
-    let d_qkv = Tensor::zeros((tokens, width), candle_core::DType::F32, d_out.device())?;
-    let (qkv, out, d_out) = (Columns::of(saved.qkv)?, Columns::of(saved.out)?, Columns::of(d_out)?);
+    let mut d_q = vec![0f32; tokens * q_width];
+    let mut d_kv = vec![0f32; key_rows * kv_width];
+    let (d_q_shared, d_kv_shared) = (Shared::new(&mut d_q), Shared::new(&mut d_kv));
+    let (q, kv) = (Columns::of(saved.q)?, Columns::of(saved.kv)?);
+    let (out, d_out_columns) = (Columns::of(saved.out)?, Columns::of(d_out)?);
     let lse = view(saved.lse)?;
     let tasks: Vec<(usize, usize)> =
         (0..packing.groups.len()).flat_map(|g| (0..shape.kv_heads).map(move |h| (g, h))).collect();
-    update(&d_qkv, |d_qkv| {
-        let shared = Shared::new(d_qkv);
-        tasks.par_iter().for_each_init(Buffers::default, |buffers, &(group, kv_head)| {
-            let key_column = q_width + kv_head * shape.head_dim;
-            let heads = Heads {
-                keys: qkv.head_at(key_column, shape.head_dim),
-                values: qkv.head_at(key_column + kv_width, shape.head_dim),
-                d_keys: (shared, width, key_column),
-                d_values: (shared, width, key_column + kv_width),
-            };
-            for segment in &packing.segments[packing.groups[group].clone()] {
-                for first in (0..segment.len).step_by(TILE) {
-                    let tile = Tile::of(segment, first, shape.window);
-                    for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
-                        let query = Query {
-                            rows: qkv.head(head, shape.head_dim),
-                            out: out.head(head, shape.head_dim),
-                            d_out: d_out.head(head, shape.head_dim),
-                            d_rows: (shared, width, head * shape.head_dim),
-                            lse: &|row| lse[row * shape.heads + head],
-                        };
-                        // SAFETY: this task alone touches these heads of this group's rows
-                        unsafe { tile_backward(buffers, &heads, &query, segment, &tile, shape) };
-                    }
+    tasks.par_iter().for_each_init(Buffers::default, |buffers, &(group, kv_head)| {
+        let column = kv_head * shape.head_dim;
+        let heads = Heads {
+            keys: kv.head_at(column, shape.head_dim),
+            values: kv.head_at(key_width + column, shape.head_dim),
+            d_keys: (d_kv_shared, kv_width, column),
+            d_values: (d_kv_shared, kv_width, key_width + column),
+        };
+        for segment in &packing.segments[packing.groups[group].clone()] {
+            for first in (0..segment.len).step_by(TILE) {
+                let tile = Tile::of(segment, first, shape.window);
+                for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
+                    let query = Query {
+                        rows: q.head(head, shape.head_dim),
+                        out: out.head(head, shape.head_dim),
+                        d_out: d_out_columns.head(head, shape.head_dim),
+                        d_rows: (d_q_shared, q_width, head * shape.head_dim),
+                        lse: &|row| lse[row * shape.heads + head],
+                    };
+                    // SAFETY: this task alone touches these heads of this group's rows
+                    unsafe { tile_backward(buffers, &heads, &query, segment, &tile, shape) };
                 }
             }
-        });
-        Ok(())
-    })?;
-    Ok(d_qkv)
+        }
+    });
+    let device = d_out.device();
+    Ok((
+        Tensor::from_vec(d_q, (tokens, q_width), device)?,
+        Tensor::from_vec(d_kv, (key_rows, kv_width), device)?,
+    ))
 }
 
 #[derive(Default)]

@@ -52,8 +52,9 @@ struct Tile {
 impl Tile {
     fn of(segment: &Segment, first: usize, window: Option<usize>) -> Self {
         let len = TILE.min(segment.len - first);
+        let own = segment.skip + first;
         // lowest position that the tile's first query sees
-        let low = window.map_or(0, |w| (segment.prefix_len + first + 1).saturating_sub(w));
+        let low = window.map_or(0, |w| (segment.prefix_len + own + 1).saturating_sub(w));
         let prefix_first = low.min(segment.prefix_len);
         let own_first = low.saturating_sub(segment.prefix_len);
         Tile {
@@ -62,7 +63,7 @@ impl Tile {
             prefix_first,
             prefix: segment.prefix_len - prefix_first,
             own_first,
-            own: first + len - own_first,
+            own: own + len - own_first,
         }
     }
 
@@ -72,15 +73,14 @@ impl Tile {
 
     /// The keys (prefix ones first, then own) that query `i` of the tile sees: a contiguous range.
     fn visible(&self, segment: &Segment, i: usize, window: Option<usize>) -> std::ops::Range<usize> {
-        let end = self.prefix + self.first + i + 1 - self.own_first;
-        let position = segment.prefix_len + self.first + i;
-        let low = window.map_or(0, |w| (position + 1).saturating_sub(w));
+        let own = segment.skip + self.first + i;
+        let low = window.map_or(0, |w| (segment.prefix_len + own + 1).saturating_sub(w));
         let start = if low <= segment.prefix_len {
             low.saturating_sub(self.prefix_first)
         } else {
             self.prefix + low - segment.prefix_len - self.own_first
         };
-        start..end
+        start..self.prefix + own + 1 - self.own_first
     }
 }
 
