@@ -29,9 +29,10 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses `text`; `name` stands for it in messages. The problems are TOML syntax errors and
-    /// values that no key takes (dates, `nan`, integers over 64 bits); these values are left out.
-    pub fn parse(name: &str, text: &str) -> (Self, Vec<Problem>) {
+    /// Parses `text`; `name` stands for it in messages. The problems returned beside the document are
+    /// values that no key takes (dates, `nan`, integers over 64 bits), which are left out. Errors if
+    /// the text is not TOML.
+    pub fn parse(name: &str, text: &str) -> Result<(Self, Vec<Problem>), Diagnostics> {
         let source = SourceText { name: name.to_owned(), text: text.to_owned() };
         let mut document = Document {
             json: Value::Object(Map::new()),
@@ -45,13 +46,13 @@ impl Document {
                 let place = error.span().map(|span| Place { source: 0, span });
                 Problem::error(place, format!("not valid TOML: {}", error.message()))
             });
-            return (document, problems.collect());
+            return Err(document.diagnostics(problems.collect()));
         }
         let mut reader = Reader::new(0, 0);
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
         document.refused = reader.refused;
-        (document, reader.problems)
+        Ok((document, reader.problems))
     }
 
     pub fn sources(&self) -> &Arc<Vec<SourceText>> {

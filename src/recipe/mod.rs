@@ -9,7 +9,7 @@
 //! | [`overrides`] | `--set a.b=c` |
 //! | [`violations`] | what the schema refuses, in our words |
 //! | [`diagnostics`] | problems with places, and how they are printed |
-//! | [`suggest`] | "did you mean" |
+//! | [`wording`], [`suggest`] | the words of messages; "did you mean" |
 
 pub mod data;
 pub mod diagnostics;
@@ -21,4 +21,5 @@ pub mod schema;
 pub mod stage;
 pub mod suggest;
 pub mod violations;
+pub mod wording;
 pub mod written;

@@ -103,7 +103,7 @@ mod tests {
     const RECIPE: &str = "seed = 1\n[data.rows]\nsource = 'a'\n[[stage]]\nname = 'sft'\n[[stage]]\nname = 'dpo'\nbeta = 0.1\n";
 
     fn set(texts: &[&str]) -> (Value, Vec<String>) {
-        let (mut document, problems) = Document::parse("r.toml", RECIPE);
+        let (mut document, problems) = Document::parse("r.toml", RECIPE).unwrap();
         assert_eq!(problems, vec![]);
         let problems = texts.iter().flat_map(|text| apply(&mut document, text)).collect();
         let rendered = document.diagnostics(problems);

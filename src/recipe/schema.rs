@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{Transform, transform_subschemas};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::dpo::DpoKeys;
 use super::written::Recipe;
@@ -28,7 +28,11 @@ pub fn kinds_with(key: &str) -> Vec<&'static str> {
 
 /// The JSON Schema (draft 7) of a recipe.
 pub fn recipe() -> Value {
-    let mut schema = generator().into_root_schema_for::<Recipe>().to_value();
+    let generated = generator().into_root_schema_for::<Recipe>().to_value();
+    let mut schema = json!({ "$schema": generated["$schema"] });
+    if let (Value::Object(schema), Value::Object(generated)) = (&mut schema, generated) {
+        schema.extend(generated);
+    }
     for table in ["/properties/defaults", "/properties/stage/items"] {
         if let Some(table) = schema.pointer_mut(table) {
             name_kinds(table);
@@ -81,8 +85,11 @@ fn without_other_kinds() -> Value {
     let kinds = kinds();
     kinds.iter().rev().fold(json!({}), |rest, (kind, own)| {
         let others = kinds.iter().flat_map(|(_, keys)| keys).filter(|key| !own.contains(key));
-        let others: serde_json::Map<String, Value> =
+        let others: Map<String, Value> =
             others.map(|key| (key.clone(), Value::Bool(false))).collect();
+        if others.is_empty() {
+            return rest;
+        }
         let mut condition = json!({
             "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
             "then": { "properties": others },
@@ -129,10 +136,4 @@ impl Transform for AsToml {
             }
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn p() { println!("{}", super::recipe_text()); }
 }
