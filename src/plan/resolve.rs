@@ -66,11 +66,9 @@ impl Resolved {
 /// Errors with every problem found; warnings come along.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
-    let unread = |message: String| {
-        Diagnostics::new(Default::default(), vec![Problem::error(None, message)])
-    };
-    let bytes = std::fs::read(path)
-        .map_err(|error| unread(format!("cannot read the recipe `{name}`: {error}")))?;
+    let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
+    let bytes =
+        std::fs::read(path).map_err(|error| unread(format!("cannot read the recipe `{name}`: {error}")))?;
     let source = String::from_utf8(bytes)
         .map_err(|error| unread(format!("the recipe `{name}` is not UTF-8: {error}")))?;
     let absolute = std::path::absolute(path)

@@ -51,6 +51,9 @@ impl Document {
         let mut reader = Reader::new(0, 0);
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
+        // What the recipe as a whole lacks is shown at its start.
+        let start = Origin { key: None, value: Place { source: 0, span: 0..0 } };
+        document.origins.insert(String::new(), start);
         document.refused = reader.refused;
         Ok((document, reader.problems))
     }
@@ -71,8 +74,7 @@ impl Document {
 
     /// The key at `pointer`, or what is nearest above it.
     pub fn key_place(&self, pointer: &str) -> Option<Place> {
-        self.origin(pointer)
-            .map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
+        self.origin(pointer).map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
     }
 
     fn origin(&self, pointer: &str) -> Option<&Origin> {
@@ -132,8 +134,7 @@ impl Document {
         let value_place = Place { source: key.source, span };
         self.origins.extend(reader.origins);
         self.refused.extend(reader.refused);
-        self.origins
-            .insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
+        self.origins.insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
         if let Some(json) = json {
             insert(&mut self.json, pointer, json);
             let ends = pointer.char_indices().filter(|(at, c)| *c == '/' && *at > 0);
@@ -185,13 +186,7 @@ struct Reader {
 
 impl Reader {
     fn new(source: usize, offset: usize) -> Self {
-        Reader {
-            source,
-            offset,
-            origins: HashMap::new(),
-            refused: HashSet::new(),
-            problems: Vec::new(),
-        }
+        Reader { source, offset, origins: HashMap::new(), refused: HashSet::new(), problems: Vec::new() }
     }
 
     fn place(&self, span: Range<usize>) -> Place {
@@ -218,12 +213,10 @@ impl Reader {
         match value {
             DeValue::String(text) => Some(Value::String(text.to_string())),
             DeValue::Boolean(yes) => Some(Value::Bool(*yes)),
-            DeValue::Integer(digits) => {
-                match i64::from_str_radix(digits.as_str(), digits.radix()) {
-                    Ok(integer) => Some(Value::Number(integer.into())),
-                    Err(_) => self.refuse(pointer, span, "an integer over 64 bits is too large for any key"),
-                }
-            }
+            DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
+                Ok(integer) => Some(Value::Number(integer.into())),
+                Err(_) => self.refuse(pointer, span, "an integer over 64 bits is too large for any key"),
+            },
             DeValue::Float(digits) => match number(digits.as_str()) {
                 Some(number) => Some(Value::Number(number)),
                 None => self.refuse(pointer, span, format!("`{}` is not a finite number", digits.as_str())),
@@ -246,12 +239,7 @@ impl Reader {
         }
     }
 
-    fn refuse(
-        &mut self,
-        pointer: &str,
-        span: Range<usize>,
-        message: impl Into<String>,
-    ) -> Option<Value> {
+    fn refuse(&mut self, pointer: &str, span: Range<usize>, message: impl Into<String>) -> Option<Value> {
         self.refused.insert(pointer.to_owned());
         self.problems.push(Problem::error(Some(self.place(span)), message));
         None

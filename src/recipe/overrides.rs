@@ -70,11 +70,7 @@ pub fn apply(document: &mut Document, text: &str) -> Vec<Problem> {
 
 fn stage_names(recipe: &Value) -> Vec<Option<&str>> {
     let stages = recipe.get("stage").and_then(Value::as_array);
-    stages
-        .into_iter()
-        .flatten()
-        .map(|stage| stage.get("name").and_then(Value::as_str))
-        .collect()
+    stages.into_iter().flatten().map(|stage| stage.get("name").and_then(Value::as_str)).collect()
 }
 
 /// The parts of a dotted TOML key with their spans, or `None` if it is not one.
@@ -100,7 +96,8 @@ mod tests {
 
     use super::*;
 
-    const RECIPE: &str = "seed = 1\n[data.rows]\nsource = 'a'\n[[stage]]\nname = 'sft'\n[[stage]]\nname = 'dpo'\nbeta = 0.1\n";
+    const RECIPE: &str =
+        "seed = 1\n[data.rows]\nsource = 'a'\n[[stage]]\nname = 'sft'\n[[stage]]\nname = 'dpo'\nbeta = 0.1\n";
 
     fn set(texts: &[&str]) -> (Value, Vec<String>) {
         let (mut document, problems) = Document::parse("r.toml", RECIPE).unwrap();

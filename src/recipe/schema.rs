@@ -85,8 +85,7 @@ fn without_other_kinds() -> Value {
     let kinds = kinds();
     kinds.iter().rev().fold(json!({}), |rest, (kind, own)| {
         let others = kinds.iter().flat_map(|(_, keys)| keys).filter(|key| !own.contains(key));
-        let others: Map<String, Value> =
-            others.map(|key| (key.clone(), Value::Bool(false))).collect();
+        let others: Map<String, Value> = others.map(|key| (key.clone(), Value::Bool(false))).collect();
         if others.is_empty() {
             return rest;
         }
@@ -109,7 +108,9 @@ struct AsToml;
 impl Transform for AsToml {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
-        let Some(map) = schema.as_object_mut() else { return };
+        let Some(map) = schema.as_object_mut() else {
+            return;
+        };
         map.remove("format");
         if let Some(Value::Array(types)) = map.get_mut("type") {
             types.retain(|name| name != "null");
@@ -125,7 +126,9 @@ impl Transform for AsToml {
         if map.contains_key("properties") && !map.contains_key("additionalProperties") {
             map.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
-        let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else { return };
+        let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else {
+            return;
+        };
         alternatives.retain(|alternative| alternative["type"] != "null");
         if let [Value::Object(only)] = alternatives.as_mut_slice() {
             let only = std::mem::take(only);

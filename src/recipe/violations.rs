@@ -57,7 +57,7 @@ impl<'a> Reporter<'a> {
                 self.add(pointer, Problem::error(place, message).with_help(wording::TABLE_NAMES));
             }
             Kind::AnyOf { context } => self.alternatives(error, schema, context),
-            Kind::OneOfNotValid { .. } => self.not_a_choice(&at, value, schema),
+            Kind::OneOfNotValid { .. } | Kind::Enum { .. } => self.not_a_choice(&at, value, schema),
             Kind::Type { .. } => self.wrong_type(&at, value, &[schema]),
             Kind::Minimum { limit } => self.out_of_range(&at, value, "at least", limit),
             Kind::Maximum { limit } => self.out_of_range(&at, value, "at most", limit),
@@ -112,7 +112,9 @@ impl<'a> Reporter<'a> {
     }
 
     fn key_of_another_kind(&mut self, at: &str) {
-        let Some((stage, key)) = at.rsplit_once('/') else { return };
+        let Some((stage, key)) = at.rsplit_once('/') else {
+            return;
+        };
         let owners = schema::kinds_with(key).join(" and ");
         let kind = self.document.json.pointer(&join(stage, "kind")).and_then(Value::as_str);
         let message = format!("`{key}` is a key of {owners}, not of {}", kind.unwrap_or("this"));
@@ -126,18 +128,14 @@ impl<'a> Reporter<'a> {
         if self.document.is_refused(&pointer) {
             return;
         }
-        let words = schema["properties"][key]["description"].as_str().unwrap_or_default();
-        let message = match pointer.as_str() {
-            "/model" => "the recipe has no `[model]` table".to_owned(),
-            "/stage" => "the recipe has no `[[stage]]`".to_owned(),
-            "/name" => "the recipe has no `name`".to_owned(),
-            _ => format!("{} has no `{key}`", table(at)),
+        let lacking = match pointer.as_str() {
+            "/model" => "[model]",
+            "/stage" => "[[stage]]",
+            _ => key,
         };
+        let message = format!("{} has no `{lacking}`", table(at));
         let problem = Problem::error(self.document.key_place(at), message);
-        self.problems.push(match words.lines().next() {
-            Some(words) => problem.with_help(format!("`{key}`: {}", wording::lowered(words))),
-            None => problem,
-        });
+        self.problems.push(problem.with_help(wording::meaning(key, &schema["properties"][key])));
     }
 
     /// Of several forms, the one of the value's own type says what is wrong.
@@ -164,12 +162,7 @@ impl<'a> Reporter<'a> {
         let Some(text) = value.as_str() else {
             return self.wrong_type(at, value, &[schema]);
         };
-        let choices: Vec<&str> = schema["oneOf"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|choice| choice["const"].as_str())
-            .collect();
+        let choices = wording::choices(schema);
         let help = wording::not_here(at, text)
             .or_else(|| suggest::help(text, &choices, "choices"))
             .or_else(|| Some(format!("choices: {}", quoted(&choices))));
@@ -179,8 +172,7 @@ impl<'a> Reporter<'a> {
     fn wrong_type(&mut self, at: &str, value: &Value, forms: &[&Value]) {
         let mut wanted: Vec<&str> = forms.iter().map(|form| wording::type_wanted(form)).collect();
         wanted.dedup();
-        let message =
-            format!("{} must be {}, not {}", subject(at), wanted.join(" or "), a_type(value));
+        let message = format!("{} must be {}, not {}", subject(at), wanted.join(" or "), a_type(value));
         let help = match (at, value) {
             ("/stage", Value::Object(_)) => {
                 Some("write `[[stage]]`, with two brackets, above each stage".to_owned())
@@ -191,8 +183,7 @@ impl<'a> Reporter<'a> {
     }
 
     fn out_of_range(&mut self, at: &str, value: &Value, relation: &str, limit: &Value) {
-        let message =
-            format!("{} must be {relation} {}, not {}", subject(at), shown(limit), shown(value));
+        let message = format!("{} must be {relation} {}, not {}", subject(at), shown(limit), shown(value));
         self.at_value(at.to_owned(), message, None);
     }
 }

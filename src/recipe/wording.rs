@@ -9,14 +9,15 @@ use super::violations::is_stage;
 
 /// What names of stages and data may be.
 pub const TABLE_NAMES: &str = "names are letters, digits, `_` and `-`, and start with a letter or digit";
-const RECIPE_NAMES: &str =
-    "names are letters, digits, `.`, `_` and `-`, and start with a letter or digit";
+/// Kinds that a user may know and this build has not: no slips of the hand.
+const LATER_KINDS: [&str; 7] = ["rm", "ppo", "grpo", "kto", "cpo", "orpo", "simpo"];
+const RECIPE_NAMES: &str = "names are letters, digits, `.`, `_` and `-`, and start with a letter or digit";
 
 /// What a message calls the value at `pointer`: its key, or what list it is in.
 pub fn subject(pointer: &str) -> String {
     let parts: Vec<String> = segments(pointer).collect();
     match parts.as_slice() {
-        [] => "a recipe".to_owned(),
+        [] => "the recipe".to_owned(),
         [stage, _] if stage == "stage" => "an entry of `stage`".to_owned(),
         [.., list, index] if index.parse::<usize>().is_ok() => format!("an entry of `{list}`"),
         [.., key] => format!("`{key}`"),
@@ -28,7 +29,7 @@ pub fn table(pointer: &str) -> String {
     let parts: Vec<String> = segments(pointer).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match parts.as_slice() {
-        [] => "a recipe".to_owned(),
+        [] => "the recipe".to_owned(),
         ["stage", _] => "`[[stage]]`".to_owned(),
         ["stage", _, rest @ ..] | ["defaults", rest @ ..] if !rest.is_empty() => {
             format!("`{}`", rest.join("."))
@@ -78,7 +79,11 @@ pub fn takes(form: &Value, value: &Value) -> bool {
 pub fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => shown_text(text),
-        other => format!("`{other}`"),
+        // 1.0 of a schema is 1 to a reader.
+        other => match other.as_f64() {
+            Some(number) => format!("`{number}`"),
+            None => format!("`{other}`"),
+        },
     }
 }
 
@@ -90,13 +95,24 @@ fn shown_text(text: &str) -> String {
     }
 }
 
-/// A doc comment's first letter made small, for use after a colon.
-pub fn lowered(words: &str) -> String {
-    let mut letters = words.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => String::new(),
+/// What a key is for: the first sentence of its doc, and its choices if it has any.
+pub fn meaning(key: &str, schema: &Value) -> String {
+    let doc = schema["description"].as_str().unwrap_or_default();
+    let sentence = doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.');
+    let mut letters = sentence.chars();
+    let first = letters.next().map(char::to_lowercase).into_iter().flatten();
+    let sentence: String = first.chain(letters).collect();
+    match choices(schema).as_slice() {
+        [] => format!("`{key}` is {sentence}"),
+        choices => format!("`{key}` is {sentence}: {}", suggest::quoted(choices)),
     }
+}
+
+/// The strings that a schema allows.
+pub fn choices(schema: &Value) -> Vec<&str> {
+    let documented = schema["oneOf"].as_array().into_iter().flatten();
+    let plain = schema["enum"].as_array().into_iter().flatten();
+    documented.map(|choice| &choice["const"]).chain(plain).filter_map(Value::as_str).collect()
 }
 
 /// Message and help for a string that does not have the form of its key.
@@ -109,11 +125,8 @@ pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<
     if key == "name" {
         return (format!("`{text}` is not a name"), Some(TABLE_NAMES.to_owned()));
     }
-    let is_stage_name = recipe["stage"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|stage| stage["name"].as_str() == Some(text));
+    let is_stage_name =
+        recipe["stage"].as_array().into_iter().flatten().any(|stage| stage["name"].as_str() == Some(text));
     let help = match is_stage_name {
         true => format!("did you mean `stage:{text}`?"),
         false => format!("`{key}` is `base`, or `stage:NAME` for the result of an earlier stage"),
@@ -163,10 +176,9 @@ pub fn not_here(at: &str, value: &str) -> Option<String> {
         "/model/dtype" if ["bf16", "bfloat16", "f16", "float16", "half"].contains(&value) => {
             Some("the CPU computes in 32-bit floats; use `f32`".to_owned())
         }
-        _ if at.ends_with("/kind") => {
+        _ if at.ends_with("/kind") && LATER_KINDS.contains(&value) => {
             let kinds: Vec<&str> = schema::kinds().into_iter().map(|(kind, _)| kind).collect();
-            let help = format!("kinds of this build: {}", suggest::quoted(&kinds));
-            suggest::nearest(value, kinds).is_none().then_some(help)
+            Some(format!("this build has only the kinds {}", suggest::quoted(&kinds)))
         }
         _ => None,
     }

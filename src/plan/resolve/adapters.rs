@@ -72,7 +72,9 @@ fn listed(names: BTreeSet<String>) -> String {
 pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&Path>) {
     let of_model = adapter.and_then(Adapter::read);
     for (index, stage) in stages.iter().enumerate() {
-        let Some(lora) = &stage.training.lora else { continue };
+        let Some(lora) = &stage.training.lora else {
+            continue;
+        };
         let own = Adapter::of(lora);
         match &stage.policy {
             Source::Base => {
@@ -104,7 +106,9 @@ fn compare(
     whose: String,
 ) {
     for ((key, own), (_, theirs)) in own.keys().into_iter().zip(theirs.keys()) {
-        let (Some(own), Some(theirs)) = (own, theirs) else { continue };
+        let (Some(own), Some(theirs)) = (own, theirs) else {
+            continue;
+        };
         let pointer = format!("lora/{key}");
         let at = checker.stage_key(index, &pointer);
         if own == theirs || checker.document.is_refused(&at) {

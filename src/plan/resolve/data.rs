@@ -38,8 +38,8 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
                         let file = path.file_name().unwrap_or(path.as_os_str());
                         let message = format!("`{}` is no data file", file.display());
                         checker.error(&at, message).help = Some(format!(
-                            "files end in {} ({}: the others only), plain or compressed",
-                            suggest::quoted(&[TEXT.as_slice(), &[PARQUET]].concat()),
+                            "data files end in {} (each also with {}) or `{PARQUET}`",
+                            suggest::quoted(&TEXT),
                             suggest::quoted(&COMPRESSED)
                         ));
                     }
@@ -122,7 +122,7 @@ pub fn check_use(checker: &mut Checker, recipe: &Recipe) {
     };
     let stages = recipe.stage.iter().flatten();
     // A stage whose data is not known may be the one that reads them.
-    if stages.clone().any(|stage| stage.training.data.is_none()) {
+    if recipe.stage.is_none() || stages.clone().any(|stage| stage.training.data.is_none()) {
         return;
     }
     let read: Vec<&str> =

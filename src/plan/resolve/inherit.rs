@@ -15,7 +15,9 @@ const INSTEAD: [(&str, &str); 4] = [
 
 /// Fills the keys of `defaults` into the table `stage`.
 pub fn fill(stage: &mut Value, defaults: &Value) {
-    let (Value::Object(stage), Value::Object(defaults)) = (stage, defaults) else { return };
+    let (Value::Object(stage), Value::Object(defaults)) = (stage, defaults) else {
+        return;
+    };
     let own: Vec<String> = stage.keys().cloned().collect();
     let has = |key: &str| own.iter().any(|own| own == key);
     let kind = stage.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();

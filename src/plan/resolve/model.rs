@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::checker::Checker;
 use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
 use crate::recipe::model::{
-    ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA,
-    ScratchTable, TokenizerValue,
+    ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
+    TokenizerValue,
 };
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
@@ -51,24 +51,22 @@ fn check_base(checker: &mut Checker, base: &str) {
         let has_weights = ["model.safetensors", "model.safetensors.index.json"]
             .iter()
             .any(|name| path.join(name).is_file());
-        let mut missing: Vec<&str> = ["config.json", "tokenizer.json"]
-            .into_iter()
-            .filter(|name| !path.join(name).is_file())
-            .collect();
+        let mut missing: Vec<&str> =
+            ["config.json", "tokenizer.json"].into_iter().filter(|name| !path.join(name).is_file()).collect();
         if !has_weights {
             missing.push("model.safetensors");
         }
         if !missing.is_empty() {
-            let message =
-                format!("the model folder `{base}` has no {}", suggest::quoted(&missing));
+            let message = format!("the model folder `{base}` has no {}", suggest::quoted(&missing));
             checker.error(at, message).help =
                 Some("give the folder of a model in Hugging Face layout".to_owned());
         }
     } else if path.exists() {
         checker.error(at, format!("`{base}` is a file, not a model's folder"));
     } else if is_hub_id(base) {
-        checker.error(at, format!("there is no folder `{base}`, and hub ids cannot be downloaded yet")).help =
-            Some("download the model and give the folder".to_owned());
+        checker
+            .error(at, format!("there is no folder `{base}`, and hub ids cannot be downloaded yet"))
+            .help = Some("download the model and give the folder".to_owned());
     } else {
         checker.error(at, format!("there is no folder `{base}`")).help =
             Some("paths are relative to the recipe's folder".to_owned());
@@ -98,10 +96,8 @@ fn check_adapter(checker: &mut Checker, adapter: &str, scratch: bool) {
             .filter(|name| !path.join(name).is_file())
             .collect();
         if !missing.is_empty() {
-            let message =
-                format!("the adapter folder `{adapter}` has no {}", suggest::quoted(&missing));
-            checker.error(at, message).help =
-                Some("give the folder of an adapter in PEFT layout".to_owned());
+            let message = format!("the adapter folder `{adapter}` has no {}", suggest::quoted(&missing));
+            checker.error(at, message).help = Some("give the folder of an adapter in PEFT layout".to_owned());
         }
     }
 }
@@ -143,11 +139,7 @@ fn has_template(folder: &Path) -> bool {
     folder.join("chat_template.jinja").is_file() || !config["chat_template"].is_null()
 }
 
-fn scratch_spec(
-    checker: &mut Checker,
-    recipe: &Recipe,
-    scratch: &ScratchTable,
-) -> Option<ScratchSpec> {
+fn scratch_spec(checker: &mut Checker, recipe: &Recipe, scratch: &ScratchTable) -> Option<ScratchSpec> {
     let at = |key: &str| format!("/model/scratch/{key}");
     let tokenizer = match scratch.tokenizer.as_ref() {
         None => None,
@@ -195,9 +187,7 @@ fn scratch_spec(
         num_key_value_heads: kv_heads,
         head_dim,
         intermediate_size: scratch.intermediate_size?,
-        max_position_embeddings: scratch
-            .max_position_embeddings
-            .unwrap_or(MAX_POSITION_EMBEDDINGS),
+        max_position_embeddings: scratch.max_position_embeddings.unwrap_or(MAX_POSITION_EMBEDDINGS),
         rope_theta: scratch.rope_theta.unwrap_or(ROPE_THETA),
         tie_word_embeddings: scratch.tie_word_embeddings.unwrap_or(false),
         initializer_range: scratch.initializer_range.unwrap_or(INITIALIZER_RANGE),

@@ -62,11 +62,13 @@ fn check_models(checker: &mut Checker, recipe: &Recipe) {
     for (index, stage) in stages.iter().enumerate() {
         for reference in Reference::of(stage) {
             let at = checker.stage_key(index, reference.key);
-            let Some(target) = reference.stage else { continue };
+            let Some(target) = reference.stage else {
+                continue;
+            };
             let own = stage.name.as_deref().unwrap_or("?");
             match position(target) {
                 None => {
-                    let help = match position_of_data(recipe, target) {
+                    let help = match is_data(recipe, target) {
                         true => Some(format!("`{target}` is data; `{}` names a model", reference.key)),
                         false => suggest::nearest(target, names.iter().copied())
                             .map(|name| format!("did you mean `stage:{name}`?"))
@@ -75,9 +77,8 @@ fn check_models(checker: &mut Checker, recipe: &Recipe) {
                     checker.error(&at, format!("no stage is named `{target}`")).help = help;
                 }
                 Some(other) if other == index => {
-                    let message = format!("stage `{own}` cannot start from its own result");
-                    checker.error(&at, message).help =
-                        Some("name a stage before it, or `base`".to_owned());
+                    let message = format!("stage `{own}` cannot have its own result as `{}`", reference.key);
+                    checker.error(&at, message).help = Some("name a stage before it, or `base`".to_owned());
                 }
                 Some(other) if other > index => {
                     if let Some(circle) = circle(recipe, index) {
@@ -89,8 +90,7 @@ fn check_models(checker: &mut Checker, recipe: &Recipe) {
                                 .chain(circle.first())
                                 .map(|i| format!("`{}`", stages[*i].name.as_deref().unwrap_or("?")))
                                 .collect();
-                            let message =
-                                format!("stages wait for each other: {}", path.join(" → "));
+                            let message = format!("stages wait for each other: {}", path.join(" → "));
                             checker.error(&at, message).help =
                                 Some("let one of them start from `base`".to_owned());
                             told.push(members);
@@ -109,7 +109,7 @@ fn check_models(checker: &mut Checker, recipe: &Recipe) {
     }
 }
 
-fn position_of_data(recipe: &Recipe, name: &str) -> bool {
+fn is_data(recipe: &Recipe, name: &str) -> bool {
     recipe.data.as_ref().is_some_and(|tables| tables.contains_key(name))
 }
 

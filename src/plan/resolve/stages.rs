@@ -2,13 +2,12 @@
 
 use super::checker::Checker;
 use crate::plan::settings::{
-    DpoLoss, DpoSettings, KindSettings, LoraSettings, Schedule, Source, StageSettings,
-    TargetModules, TrainingSettings, Warmup,
+    DpoLoss, DpoSettings, KindSettings, LoraSettings, Schedule, Source, StageSettings, TargetModules,
+    TrainingSettings, Warmup,
 };
 use crate::recipe::dpo::{self, DpoKeys, LossName, LossTypes};
 use crate::recipe::stage::{
-    self, Kind, LoraTable, SchedulerType, StageTable, TargetModulesValue, TargetPreset,
-    TrainingKeys, Tuner,
+    self, Kind, LoraTable, SchedulerType, StageTable, TargetModulesValue, TargetPreset, TrainingKeys, Tuner,
 };
 use crate::recipe::written::{Recipe, SEED};
 
@@ -25,9 +24,7 @@ impl<'a> Reference<'a> {
         let written = [("policy", &stage.training.policy), ("reference", &stage.dpo.reference)];
         written
             .into_iter()
-            .filter_map(|(key, value)| {
-                Some(Reference { key, stage: value.as_ref()?.strip_prefix("stage:") })
-            })
+            .filter_map(|(key, value)| Some(Reference { key, stage: value.as_ref()?.strip_prefix("stage:") }))
             .collect()
     }
 
@@ -97,8 +94,7 @@ fn check(checker: &mut Checker, index: usize, stage: &StageTable) {
         let losses = loss_names(&stage.dpo).len();
         if weights.len() != losses {
             let at = checker.stage_key(index, "loss_weights");
-            let message =
-                format!("`loss_weights` has length {}, and `loss_type` {losses}", weights.len());
+            let message = format!("`loss_weights` has length {}, and `loss_type` {losses}", weights.len());
             checker.error(&at, message).help = Some("give each loss its weight".to_owned());
         }
     }
@@ -184,9 +180,9 @@ fn lora(table: &LoraTable) -> LoraSettings {
         target_modules: match &table.target_modules {
             None | Some(TargetModulesValue::Preset(TargetPreset::All)) => TargetModules::All,
             Some(TargetModulesValue::Preset(TargetPreset::Default)) => TargetModules::Default,
-            Some(TargetModulesValue::List(modules)) => TargetModules::List(
-                modules.iter().map(|module| module.name().to_owned()).collect(),
-            ),
+            Some(TargetModulesValue::List(modules)) => {
+                TargetModules::List(modules.iter().map(|module| module.name().to_owned()).collect())
+            }
         },
         rslora: table.rslora.unwrap_or(false),
     }
