@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use runner::template::{ChatTemplate, SpecialTokens, shipped_names};
 use serde_json::Value;
 
@@ -12,8 +13,7 @@ fn root() -> PathBuf {
 }
 
 fn json(path: &str) -> Value {
-    serde_json::from_str(&fs::read_to_string(root().join("tests/templates").join(path)).unwrap())
-        .unwrap()
+    serde_json::from_str(&fs::read_to_string(root().join("tests/templates").join(path)).unwrap()).unwrap()
 }
 
 fn rendered(source: &str, context: &Value) -> anyhow::Result<String> {
@@ -86,4 +86,43 @@ fn errors_say_what_and_where() {
         "the chat template does not compile: unexpected end of input, expected end of block (line 1 \
          of the template)"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Templates made of pieces of templates render or fail; nothing panics, and nothing hangs.
+    #[test]
+    fn any_template_is_answered_for(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                "\\PC{0,4}",
+                prop::sample::select(vec![
+                    "{{ ", " }}", "{% ", " %}", "{%- ", " -%}", "{# ", " #}", "for x in ", "if ", "endfor",
+                    "endif", "set x = ", "generation", "endgeneration", "raw", "endraw", "[", "]", ":", "(",
+                    ")", "'", "\"", "\\", "%", "L", "s", "d", "none", "|tojson", "|length", ".split(", "::-1",
+                    "1", "-", ", ", "~", "\n", "é", "macro m(a)", "endmacro", "call m()", "endcall", " in "
+                ]).prop_map(String::from),
+            ],
+            0..24,
+        )
+    ) {
+        let context = serde_json::json!({"L": [1, 2, 3], "s": "a é b", "d": {"a": 1}, "n": null});
+        let source = pieces.concat();
+        match rendered(&source, &context) {
+            Ok(text) => prop_assert!(text.len() < 10_000),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    /// Slices of any bounds are answered for.
+    #[test]
+    fn any_slice_is_answered_for(start in -5i64..5, stop in -5i64..5, step in -3i64..4, length in 0usize..4) {
+        let list: Vec<usize> = (0..length).collect();
+        let context = serde_json::json!({"L": list, "s": "é茶🌧"});
+        let slice = rendered(&format!("{{{{ L[{start}:{stop}:{step}] }}}}"), &context);
+        prop_assert_eq!(slice.is_ok(), step != 0);
+        let text = rendered(&format!("{{{{ s[{start}:] + s[:{stop}] }}}}"), &context);
+        prop_assert!(text.is_ok());
+    }
 }

@@ -27,9 +27,10 @@ pub struct Lengths {
 }
 
 /// A row's tokens, and what was cut to get them within bounds.
-struct Tokenized {
-    family: Family,
-    cuts: Vec<Reason>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenized {
+    pub family: Family,
+    pub cuts: Vec<Reason>,
 }
 
 /// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
@@ -43,7 +44,7 @@ pub fn tokenize(
     ledger: &mut Ledger,
 ) -> Result<Vec<Family>> {
     let tokenized: Vec<Result<Result<Tokenized, Reason>>> =
-        rows.par_iter().map(|row| family(row, template, tokenizer, lengths)).collect();
+        rows.par_iter().map(|row| tokenize_row(row, template, tokenizer, lengths)).collect();
     let mut families = Vec::with_capacity(rows.len());
     let mut entries = Ledger::new();
     for (row, tokenized) in rows.iter().zip(tokenized) {
@@ -74,7 +75,8 @@ pub fn tokenize(
     Ok(families)
 }
 
-fn family(
+/// One row's tokens, or why it cannot be used. Errors as [`tokenize`] does.
+pub fn tokenize_row(
     row: &Row,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
@@ -95,9 +97,8 @@ fn family(
 
 /// All of a text's tokens, with those marked that reach into a trained part.
 fn branch(encoded: Encoded, trained: &[Range<usize>]) -> Branch {
-    let is_trained = |&(start, end): &(usize, usize)| {
-        trained.iter().any(|part| start < part.end && end > part.start)
-    };
+    let is_trained =
+        |&(start, end): &(usize, usize)| trained.iter().any(|part| start < part.end && end > part.start);
     let trained = encoded.offsets.iter().map(is_trained).collect();
     Branch { tokens: encoded.ids, trained }
 }

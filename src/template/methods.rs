@@ -10,12 +10,7 @@ use super::arguments::Arguments;
 use super::{rewrite, slice, strings};
 
 /// Calls `value.name(arguments)`.
-pub fn call(
-    state: &mut State,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, Error> {
+pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let bound = Arguments::new(name, arguments);
     if name == rewrite::SLICE {
         return slice::slice(value, &bound);
@@ -38,7 +33,10 @@ pub fn call(
         }
         (ValueKind::Seq, "copy") => Ok(value.try_iter()?.collect()),
         (ValueKind::Map, "copy") => Ok(value.clone()),
-        (ValueKind::Seq, "append" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" | "clear")
+        (
+            ValueKind::Seq,
+            "append" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" | "clear",
+        )
         | (ValueKind::Map, "pop" | "update" | "clear" | "setdefault" | "popitem") => {
             // As in Jinja2's immutable sandbox, which `apply_chat_template` uses.
             let kind = value.kind();

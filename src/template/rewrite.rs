@@ -114,9 +114,8 @@ fn word(text: &str, words: &[&str]) -> Option<usize> {
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
         let rest = &text[at..];
-        let starts = |word: &str| {
-            rest.starts_with(word) && !(is_part(c) && rest[word.len()..].starts_with(is_part))
-        };
+        let starts =
+            |word: &str| rest.starts_with(word) && !(is_part(c) && rest[word.len()..].starts_with(is_part));
         if words.iter().any(|word| starts(word)) {
             return Some(at);
         }
@@ -351,10 +350,7 @@ mod unit_tests {
 
     #[test]
     fn literals_are_formatted_and_unescaped() {
-        assert_eq!(
-            rewritten("{{ '%s' % x.y[0]|trim ~ 'b' }}"),
-            "{{ '%s' .__mod__( x.y[0]|trim) ~ 'b' }}"
-        );
+        assert_eq!(rewritten("{{ '%s' % x.y[0]|trim ~ 'b' }}"), "{{ '%s' .__mod__( x.y[0]|trim) ~ 'b' }}");
         assert_eq!(rewritten("{{ '%d' % (1, 2) }}{% if x %}"), "{{ '%d' .__mod__( (1, 2)) }}{% if x %}");
         assert_eq!(rewritten(r#"{{ 'a\'\"\x41\d\n' }}"#), "{{ \"a'\\\"A\\\\d\n\" }}");
         assert_eq!(rewritten("{% set x = 'a' %}"), "{% set x = 'a' %}");
@@ -363,13 +359,9 @@ mod unit_tests {
 
     #[test]
     fn generation_tags_become_call_blocks() {
-        let (source, found) =
-            rewrite("{% if x %}a{%- generation -%} {{ y }}{% endgeneration %}{% endif %}");
+        let (source, found) = rewrite("{% if x %}a{%- generation -%} {{ y }}{% endgeneration %}{% endif %}");
         assert!(found);
-        assert_eq!(
-            source,
-            "{% if x %}a{%- call __generation__() -%} {{ y }}{% endcall %}{% endif %}"
-        );
+        assert_eq!(source, "{% if x %}a{%- call __generation__() -%} {{ y }}{% endcall %}{% endif %}");
         assert!(!rewrite("{% set generation = 1 %}{{ generation }}{%").1);
     }
 }

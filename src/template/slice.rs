@@ -28,12 +28,7 @@ pub fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
 }
 
 /// Indices into `length` items, in order: CPython's `PySlice_AdjustIndices`.
-fn indices(
-    length: usize,
-    start: Option<i64>,
-    stop: Option<i64>,
-    step: i64,
-) -> impl Iterator<Item = usize> {
+fn indices(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl Iterator<Item = usize> {
     let length = length as i64;
     let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let place = |bound: i64| {
@@ -55,9 +50,7 @@ mod unit_tests {
     /// Expected values: `list(range(n))[start:stop:step]` of CPython 3.12.
     #[test]
     fn indices_are_python_s() {
-        let taken = |length, start, stop, step| {
-            indices(length, start, stop, step).collect::<Vec<usize>>()
-        };
+        let taken = |length, start, stop, step| indices(length, start, stop, step).collect::<Vec<usize>>();
         assert_eq!(taken(5, None, None, -1), [4, 3, 2, 1, 0]);
         assert!(taken(0, None, None, -1).is_empty());
         assert_eq!(taken(5, Some(2), Some(0), -1), [2, 1]);

@@ -25,9 +25,7 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
         "startswith" => affixed(text, arguments, |text, affix| text.starts_with(affix)),
         "endswith" => affixed(text, arguments, |text, affix| text.ends_with(affix)),
         "find" | "index" => position(text, arguments, name == "index", |text, what| text.find(what)),
-        "rfind" | "rindex" => {
-            position(text, arguments, name == "rindex", |text, what| text.rfind(what))
-        }
+        "rfind" | "rindex" => position(text, arguments, name == "rindex", |text, what| text.rfind(what)),
         "count" => arguments.required_string(0, "sub").map(|what| match what.is_empty() {
             true => Value::from(text.chars().count() + 1),
             false => Value::from(text.matches(what.as_str()).count()),
@@ -45,7 +43,7 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
         "casefold" => Ok(Value::from(text.to_lowercase().replace('ß', "ss"))),
         "center" | "ljust" | "rjust" => justified(text, name, arguments),
         "zfill" => arguments.integer(0, "width").map(|width| zero_filled(text, width.unwrap_or(0))),
-        "isdigit" | "isdecimal" => Ok(all(text, |c| c.to_digit(10).is_some())),
+        "isdigit" | "isdecimal" => Ok(all(text, |c| c.is_ascii_digit())),
         "isspace" => Ok(all(text, is_space)),
         _ => return None,
     })
@@ -80,12 +78,9 @@ fn split(text: &str, arguments: &Arguments, from_right: bool) -> Result<Value, E
         (Some(separator), _) if separator.is_empty() => {
             return Err(arguments.error("cannot split at an empty separator"));
         }
-        (Some(separator), false) => {
-            text.splitn(most.saturating_add(1), separator.as_str()).collect()
-        }
+        (Some(separator), false) => text.splitn(most.saturating_add(1), separator.as_str()).collect(),
         (Some(separator), true) => {
-            let mut parts: Vec<&str> =
-                text.rsplitn(most.saturating_add(1), separator.as_str()).collect();
+            let mut parts: Vec<&str> = text.rsplitn(most.saturating_add(1), separator.as_str()).collect();
             parts.reverse();
             parts
         }
@@ -121,7 +116,10 @@ fn rsplit_at_spaces(text: &str, most: usize) -> Vec<&str> {
 
 fn splitlines(text: &str, keep_ends: bool) -> Value {
     let ends = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
     };
     let mut lines = Vec::new();
     let mut rest = text;
@@ -146,17 +144,12 @@ fn window<'a>(text: &'a str, arguments: &Arguments) -> Result<Option<(&'a str, u
     if start > stop {
         return Ok(None);
     }
-    let byte = |position: i64| {
-        text.char_indices().nth(position as usize).map_or(text.len(), |(byte, _)| byte)
-    };
+    let byte =
+        |position: i64| text.char_indices().nth(position as usize).map_or(text.len(), |(byte, _)| byte);
     Ok(Some((&text[byte(start)..byte(stop)], start as usize)))
 }
 
-fn affixed(
-    text: &str,
-    arguments: &Arguments,
-    has: impl Fn(&str, &str) -> bool,
-) -> Result<Value, Error> {
+fn affixed(text: &str, arguments: &Arguments, has: impl Fn(&str, &str) -> bool) -> Result<Value, Error> {
     let affix = arguments.given(0, "affix").unwrap_or_default();
     let affixes = if affix.is_tuple() { affix.try_iter()?.collect() } else { vec![affix] };
     let Some((text, _)) = window(text, arguments)? else { return Ok(Value::from(false)) };
@@ -177,9 +170,8 @@ fn position(
     find: impl Fn(&str, &str) -> Option<usize>,
 ) -> Result<Value, Error> {
     let what = arguments.required_string(0, "sub")?;
-    let found = window(text, arguments)?.and_then(|(text, start)| {
-        find(text, &what).map(|byte| start + text[..byte].chars().count())
-    });
+    let found = window(text, arguments)?
+        .and_then(|(text, start)| find(text, &what).map(|byte| start + text[..byte].chars().count()));
     match found {
         Some(position) => Ok(Value::from(position)),
         None if must => Err(arguments.error("finds no such text")),
@@ -262,8 +254,7 @@ fn missing(text: &str, width: i64, arguments: &Arguments) -> Result<usize, Error
 }
 
 fn zero_filled(text: &str, width: i64) -> Value {
-    let missing =
-        usize::try_from(width.min(WIDEST)).unwrap_or(0).saturating_sub(text.chars().count());
+    let missing = usize::try_from(width.min(WIDEST)).unwrap_or(0).saturating_sub(text.chars().count());
     let sign = text.len() - text.trim_start_matches(['+', '-']).len();
     let sign = &text[..sign.min(1)];
     Value::from(format!("{sign}{}{}", "0".repeat(missing), &text[sign.len()..]))

@@ -9,10 +9,7 @@ pub fn add_to(environment: &mut Environment) {
     }
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_test("sequence", |value: &Value| {
-        matches!(
-            value.kind(),
-            ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined
-        )
+        matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined)
     });
     // What can be called is a plain object here: functions, macros. An undefined value can in
     // Python, where calling it is the error.
