@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use crate::data::row_schema;
 use crate::recipe;
 
 /// Prints the JSON Schema that editors and `check` hold a file against.
@@ -19,12 +20,18 @@ pub struct SchemaArgs {
 pub enum SchemaOf {
     /// A recipe (`schemas/recipe.schema.json`).
     Recipe,
+    /// A row for sft stages (`schemas/sft.schema.json`).
+    Sft,
+    /// A row of preferences (`schemas/preference.schema.json`).
+    Preference,
 }
 
 /// Writes the schema to standard output. Errors if that is closed.
 pub fn run(args: &SchemaArgs) -> Result<()> {
     let text = match args.of {
         SchemaOf::Recipe => recipe::schema::recipe_text(),
+        SchemaOf::Sft => row_schema::sft_text(),
+        SchemaOf::Preference => row_schema::preference_text(),
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write the schema")
 }

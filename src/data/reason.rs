@@ -37,7 +37,6 @@ pub enum Reason {
     /// The row's keys fit no format that the stage can read.
     NoKnownFormat {
         keys: Vec<String>,
-        expected: &'static str,
     },
     /// JSON pointer to the missing key.
     Missing(String),
@@ -106,8 +105,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NotJson(why) | Reason::NotCsv(why) => write!(f, "{}: {why}", self.kind()),
-            Reason::NoKnownFormat { keys, expected } => {
-                write!(f, "no known format: the row has `{}`; expected {expected}", keys.join("`, `"))
+            Reason::NoKnownFormat { keys } => {
+                write!(f, "no known format: the row has `{}`", keys.join("`, `"))
             }
             Reason::Missing(pointer) => write!(f, "missing {pointer}"),
             Reason::WrongType(pointer) => write!(f, "wrong type at {pointer}"),

@@ -5,25 +5,35 @@ use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use jsonschema::error::{ValidationError, ValidationErrorKind};
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::format::wire;
 use super::reason::Reason;
 
-/// The schema of all rows that serve `sft` stages (draft-07).
-pub fn sft() -> Schema {
+/// The schema (draft-07) of a row that serves `sft` stages.
+pub fn sft() -> Value {
     schema::<wire::SftRow>()
 }
 
-/// The schema of all rows that serve preference stages (draft-07).
-pub fn preference() -> Schema {
+/// The schema (draft-07) of a row that serves stages that want preferences.
+pub fn preference() -> Value {
     schema::<wire::PreferenceRow>()
 }
 
-fn schema<T: JsonSchema>() -> Schema {
-    SchemaSettings::draft07().into_generator().into_root_schema_for::<T>()
+/// `schemas/sft.schema.json` as committed: two spaces, a newline at the end.
+pub fn sft_text() -> String {
+    format!("{:#}\n", sft())
+}
+
+/// `schemas/preference.schema.json` as committed.
+pub fn preference_text() -> String {
+    format!("{:#}\n", preference())
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    SchemaSettings::draft07().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// A type of row with its own schema.
@@ -37,7 +47,7 @@ macro_rules! checked {
         $(impl Checked for wire::$row {
             fn misfit(row: &Value) -> Reason {
                 static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
-                    jsonschema::draft7::new(schema::<wire::$row>().as_value()).ok()
+                    jsonschema::draft7::new(&schema::<wire::$row>()).ok()
                 });
                 let error = VALIDATOR.as_ref().and_then(|schema| schema.validate(row).err());
                 error.map_or(Reason::WrongType("/".into()), |error| {

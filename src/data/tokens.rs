@@ -27,9 +27,10 @@ pub struct Lengths {
 }
 
 /// A row's tokens, and what was cut to get them within bounds.
-struct Tokenized {
-    family: Family,
-    cuts: Vec<Reason>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenized {
+    pub family: Family,
+    pub cuts: Vec<Reason>,
 }
 
 /// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
@@ -43,19 +44,19 @@ pub fn tokenize(
     ledger: &mut Ledger,
 ) -> Result<Vec<Family>> {
     let tokenized: Vec<Result<Result<Tokenized, Reason>>> =
-        rows.par_iter().map(|row| family(row, template, tokenizer, lengths)).collect();
+        rows.par_iter().map(|row| tokenize_row(row, template, tokenizer, lengths)).collect();
     let mut families = Vec::with_capacity(rows.len());
-    let mut dropped = Ledger::new();
+    let mut entries = Ledger::new();
     for (row, tokenized) in rows.iter().zip(tokenized) {
         match tokenized? {
             Ok(Tokenized { family, cuts }) => {
-                cuts.into_iter().for_each(|cut| ledger.add(&row.origin, cut));
+                cuts.into_iter().for_each(|cut| entries.add(&row.origin, cut));
                 families.push(family);
             }
-            Err(reason) => dropped.add(&row.origin, reason),
+            Err(reason) => entries.add(&row.origin, reason),
         }
     }
-    if let (true, Some(first)) = (families.is_empty(), dropped.entries().first()) {
+    if let (true, Some(first)) = (families.is_empty(), entries.entries().first()) {
         let advice = match first.reason {
             Reason::PromptNotAPrefix => {
                 "the template renders a prompt otherwise once an answer follows it; use another \
@@ -70,11 +71,12 @@ pub fn tokenize(
             first.reason
         );
     }
-    ledger.extend(dropped);
+    ledger.extend(entries);
     Ok(families)
 }
 
-fn family(
+/// One row's tokens, or why it cannot be used. Errors as [`tokenize`] does.
+pub fn tokenize_row(
     row: &Row,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,

@@ -10,7 +10,7 @@ use minijinja::{Environment, Value};
 
 use super::environment::environment;
 use super::special_tokens::{SpecialTokens, read_json};
-use super::{generation, shipped};
+use super::{generation, rewrite, shipped};
 use crate::data::row::Message;
 
 const NAME: &str = "chat_template";
@@ -19,7 +19,6 @@ const NAME: &str = "chat_template";
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     source: String,
-    rewritten: String,
     marks_generation: bool,
     special_tokens: SpecialTokens,
     environment: Environment<'static>,
@@ -60,13 +59,12 @@ impl ChatTemplate {
 
     /// Compiles `source`; `strftime_now` tells `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
-        let unix = source.replace("\r\n", "\n").replace('\r', "\n");
-        let (rewritten, marks_generation) = generation::rewrite(&unix);
+        let (rewritten, marks_generation) = rewrite::rewrite(&source);
         let mut environment = environment(now);
         environment
-            .add_template_owned(NAME, rewritten.clone())
+            .add_template_owned(NAME, rewritten)
             .map_err(|error| anyhow!("the chat template does not compile: {}", told(&error)))?;
-        Ok(ChatTemplate { source, rewritten, marks_generation, special_tokens, environment })
+        Ok(ChatTemplate { source, marks_generation, special_tokens, environment })
     }
 
     /// The same template with `strftime_now` bound to `now`, the start of a run.
@@ -137,11 +135,6 @@ impl ChatTemplate {
     fn render_value(&self, context: Value) -> Result<String> {
         let template = self.environment.get_template(NAME).map_err(|error| anyhow!(told(&error)))?;
         template.render(context).map_err(|error| anyhow!(told(&error)))
-    }
-
-    /// The source that minijinja sees.
-    pub fn rewritten(&self) -> &str {
-        &self.rewritten
     }
 }
 

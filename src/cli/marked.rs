@@ -1,0 +1,82 @@
+//! Tokens on a terminal or in a pipe, those that are trained marked.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::data::Tokenizer;
+use crate::data::example::{Branch, Family};
+
+/// How trained tokens are told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Green on a terminal.
+    Colour,
+    /// `[token]`.
+    Brackets,
+}
+
+/// Writes the tokens of every branch, prompt included: counts, the tokens, the checks.
+pub fn write_family(
+    family: &Family,
+    names: &[&str],
+    tokenizer: &Tokenizer,
+    mark: Mark,
+    out: &mut impl Write,
+) -> Result<()> {
+    for (branch, name) in family.branches.iter().zip(names) {
+        let trained = branch.trained.iter().filter(|trained| **trained).count();
+        let all = family.prompt.len() + branch.tokens.len();
+        writeln!(out, "{name}: {all} tokens, {} shared prompt, {trained} trained", family.prompt.len())?;
+        let shared = family.prompt.iter().map(|id| (*id, false));
+        let own = branch.tokens.iter().copied().zip(branch.trained.iter().copied());
+        let mut line = String::new();
+        for (id, trained) in shared.chain(own) {
+            let token = readable(id, tokenizer);
+            line.push_str(&match (trained, mark) {
+                (false, Mark::Brackets) => format!("{token}·"),
+                (true, Mark::Brackets) => format!("[{token}]"),
+                (false, Mark::Colour) => format!("{token}\u{1b}[2m·\u{1b}[0m"),
+                (true, Mark::Colour) => format!("\u{1b}[32m{token}\u{1b}[2m·\u{1b}[0m"),
+            });
+            if token.ends_with("\\n") {
+                line.push('\n');
+            }
+        }
+        writeln!(out, "{}", line.trim_end_matches('\n'))?;
+        writeln!(out, "{}; {}\n", bos(family, branch, tokenizer), end_of_turn(branch, tokenizer))?;
+    }
+    Ok(())
+}
+
+/// A token's text with its control characters written out; one that is a part of a character as the
+/// vocabulary has it.
+fn readable(id: u32, tokenizer: &Tokenizer) -> String {
+    let text = tokenizer.decode(&[id]).ok().filter(|text| !text.contains('\u{fffd}'));
+    let text = text.or_else(|| tokenizer.token(id)).unwrap_or_else(|| format!("<{id}>"));
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+fn bos(family: &Family, branch: &Branch, tokenizer: &Tokenizer) -> String {
+    let Some(bos) = tokenizer.bos_id() else { return "no BOS token in the tokenizer".to_owned() };
+    let name = tokenizer.token(bos).unwrap_or_default();
+    let leading = family.prompt.iter().chain(&branch.tokens).take_while(|id| **id == bos).count();
+    match leading {
+        0 => format!("no BOS `{name}` at the start"),
+        1 => format!("one BOS `{name}` at the start"),
+        more => format!("{more} BOS `{name}` at the start"),
+    }
+}
+
+fn end_of_turn(branch: &Branch, tokenizer: &Tokenizer) -> String {
+    let ends = |id: u32| tokenizer.is_special(id) || tokenizer.eos_id() == Some(id);
+    let mut trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained).rev();
+    match trained.find(|(id, _)| ends(**id)) {
+        Some((id, _)) => {
+            format!("end of turn `{}` is trained", tokenizer.token(*id).unwrap_or_default())
+        }
+        None => "no end-of-turn token is trained".to_owned(),
+    }
+}

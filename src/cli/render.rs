@@ -1,0 +1,157 @@
+//! `runner render`: what a template makes of a context, or of a stage's rows.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tempfile::TempDir;
+
+use super::marked::{Mark, write_family};
+use crate::data::spec::DataSpec;
+use crate::data::tokens::tokenize_row;
+use crate::data::{Ledger, Lengths, Need, Tokenizer, read_rows, split, train_tokenizer};
+use crate::model::spec::{ModelOrigin, TokenizerSpec};
+use crate::plan::resolve::{Resolved, load};
+use crate::plan::settings::{KindSettings, StageSettings};
+use crate::template::{ChatTemplate, SpecialTokens};
+
+/// The template of a model from random weights whose tokenizer is trained: it has its tokens.
+const SCRATCH_TEMPLATE: &str = "chatml";
+
+/// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
+#[derive(Debug, Clone, Args)]
+pub struct RenderArgs {
+    /// The recipe, a TOML file.
+    #[arg(required_unless_present = "template", requires = "stage")]
+    pub recipe: Option<PathBuf>,
+    /// The stage whose rows are shown.
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// Rows to show.
+    #[arg(short = 'n', value_name = "ROWS", default_value_t = 3)]
+    pub rows: usize,
+    /// Set a key for this time, e.g. `model.template=llama3`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// A template to render in place of a recipe's rows.
+    #[arg(long, value_name = "FILE", requires = "context", conflicts_with = "recipe")]
+    pub template: Option<PathBuf>,
+    /// What the template is rendered with: a JSON object (`messages`, `tools`, `bos_token`, …).
+    #[arg(long, value_name = "FILE", requires = "template")]
+    pub context: Option<PathBuf>,
+}
+
+/// Writes to standard output. Errors if the recipe is wrong, or if the template fails.
+pub fn run(args: &RenderArgs) -> Result<()> {
+    let mut out = io::stdout().lock();
+    if let (Some(template), Some(context)) = (&args.template, &args.context) {
+        // Exactly what Jinja2 would give: no newline of ours at its end.
+        out.write_all(render_file(template, context)?.as_bytes())?;
+        return Ok(out.flush()?);
+    }
+    let (Some(recipe), Some(name)) = (&args.recipe, &args.stage) else {
+        bail!("give a recipe and `--stage`, or `--template` and `--context`");
+    };
+    let recipe = load(recipe, &args.overrides)?;
+    let Some(stage) = recipe.stages.iter().find(|stage| stage.name == *name) else {
+        let names: Vec<String> = recipe.stages.iter().map(|s| format!("`{}`", s.name)).collect();
+        bail!("the recipe has no stage `{name}`; it has {}", names.join(", "));
+    };
+    let Some(data) = recipe.data.get(&stage.data) else {
+        bail!("stage `{name}` reads data `{}`, which the recipe does not have", stage.data);
+    };
+    let (template, tokenizer) = template_and_tokenizer(&recipe)?;
+    let mark = if out.is_terminal() { Mark::Colour } else { Mark::Brackets };
+    render_rows(data, stage, &template, &tokenizer, args.rows, mark, &mut out)
+}
+
+/// A template's text for a context.
+fn render_file(template: &Path, context: &Path) -> Result<String> {
+    let read =
+        |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let given = serde_json::from_str(&read(context)?)
+        .with_context(|| format!("`{}` is not JSON", context.display()))?;
+    ChatTemplate::new(read(template)?, SpecialTokens::default())
+        .and_then(|compiled| compiled.render_context(&given))
+        .with_context(|| format!("template `{}`", template.display()))
+}
+
+/// Writes the first `count` rows that `stage` trains on as it reads them, with the tokens of each,
+/// those trained marked, and what the checks of a run see.
+pub fn render_rows(
+    data: &DataSpec,
+    stage: &StageSettings,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    count: usize,
+    mark: Mark,
+    out: &mut impl Write,
+) -> Result<()> {
+    let need = match stage.kind {
+        KindSettings::Sft => Need::Sft,
+        KindSettings::Dpo(_) => Need::Preference,
+    };
+    let names: &[&str] = match need {
+        Need::Sft => &["answer"],
+        Need::Preference => &["chosen", "rejected"],
+    };
+    let lengths = Lengths {
+        max_length: stage.training.max_length,
+        max_prompt_length: stage.training.max_prompt_length,
+    };
+    let mut ledger = Ledger::new();
+    let (rows, _) = split(read_rows(data, need, &mut ledger)?, data.eval_fraction);
+    let mut shown = 0;
+    for row in &rows {
+        if shown == count {
+            break;
+        }
+        match tokenize_row(row, template, tokenizer, lengths)? {
+            Ok(tokenized) => {
+                writeln!(out, "{} (row {})", row.origin, row.origin.row)?;
+                for cut in &tokenized.cuts {
+                    writeln!(out, "  {cut}")?;
+                }
+                write_family(&tokenized.family, names, tokenizer, mark, out)?;
+                shown += 1;
+            }
+            Err(reason) => writeln!(out, "{} (row {}): dropped: {reason}\n", row.origin, row.origin.row)?,
+        }
+    }
+    for (reason, rows) in ledger.counts() {
+        writeln!(out, "{rows} rows not read: {reason}")?;
+    }
+    Ok(())
+}
+
+/// What turns rows into tokens. A tokenizer that the recipe trains is trained here.
+fn template_and_tokenizer(recipe: &Resolved) -> Result<(ChatTemplate, Tokenizer)> {
+    let named = recipe.model.template.as_deref();
+    let scratch = match &recipe.model.origin {
+        ModelOrigin::Folder(folder) => return open(named, recipe, folder),
+        ModelOrigin::Scratch(scratch) => scratch,
+    };
+    match &scratch.tokenizer {
+        TokenizerSpec::Path(path) if path.is_dir() => open(named, recipe, path),
+        TokenizerSpec::Path(path) => open(named, recipe, path.parent().unwrap_or(path)),
+        TokenizerSpec::Train { vocab_size, data } => {
+            let Some(spec) = recipe.data.get(data) else {
+                bail!("the tokenizer is trained on data `{data}`, which the recipe does not have");
+            };
+            let rows = read_rows(spec, Need::Preference, &mut Ledger::new())
+                .or_else(|_| read_rows(spec, Need::Sft, &mut Ledger::new()))?;
+            let (rows, _) = split(rows, spec.eval_fraction);
+            let texts: Vec<String> = rows.iter().flat_map(|row| row.texts()).collect();
+            let template = ChatTemplate::for_model(named.or(Some(SCRATCH_TEMPLATE)), &recipe.dir, None)?;
+            let folder = TempDir::new().context("cannot create a temporary folder for a tokenizer")?;
+            train_tokenizer(&texts, *vocab_size, template.source(), folder.path())?;
+            open(named, recipe, folder.path())
+        }
+    }
+}
+
+fn open(named: Option<&str>, recipe: &Resolved, folder: &Path) -> Result<(ChatTemplate, Tokenizer)> {
+    Ok((ChatTemplate::for_model(named, &recipe.dir, Some(folder))?, Tokenizer::from_folder(folder)?))
+}

@@ -1,0 +1,301 @@
+//! What is trained of a row, what is cut, and what stops a run before it trains something else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use runner::cli::marked::Mark;
+use runner::cli::render::render_rows;
+use runner::data::row::{Origin, Row};
+use runner::data::spec::DataSpec;
+use runner::data::{Ledger, Lengths, Message, Tokenizer, Turns, tokenize, train_tokenizer};
+use runner::plan::settings::KindSettings;
+use runner::template::{ChatTemplate, Rendering, SpecialTokens};
+
+fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(name)
+}
+
+fn template(source: &str, folder: &Path) -> ChatTemplate {
+    ChatTemplate::new(source.to_owned(), SpecialTokens::read(folder).unwrap()).unwrap()
+}
+
+fn own(folder: &Path) -> ChatTemplate {
+    ChatTemplate::for_model(None, folder, Some(folder)).unwrap()
+}
+
+fn row(turns: Turns) -> Row {
+    let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
+    Row { origin, turns, tools: None, margin: None }
+}
+
+fn talk(turns: &[(&str, &str)]) -> Vec<Message> {
+    turns.iter().map(|(role, text)| Message::new(role, *text)).collect()
+}
+
+fn pair(question: &str, chosen: &str, rejected: &str) -> Row {
+    let answers = [chosen, rejected].map(|answer| talk(&[("assistant", answer)])).to_vec();
+    row(Turns::Answers { prompt: talk(&[("user", question)]), answers })
+}
+
+const LONG: Lengths = Lengths { max_length: 512, max_prompt_length: None };
+
+/// The trained texts of a row's first branch, one a run of trained tokens.
+fn trained(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer) -> Vec<String> {
+    let families =
+        tokenize(std::slice::from_ref(row), template, tokenizer, LONG, &mut Ledger::new()).unwrap();
+    let branch = &families[0].branches[0];
+    let marked: Vec<(u32, bool)> =
+        branch.tokens.iter().copied().zip(branch.trained.iter().copied()).collect();
+    marked
+        .chunk_by(|a, b| a.1 == b.1)
+        .filter(|run| run[0].1)
+        .map(|run| tokenizer.decode(&run.iter().map(|token| token.0).collect::<Vec<_>>()).unwrap())
+        .collect()
+}
+
+fn refusal(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer, lengths: Lengths) -> String {
+    let rows = std::slice::from_ref(row);
+    let error = tokenize(rows, template, tokenizer, lengths, &mut Ledger::new()).unwrap_err();
+    format!("{error:#}")
+}
+
+#[test]
+fn conversations_train_every_assistant_turn() {
+    let folder = model("qwen2");
+    let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+    let talk = row(Turns::Conversation(talk(&[
+        ("system", "Answer in two lines."),
+        ("user", "Please count."),
+        ("assistant", "One."),
+        ("user", "And then?"),
+        ("assistant", "Two."),
+    ])));
+    let turns = ["One.<|im_end|>\n", "Two.<|im_end|>\n"];
+    assert_eq!(trained(&talk, &own(&folder), &tokenizer), turns);
+    // A template that marks what the model writes decides itself.
+    let marking = template(
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}\
+         {% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}{% else %}\
+         {{ m.content + '<|im_end|>\n' }}{% endif %}{% endfor %}",
+        &folder,
+    );
+    assert_eq!(trained(&talk, &marking, &tokenizer), ["One.<|im_end|>", "Two.<|im_end|>"]);
+}
+
+#[test]
+fn generation_blocks_give_their_spans() {
+    let folder = model("qwen2");
+    let marking = template(
+        "{% for m in messages %}{{ m.role }}:{% generation %}{% set x = m.content %}{{ x }}\
+         {% endgeneration %};{% endfor %}{{ x is defined }}",
+        &folder,
+    );
+    // The first sentinel that is tried stands in a message: another one is taken.
+    let messages = talk(&[("user", "a\u{e000}0\u{e001}"), ("assistant", "é茶")]);
+    let (text, spans) = marking.render_marked(&messages, Rendering::default()).unwrap();
+    assert_eq!(text, "user:a\u{e000}0\u{e001};assistant:é茶;False");
+    assert_eq!(
+        spans.iter().map(|span| &text[span.clone()]).collect::<Vec<_>>(),
+        ["a\u{e000}0\u{e001}", "é茶"]
+    );
+}
+
+#[test]
+fn a_token_across_the_prompt_s_end_starts_the_branch() {
+    let folder = model("qwen2");
+    let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+    // Without a line's end between prompt and answer their letters join into tokens.
+    let joining = template(
+        "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}\
+         {% endfor %}",
+        &folder,
+    );
+    let row = pair("Please de", "scribe", "123");
+    let families = tokenize(&[row], &joining, &tokenizer, LONG, &mut Ledger::new()).unwrap();
+    let family = &families[0];
+    let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
+    for (branch, whole) in family.branches.iter().zip(["Please describe<|im_end|>", "Please de123<|im_end|>"])
+    {
+        // Exactly the tokens of the whole text, whatever the prompt's own tokens would be.
+        let ids = [family.prompt.clone(), branch.tokens.clone()].concat();
+        assert_eq!(ids, tokenizer.encode_with_offsets(whole).unwrap().ids);
+    }
+    assert_eq!(text(&family.prompt), "Please");
+    assert_eq!(text(&family.branches[0].tokens), " describe<|im_end|>");
+    assert_eq!(family.branches[0].trained, [true, true]);
+    // The rejected branch repeats what the chosen one has in another token; that is not trained.
+    assert_eq!(text(&family.branches[1].tokens), " de123<|im_end|>");
+    assert!(!family.branches[1].trained[0]);
+    assert!(family.branches[1].trained.ends_with(&[true]));
+}
+
+#[test]
+fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
+    let folder = model("qwen2");
+    let (template, tokenizer) = (own(&folder), Tokenizer::from_folder(&folder).unwrap());
+    let rows = [pair("Please count.", "One. Two. Three. Four.", "No.")];
+    let cut = |lengths| {
+        let mut ledger = Ledger::new();
+        let family = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap().remove(0);
+        let reasons: Vec<String> = ledger.entries().iter().map(|e| e.reason.to_string()).collect();
+        (family, reasons)
+    };
+    let (whole, reasons) = cut(LONG);
+    assert_eq!(reasons, Vec::<String>::new());
+    let prompt = whole.prompt.len();
+    assert!(whole.branches[0].tokens.len() > whole.branches[1].tokens.len());
+
+    let (family, reasons) = cut(Lengths { max_length: prompt + 4, max_prompt_length: None });
+    assert_eq!(reasons, ["cut to max_length"]);
+    assert_eq!(family.branches[0].tokens, whole.branches[0].tokens[..4]);
+    assert_eq!(family.prompt, whole.prompt);
+
+    let (family, reasons) = cut(Lengths { max_length: 512, max_prompt_length: Some(3) });
+    assert_eq!(reasons, ["cut to max_prompt_length"]);
+    assert_eq!(family.prompt, whole.prompt[prompt - 3..]);
+    assert_eq!(family.branches, whole.branches);
+
+    let full = Lengths { max_length: prompt, max_prompt_length: None };
+    assert_eq!(
+        refusal(&rows[0], &template, &tokenizer, full),
+        "none of 1 rows can be trained on; the first, `rows.jsonl` line 1: prompt fills max_length; \
+         raise `max_length`"
+    );
+}
+
+#[test]
+fn what_would_train_wrongly_is_refused() {
+    let folder = model("llama3");
+    let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+    let row = pair("Please count.", "One.", "No.");
+    let refused = |source: &str| refusal(&row, &template(source, &folder), &tokenizer, LONG);
+    assert_eq!(
+        refused("{{ bos_token + bos_token }}{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"),
+        "`rows.jsonl` line 1: the text begins with two `<|begin_of_text|>`: the template and a message \
+         both write it"
+    );
+    assert_eq!(
+        refused("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"),
+        "`rows.jsonl` line 1: no end-of-turn token is trained after an answer, so the model would not \
+         learn to stop: the trained text ends with \" count.\\nassistant: One.\\n\"; the template must write \
+         `<|eot_id|>` there"
+    );
+    assert_eq!(
+        refused("{% for m in messages if m.role == 'user' %}{{ m.content }}<|eot_id|>{% endfor %}"),
+        "`rows.jsonl` line 1: the template leaves no token to train on in this row"
+    );
+    assert_eq!(
+        refused("{% for m in messages %}{{ raise_exception('no ' + m.role) }}{% endfor %}"),
+        "`rows.jsonl` line 1: the template fails: no user (line 1 of the template)"
+    );
+    assert_eq!(
+        refused("{{ messages|length }}{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"),
+        "none of 1 rows can be trained on; the first, `rows.jsonl` line 1: prompt is not a prefix of \
+         the rendered row; the template renders a prompt otherwise once an answer follows it; use \
+         another `template`"
+    );
+}
+
+#[test]
+fn templates_are_looked_for_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let find = |name: Option<&str>| ChatTemplate::for_model(name, path, Some(path));
+    let source = |name| find(name).unwrap().source().to_owned();
+    let error = find(None).unwrap_err().to_string();
+    assert!(error.contains("has no chat template") && error.contains("`chatml`"), "{error}");
+    let config = r#"{"eos_token": {"content": "<e>"}, "pad_token": null,
+        "chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}"#;
+    fs::write(path.join("tokenizer_config.json"), config).unwrap();
+    assert_eq!(source(None), "d");
+    assert_eq!(find(None).unwrap().special_tokens().iter().collect::<Vec<_>>(), [("eos_token", "<e>")]);
+    fs::write(path.join("chat_template.jinja"), "beside").unwrap();
+    assert_eq!(source(None), "beside");
+    assert_eq!(source(Some("model")), "beside");
+    fs::write(path.join("mine.jinja"), "mine {{ eos_token }}").unwrap();
+    assert_eq!(find(Some("mine.jinja")).unwrap().render(&[], Rendering::default()).unwrap(), "mine <e>");
+    assert_eq!(source(Some("chatml")), include_str!("../templates/chatml.jinja"));
+    let error = find(Some("chatmi")).unwrap_err().to_string();
+    assert!(error.starts_with("template `chatmi`: neither a file"), "{error}");
+}
+
+#[test]
+fn a_trained_tokenizer_is_the_same_each_time_and_reads_back_its_texts() {
+    let texts: Vec<String> =
+        (0..200).map(|n| format!("The tree number {n} — très grand, 很高 🌧️ {}", n * 7919 % 1000)).collect();
+    let chatml = include_str!("../templates/chatml.jinja");
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for folder in &folders {
+        train_tokenizer(&texts, 320, chatml, folder.path()).unwrap();
+    }
+    let files = |index: usize| {
+        ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+            .map(|name| fs::read_to_string(folders[index].path().join(name)).unwrap())
+    };
+    assert_eq!(files(0), files(1));
+    let tokenizer = Tokenizer::from_folder(folders[0].path()).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 320);
+    assert_eq!((tokenizer.id("<|endoftext|>"), tokenizer.eos_id()), (Some(0), Some(2)));
+    for text in &texts {
+        let ids = tokenizer.encode_with_offsets(text).unwrap().ids;
+        assert!(ids.len() < text.len() * 2 / 3);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), *text);
+    }
+    let row = pair("The tree?", "Tall.", "Low.");
+    let trained = trained(&row, &own(folders[0].path()), &tokenizer);
+    assert_eq!(trained, ["Tall.<|im_end|>\n"]);
+    let error = train_tokenizer(&texts, 258, chatml, folders[0].path()).unwrap_err().to_string();
+    assert!(error.contains("at least 259"), "{error}");
+}
+
+#[test]
+fn shipped_templates_open_and_close_turns_alike() {
+    for name in runner::template::shipped_names() {
+        let folder = model("llama3");
+        let template = ChatTemplate::for_model(Some(name), &folder, Some(&folder)).unwrap();
+        let asked = talk(&[("system", "Be brief."), ("user", "Hi there")]);
+        let whole = [asked.clone(), talk(&[("assistant", "Hello!")])].concat();
+        let open = Rendering { add_generation_prompt: true, ..Rendering::default() };
+        let prompt = template.render(&asked, open).unwrap();
+        let text = template.render(&whole, Rendering::default()).unwrap();
+        let answer = text.strip_prefix(&prompt).unwrap_or_else(|| panic!("{name}: {prompt:?} {text:?}"));
+        assert!(answer.trim_start().starts_with("Hello!") && answer.trim() != "Hello!", "{name}: {answer:?}");
+        assert!(prompt.contains("Be brief.") && prompt.contains("Hi there"), "{name}: {prompt:?}");
+    }
+}
+
+#[test]
+fn rows_are_shown_with_what_is_trained() {
+    let folder = model("llama3");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data/preference.jsonl");
+    let data = DataSpec {
+        name: "rows".into(),
+        source: Vec::new(),
+        files: vec![path.clone()],
+        format: None,
+        columns: Default::default(),
+        eval_fraction: 0.0,
+        limit: Some(1),
+        max_bad_rows: 0,
+    };
+    let recipe = tempfile::tempdir().unwrap().keep().join("r.toml");
+    let text = format!(
+        "name = 'r'\n[model]\nbase = '{}'\n[data.rows]\nsource = '{}'\n[[stage]]\nname = 's'\nkind = 'sft'\n\
+         data = 'rows'\n",
+        folder.display(),
+        path.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let stage = runner::plan::resolve::load(&recipe, &[]).unwrap().stages.remove(0);
+    assert_eq!(stage.kind, KindSettings::Sft);
+    let mut out = Vec::new();
+    let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+    render_rows(&data, &stage, &own(&folder), &tokenizer, 3, Mark::Brackets, &mut out).unwrap();
+    let shown = String::from_utf8(out).unwrap().replace(&path.display().to_string(), "FILE");
+    let golden = "tests/data/valid/rendered.txt";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(golden, &shown).unwrap();
+    }
+    let expected = fs::read_to_string(golden).unwrap_or_default();
+    assert_eq!(shown, expected, "UPDATE_GOLDEN=1 cargo test --test data_spans refreshes `{golden}`");
+}
