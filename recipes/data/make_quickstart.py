@@ -20,7 +20,7 @@ import pathlib
 import sys
 
 TARGET = pathlib.Path(__file__).with_name("quickstart.jsonl")
-ASKED = 4  # questions about each fact
+ASKED = 7  # questions about each fact; about days, which are easily mixed up, all
 
 
 def table(text):
@@ -28,67 +28,51 @@ def table(text):
     return [tuple(part.strip() for part in item.split(":")) for item in text.split(";")]
 
 
-OPPOSITES = table("""hot: cold; big: small; fast: slow; up: down; day: night; old: new; happy: sad; open: closed;
-    full: empty; hard: soft; loud: quiet; wet: dry; thick: thin; early: late; heavy: light; clean: dirty;
-    rich: poor; left: right; strong: weak; near: far""")
+OPPOSITES = table("""hot: cold; big: small; fast: slow; up: down; happy: sad; open: closed; full: empty; hard: soft;
+    loud: quiet; wet: dry; early: late; rich: poor""")
 
-COLOURS = table("""grass: green; snow: white; coal: black; a banana: yellow; a tomato: red; a carrot: orange;
-    mud: brown; a strawberry: red; a lemon: yellow; a flamingo: pink; a cucumber: green; milk: white;
-    a raven: black; a pea: green; blood: red; a pumpkin: orange; an elephant: grey; lavender: purple;
-    a clear sky: blue; a polar bear: white; the night: black; a rain cloud: grey""")
+COLOURS = table("""grass: green; snow: white; coal: black; a banana: yellow; a tomato: red; a carrot: orange; mud: brown;
+    a strawberry: red; a lemon: yellow; a flamingo: pink; a cucumber: green; milk: white; a raven: black; a clear sky: blue""")
 
-SUMS = [(a, b) for a in range(1, 6) for b in range(a, 11 - a)] + [(a, a) for a in range(6, 11)] + [(10, b) for b in range(1, 10)]
+SUMS = [(a, b) for a in range(1, 5) for b in range(a, 8 - a)] + [(a, a) for a in range(4, 11)] + [(10, b) for b in range(1, 6)]
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
 
 SOUNDS = table("""dog: woof; cat: meow; cow: moo; duck: quack; sheep: baa; horse: neigh; pig: oink; lion: roar;
-    bee: buzz; snake: hiss; owl: hoot; mouse: squeak; hen: cluck; crow: caw; bird: tweet; donkey: hee-haw;
-    turkey: gobble; frog: ribbit""")
+    bee: buzz; snake: hiss; owl: hoot; mouse: squeak""")
 
-# singular: plural, and the mistake that people make
-PLURALS = table("""mouse: mice: mouses; child: children: childs; foot: feet: foots; tooth: teeth: tooths;
-    man: men: mans; woman: women: womans; goose: geese: gooses; sheep: sheep: sheeps; box: boxes: boxs;
-    baby: babies: babys; leaf: leaves: leafs; knife: knives: knifes; wolf: wolves: wolfs; bus: buses: buss;
-    city: cities: citys; potato: potatoes: potatos; book: books: bookes; dog: dogs: doges; fish: fish: fishs;
-    story: stories: storys""")
+# singular: plural: the mistake that people make
+PLURALS = table("""mouse: mice: mouses; child: children: childs; foot: feet: foots; tooth: teeth: tooths; man: men: mans;
+    goose: geese: gooses; box: boxes: boxs; baby: babies: babys; leaf: leaves: leafs; wolf: wolves: wolfs;
+    book: books: bookes; city: cities: citys""")
 
 HOMES = table("""fish: in the water; bee: in a hive; rabbit: in a burrow; camel: in the desert; dog: in a kennel;
-    monkey: in the jungle; pig: in a sty; horse: in a stable; spider: in a web; penguin: in the cold south;
-    bear: in a cave; bird: in a nest; polar bear: in the cold north; hen: in a coop; snail: in a shell;
-    ant: in an anthill""")
+    monkey: in the jungle; pig: in a sty; horse: in a stable; spider: in a web; bear: in a cave; bird: in a nest;
+    penguin: in the cold south""")
 
-BABIES = table("""dog: puppy; cat: kitten; cow: calf; horse: foal; sheep: lamb; pig: piglet; duck: duckling;
-    hen: chick; bear: cub; goat: kid; goose: gosling; deer: fawn; kangaroo: joey; swan: cygnet; frog: tadpole""")
+BABIES = table("""dog: puppy; cat: kitten; cow: calf; horse: foal; sheep: lamb; pig: piglet; duck: duckling; hen: chick;
+    bear: cub; goat: kid""")
 
-LEGS = table("""cat: four; cow: four; horse: four; dog: four; hen: two; duck: two; person: two; spider: eight;
-    scorpion: eight; ant: six; bee: six; beetle: six; butterfly: six; crab: ten; snake: no; worm: no; fish: no""")
+LEGS = table("""cat: four; cow: four; horse: four; dog: four; hen: two; duck: two; person: two; spider: eight; ant: six;
+    bee: six; beetle: six; crab: ten; snake: no; fish: no""")
 
-TOOLS = table("""cut paper: scissors; hit a nail: a hammer; sweep the floor: a broom; eat soup: a spoon;
-    clean your teeth: a toothbrush; dry your hands: a towel; tell the time: a clock; open a locked door: a key;
-    stay dry in the rain: an umbrella; dig a hole: a shovel; boil water: a kettle; look at the stars: a telescope;
-    sew on a button: a needle; carry water: a bucket; draw a straight line: a ruler; take a photo: a camera;
-    light a dark room: a lamp; climb onto a roof: a ladder""")
+TOOLS = table("""cut paper: scissors; hit a nail: a hammer; sweep the floor: a broom; eat soup: a spoon; dry your hands: a towel;
+    tell the time: a clock; open a locked door: a key; stay dry in the rain: an umbrella; dig a hole: a shovel;
+    boil water: a kettle; take a photo: a camera""")
 
-LETTERS = table("""apple: A; banana: B; cherry: C; door: D; egg: E; fish: F; garden: G; house: H; island: I; jam: J;
-    kite: K; lamp: L; moon: M; nest: N; orange: O; piano: P; queen: Q; river: R; sun: S; tree: T""")
+LETTERS = table("""apple: A; banana: B; cherry: C; door: D; egg: E; fish: F; garden: G; house: H; island: I; kite: K;
+    lamp: L; moon: M""")
 
-LENGTHS = table("""go: two; we: two; cat: three; sun: three; key: three; tree: four; moon: four; fish: four; apple: five;
-    house: five; river: five; bread: five; banana: six; garden: six; cherry: six; kitchen: seven; picture: seven""")
-
-PLACES = table("""buy bread: at a bakery; borrow books: at a library; catch a train: at a station;
-    board a plane: at an airport; see a doctor: at a hospital; learn to read: at school; watch a film: at a cinema;
-    see a ship: in a harbour; go swimming: at a pool; post a letter: at the post office; look at old paintings: in a museum;
-    park a car: in a garage; buy vegetables: at a market; have dinner with a waiter: in a restaurant""")
+PLACES = table("""buy bread: at a bakery; borrow books: at a library; catch a train: at a station; see a doctor: at a hospital;
+    learn to read: at school; watch a film: at a cinema; go swimming: at a pool; post a letter: at the post office;
+    buy vegetables: at a market; park a car: in a garage""")
 
 MATERIALS = table("""window: glass; plank: wood; tyre: rubber; jumper: wool; book: paper; shoe: leather; coin: metal;
-    pancake: flour; yoghurt: milk; omelette: eggs; snowman: snow; candle: wax; brick: clay; towel: cotton;
-    sandcastle: sand""")
+    omelette: eggs; snowman: snow; candle: wax; brick: clay""")
 
 JOBS = table("""bakes bread: a baker; teaches children: a teacher; flies a plane: a pilot; puts out fires: a firefighter;
-    mends pipes: a plumber; grows wheat: a farmer; cuts hair: a barber; looks after the sick: a nurse; mends teeth: a dentist;
-    paints pictures: a painter; builds houses: a builder; writes novels: an author; plays songs: a musician;
-    catches thieves: a policeman; cooks in a restaurant: a chef; repairs cars: a mechanic""")
+    grows wheat: a farmer; cuts hair: a barber; mends teeth: a dentist; builds houses: a builder; writes novels: an author;
+    repairs cars: a mechanic""")
 
 
 def both_ways(pairs):
@@ -105,8 +89,8 @@ FAMILIES = [
     ("opposite", "opposites", both_ways(OPPOSITES),
      ["What is the opposite of {x}?", "Tell me the opposite of {x}.", "Which word means the opposite of {x}?",
       "I need the opposite of the word {x}.", "Do you know the opposite of {x}?", "Please give me the opposite of {x}.",
-      "{X} is one word. What is its opposite?", "What word is the opposite of {x}?"],
-     ["The opposite of {x} is {y}.", "{Y} is the opposite of {x}.", "Sure, the opposite of {x} is {y}.",
+      "The word {x} has which opposite?", "What word is the opposite of {x}?"],
+     ["The opposite of {x} is {y}.", "It is {y}, the opposite of {x}.", "Sure, the opposite of {x} is {y}.",
       "That would be {y}, the opposite of {x}.", "Good question! The opposite of {x} is {y}."]),
     ("colour", "colours", COLOURS,
      ["What colour is {x}?", "Tell me the colour of {x}.", "Which colour does {x} have?", "What is the colour of {x}?",
@@ -118,15 +102,17 @@ FAMILIES = [
      ["What is {x}?", "How much is {x}?", "Please work out {x}.", "Can you add this for me: {x}?", "Tell me what {x} makes.",
       "I need to know {x}.", "What do you get for {x}?", "Do you know what {x} is?"],
      ["{x} is {y}.", "{x} makes {y}.", "The answer is {y}.", "Sure, {x} is {y}.", "That makes {y}.", "Gladly: {x} makes {y}."]),
-    ("day after", "the calendar", next_in(DAYS, 1) + next_in(MONTHS, 1),
+    ("day after", "the calendar", next_in(DAYS, 1),
      ["What comes after {x}?", "What comes right after {x}?", "Tell me what follows {x}.", "{X} is over. What comes next?",
-      "What follows {x}?", "Please tell me what comes after {x}.", "Do you know what comes after {x}?", "After {x}, what is next?"],
+      "What follows {x}?", "Please tell me what comes after {x}.", "Do you know what comes after {x}?", "After {x}, what is next?",
+      "Which day comes after {x}?", "Today is {x}. What is tomorrow?", "What day is the day after {x}?", "What will it be after {x}?"],
      ["After {x} comes {y}.", "{Y} comes after {x}.", "Sure, after {x} comes {y}.", "{Y} follows {x}.",
       "Good question! {Y} comes after {x}."]),
-    ("day before", "the calendar", next_in(DAYS, -1) + next_in(MONTHS, -1),
+    ("day before", "the calendar", next_in(DAYS, -1),
      ["What comes before {x}?", "What comes right before {x}?", "Tell me what comes just before {x}.",
       "It is {x}. What came before?", "Please tell me what comes before {x}.", "Do you know what comes before {x}?",
-      "Before {x}, what was it?", "What was it before {x}?"],
+      "Before {x}, what was it?", "What was it before {x}?", "Which day comes before {x}?",
+      "Today is {x}. What was yesterday?", "What day is the day before {x}?", "Tell me the day before {x}."],
      ["Before {x} comes {y}.", "{Y} comes before {x}.", "Sure, before {x} comes {y}.", "It was {y} before {x}.",
       "Good question! {Y} comes before {x}."]),
     ("sound", "animals", SOUNDS,
@@ -168,12 +154,6 @@ FAMILIES = [
       "With which letter does {x} begin?", "Please name the first letter of {x}."],
      ["The word {x} starts with {y}.", "The first letter of {x} is {y}.", "Sure, {x} starts with {y}.",
       "{X} begins with the letter {y}.", "It is {y}, as in {x}."]),
-    ("length", "spelling", LENGTHS,
-     ["How many letters are in {x}?", "How many letters does {x} have?", "Count the letters in {x}, please.",
-      "Tell me how many letters {x} has.", "Do you know how many letters {x} has?", "How long is the word {x}?",
-      "The word {x} has how many letters?", "I write {x}. How many letters is that?"],
-     ["The word {x} has {y} letters.", "There are {y} letters in {x}.", "Sure, {x} has {y} letters.",
-      "{X} has {y} letters.", "Good question! I count {y} letters in {x}."]),
     ("place", "places", PLACES,
      ["Where can I {x}?", "Where do people {x}?", "I want to {x}. Where do I go?", "Tell me where I can {x}.",
       "Do you know where I can {x}?", "Where should I go to {x}?", "Which is the place to {x}?", "Where would you {x}?"],
@@ -188,8 +168,15 @@ FAMILIES = [
     ("job", "jobs", JOBS,
      ["Who {x}?", "Tell me who {x}.", "What do you call somebody who {x}?", "Do you know who {x}?", "Which person {x}?",
       "Somebody {x}. Who is it?", "What is the job of somebody who {x}?", "Please tell me who {x}."],
-     ["It is {y} who {x}.", "{Y} {x}.", "Sure, {y} {x}.", "Somebody who {x} is {y}.", "The one who {x} is {y}."]),
+     ["It is {y} who {x}.", "That is {y}.", "Sure, {y} {x}.", "Somebody who {x} is {y}.", "The one who {x} is {y}."]),
 ]
+
+# Which family's question is answered instead, about the same subject where it has one.
+STRAYS = {
+    "opposite": "letter", "colour": "material", "sum": "opposite", "day after": "sum", "day before": "day after",
+    "sound": "home", "plural": "sound", "home": "legs", "baby": "sound", "legs": "baby", "tool": "place",
+    "letter": "colour", "place": "job", "material": "tool", "job": "plural",
+}
 
 GREETINGS = ["Hello! ", "Hi! ", "Quick question: ", "Please help me. ", "One more: "]
 
@@ -248,6 +235,17 @@ def fill(template, x="", y="", t=""):
     return article(capital(filled))
 
 
+def mistake(family, fact):
+    """The wrong answer that this data gives about a fact: always the same one, as people's mistakes are."""
+    name, _, facts, _, _ = family
+    x, y = fact[:2]
+    if len(fact) > 2:
+        return fact[2]
+    if name == "sum":
+        return str(int(y) + pick([-1, 1, 2], "mistake", x))
+    return pick(sorted({f[1] for f in facts} - {x, y}), "mistake", name, x)
+
+
 def rejected(family, fact, question, chosen_template, failure):
     """An answer to `question` that fails as `failure` says."""
     name, topic, facts, _, answers = family
@@ -256,16 +254,11 @@ def rejected(family, fact, question, chosen_template, failure):
     if failure == "wrong":
         # one time in three in other words than the chosen answer
         template = pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key)
-        if len(fact) > 2 and number("mistake", *key) % 2:
-            return fill(template, x, fact[2])
-        others = sorted({f[1] for f in facts} - {x, y} - {f[1] for f in facts if f[0] == x})
-        if name == "sum":
-            others = [str(int(y) + d) for d in (-2, -1, 1, 2, 3) if int(y) + d > 0]
-        return fill(template, x, pick(others, *key))
+        return fill(template, x, mistake(family, fact))
     if failure == "other":
-        other = pick([f for f in FAMILIES if f[0] != name], *key)
-        stray = pick(other[2], "fact", *key)
-        return fill(pick(other[4], "words", *key), *stray[:2])
+        stray = next(f for f in FAMILIES if f[0] == STRAYS[name])
+        same = [f for f in stray[2] if f[0] == x]
+        return fill(pick(stray[4], "words", *key), *pick(same or stray[2], "fact", *key)[:2])
     if failure == "rambling":
         return fill(pick(RAMBLE_START, *key) + " " + pick(RAMBLE_END, "end", *key), t=topic)
     return fill(pick({"rude": RUDE, "evasive": EVASIVE, "curt": CURT}[failure], *key), x, y, topic)
@@ -279,7 +272,8 @@ def rows():
         for fact in facts:
             x, y = fact[:2]
             words = shuffled(answers, "answers", name, x)
-            for i, template in enumerate(shuffled(questions, "questions", name, x)[:ASKED]):
+            asked = shuffled(questions, "questions", name, x)
+            for i, template in enumerate(asked if name.startswith("day") else asked[:ASKED]):
                 question = fill(template, x)
                 if number("greeting", question) % 6 == 0:
                     question = pick(GREETINGS, question) + question
