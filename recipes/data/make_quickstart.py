@@ -79,8 +79,8 @@ def both_ways(pairs):
     return pairs + [(y, x) for x, y in pairs]
 
 
-def next_in(names, step):
-    return [(name, names[(i + step) % len(names)]) for i, name in enumerate(names)]
+def followed(names):
+    return list(zip(names, names[1:] + names[:1]))
 
 
 # A family: name; topic for evasions; facts [(x, y)] or [(x, y, mistake)]; questions; answers.
@@ -102,23 +102,16 @@ FAMILIES = [
      ["What is {x}?", "How much is {x}?", "Please work out {x}.", "Can you add this for me: {x}?", "Tell me what {x} makes.",
       "I need to know {x}.", "What do you get for {x}?", "Do you know what {x} is?"],
      ["{x} is {y}.", "{x} makes {y}.", "The answer is {y}.", "Sure, {x} is {y}.", "That makes {y}.", "Gladly: {x} makes {y}."]),
-    ("day after", "the calendar", next_in(DAYS, 1),
+    ("day", "the calendar", followed(DAYS),
      ["What comes after {x}?", "What comes right after {x}?", "Tell me what follows {x}.", "{X} is over. What comes next?",
       "What follows {x}?", "Please tell me what comes after {x}.", "Do you know what comes after {x}?", "After {x}, what is next?",
       "Which day comes after {x}?", "Today is {x}. What is tomorrow?", "What day is the day after {x}?", "What will it be after {x}?"],
      ["After {x} comes {y}.", "{Y} comes after {x}.", "Sure, after {x} comes {y}.", "{Y} follows {x}.",
       "Good question! {Y} comes after {x}."]),
-    ("day before", "the calendar", next_in(DAYS, -1),
-     ["What comes before {x}?", "What comes right before {x}?", "Tell me what comes just before {x}.",
-      "It is {x}. What came before?", "Please tell me what comes before {x}.", "Do you know what comes before {x}?",
-      "Before {x}, what was it?", "What was it before {x}?", "Which day comes before {x}?",
-      "Today is {x}. What was yesterday?", "What day is the day before {x}?", "Tell me the day before {x}."],
-     ["Before {x} comes {y}.", "{Y} comes before {x}.", "Sure, before {x} comes {y}.", "It was {y} before {x}.",
-      "Good question! {Y} comes before {x}."]),
     ("sound", "animals", SOUNDS,
      ["What does a {x} say?", "Which sound does a {x} make?", "What sound does a {x} make?", "Tell me what a {x} says.",
       "How does a {x} sound?", "I hear a {x}. What does it say?", "Do you know what a {x} says?", "What noise does a {x} make?"],
-     ["A {x} says {y}.", "A {x} goes {y}, {y}.", "Sure, a {x} says {y}.", "The sound of a {x} is {y}.",
+     ["A {x} says {y}.", "A {x} goes {y}.", "Sure, a {x} says {y}.", "The sound of a {x} is {y}.",
       "Good question! A {x} says {y}."]),
     ("plural", "grammar", PLURALS,
      ["What is the plural of {x}?", "Tell me the plural of {x}.", "One {x}, two what?", "How do I write more than one {x}?",
@@ -173,7 +166,7 @@ FAMILIES = [
 
 # Which family's question is answered instead, about the same subject where it has one.
 STRAYS = {
-    "opposite": "letter", "colour": "material", "sum": "opposite", "day after": "sum", "day before": "day after",
+    "opposite": "letter", "colour": "material", "sum": "opposite", "day": "sum",
     "sound": "home", "plural": "sound", "home": "legs", "baby": "sound", "legs": "baby", "tool": "place",
     "letter": "colour", "place": "job", "material": "tool", "job": "plural",
 }
@@ -273,7 +266,7 @@ def rows():
             x, y = fact[:2]
             words = shuffled(answers, "answers", name, x)
             asked = shuffled(questions, "questions", name, x)
-            for i, template in enumerate(asked if name.startswith("day") else asked[:ASKED]):
+            for i, template in enumerate(asked if name == "day" else asked[:ASKED]):
                 question = fill(template, x)
                 if number("greeting", question) % 6 == 0:
                     question = pick(GREETINGS, question) + question

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Loads results of `runner run` in transformers and peft and compares their log-probabilities with ours.
 
-Usage: load_results.py [--base FOLDER] RESULT LOGPROBS [RESULT LOGPROBS ...]
-
 RESULT is a stage's `model/` folder: a whole model in Hugging Face layout, or a PEFT adapter, whose base is
 `--base` or what `adapter_config.json` names. LOGPROBS is JSON that our engine wrote for that model:
 
@@ -79,9 +77,9 @@ def compare(folder, written, base):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--base")
-    parser.add_argument("pairs", nargs="+")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", help="the base of adapters")
+    parser.add_argument("pairs", nargs="+", metavar="RESULT LOGPROBS")
     args = parser.parse_args()
     if len(args.pairs) % 2:
         parser.error("results and log-prob files come in pairs")
