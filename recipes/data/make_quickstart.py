@@ -194,8 +194,9 @@ RAMBLE_END = [
 ]
 CURT = ["{y}.", "{y}, obviously.", "{y}. Next!", "{y}. Is that all?", "{y}, who does not know that?", "{y}. Now leave me alone."]
 
-# Out of 20 pairs; a wrong answer is the failure that teaches the facts, so it is the most frequent.
-FAILURES = ["wrong"] * 9 + ["other"] * 3 + ["rude"] * 2 + ["evasive"] * 2 + ["rambling"] * 2 + ["curt"] * 2
+# Four answers out of seven are wrong, because that failure teaches the facts; the others share the rest.
+WRONG, OUT_OF = 4, 7
+OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling", "curt"]
 
 
 def number(*key):
@@ -245,8 +246,8 @@ def rejected(family, fact, question, chosen_template, failure):
     x, y = fact[:2]
     key = (name, x, question, failure)
     if failure == "wrong":
-        # one time in three in other words than the chosen answer
-        template = pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key)
+        # now and then in other words than the chosen answer
+        template = pick([chosen_template] * 4 + [pick(answers, *key)], "template", *key)
         return fill(template, x, mistake(family, fact))
     if failure == "other":
         stray = next(f for f in FAMILIES if f[0] == STRAYS[name])
@@ -271,7 +272,7 @@ def rows():
                 if number("greeting", question) % 6 == 0:
                     question = pick(GREETINGS, question) + question
                 chosen_template = words[i % len(words)]
-                failure = pick(FAILURES, "failure", name, question)
+                failure = "wrong" if i % OUT_OF < WRONG else pick(OTHER_FAILURES, "failure", name, question)
                 chosen = fill(chosen_template, x, y)
                 answer = rejected(family, fact, question, chosen_template, failure)
                 if question in seen or chosen == answer:
