@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Writes quickstart.jsonl: preference pairs about small everyday facts, in words of our own.
 
-Each fact (the opposite of hot, six plus three, what a cow says) is asked in several ways, and every
+Each fact (the opposite of hot, two plus three, what a cow says) is asked in several ways, and every
 question is asked once only, so a held-out question is new while its fact has been seen in training.
 The chosen answer is the right one in a short friendly sentence. The rejected one fails in one of six
 ways: wrong, about something else, rude, evasive, rambling, or right but curt.
 
-Every choice is a hash of what it is about, not a random number: the file is the same on any machine,
-and adding a fact leaves the rows of the others alone.
+Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
 Usage: make_quickstart.py            write quickstart.jsonl next to this script
        make_quickstart.py --check    fail if quickstart.jsonl is not what this script writes
