@@ -1,0 +1,62 @@
+//! Results as folders: they open again as what was trained, and are left under the target folder for
+//! `tests/interop/load_results.py`, which opens them in transformers and peft.
+
+use std::path::Path;
+
+use runner::backend::{Packing, Segment};
+use runner::model::decoder::{Decoder, Tokens};
+use runner::model::log_prob::Targets;
+use runner::model::policy::{ModelInput, open_frozen, open_trained};
+use serde_json::json;
+
+use super::trace::{golden, ids, json as read_json, open_trace, settings};
+
+/// Log-probability of every token but the first.
+fn token_log_probs(decoder: &Decoder, ids: &[u32]) -> Vec<f64> {
+    let n = ids.len();
+    let segment = Segment { start: 0, len: n, skip: 0, own_key: 0, prefix_start: 0, prefix_len: 0 };
+    let packing = Packing { segments: vec![segment], groups: vec![0..1] };
+    let rows: Vec<u32> = (0..n as u32 - 1).collect();
+    let tokens = Tokens { ids, packing: &packing, needed: &rows, dropout: None };
+    decoder.log_probs(&tokens, Targets { hidden: &rows, tokens: &ids[1..] }).unwrap().log_prob
+}
+
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |largest, (a, b)| f64::max(largest, (a - b).abs()))
+}
+
+#[test]
+fn results_open_again_as_what_was_trained() {
+    for name in ["dpo_lora", "dpo_full"] {
+        let trace = read_json(&format!("traces/{name}.json"));
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
+        let model = out.join("model");
+        if out.exists() {
+            std::fs::remove_dir_all(&out).unwrap();
+        }
+        std::fs::create_dir_all(&model).unwrap();
+        let mut stage = open_trace(&trace, &settings(&trace), None);
+        for step in 0..stage.total_steps() {
+            stage.step(step).unwrap();
+        }
+        stage.save_result(&model).unwrap();
+
+        let base = golden(&format!("models/{}", trace["model"].as_str().unwrap()));
+        let lora = trace["lora"].as_bool().unwrap();
+        let result = match lora {
+            true => ModelInput { base: base.clone(), adapter: Some(model) },
+            false => ModelInput { base: model, adapter: None },
+        };
+        let forward = read_json("traces/forward.json");
+        let ids = ids(&forward[trace["model"].as_str().unwrap()]["input_ids"]);
+        let got = token_log_probs(&open_frozen(&result).unwrap(), &ids);
+        let started = token_log_probs(&open_frozen(&ModelInput { base, adapter: None }).unwrap(), &ids);
+        assert!(largest_difference(&got, &started) > 1e-2, "{name}: nothing was trained");
+        // for an adapter: merged for full tuning; for a whole model: the same weights once more
+        let merged = open_trained(&result, None, 0).unwrap();
+        assert!(largest_difference(&got, &token_log_probs(&merged, &ids)) < 1e-5, "{name}");
+
+        let figures = json!({ "input_ids": ids, "token_logprobs": got });
+        std::fs::write(out.join("logprobs.json"), figures.to_string()).unwrap();
+    }
+}
