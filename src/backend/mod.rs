@@ -12,6 +12,7 @@ pub mod memory;
 pub mod norm;
 pub mod packing;
 pub mod random;
+pub mod residual;
 pub mod rope;
 pub mod storage;
 pub mod weights_file;

@@ -9,6 +9,7 @@ use super::param::{Param, Trained, collect};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::gated_mlp::{silu_mul, silu_mul_backward};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
+use crate::backend::residual::{add, add_into};
 
 #[derive(Debug, Clone)]
 pub struct Layer {
@@ -70,7 +71,7 @@ impl Layer {
         let (normed, _) = rms_norm(x, &self.attention_norm.value, self.eps)?;
         let middle = add(x, &self.attention.forward_cached(&normed, rows, cache, cache_rows)?)?;
         let (normed, _) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
-        add(&middle, &self.down.forward(&silu_mul(&self.gate_up.forward(&normed, None)?)?, None)?)
+        Ok(add(&middle, &self.down.forward(&silu_mul(&self.gate_up.forward(&normed, None)?)?, None)?)?)
     }
 
     /// Adds gradients; returns dx `[rows, hidden]` if it is wanted. x, `rows` and `needed` as
@@ -146,17 +147,4 @@ impl Layer {
         self.gate_up.trained(found);
         self.down.trained(found);
     }
-}
-
-fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok((a + b)?)
-}
-
-/// a ← a + b.
-fn add_into(a: &Tensor, b: &Tensor) -> Result<()> {
-    let b = crate::backend::storage::view(b)?;
-    Ok(crate::backend::storage::update(a, |a| {
-        a.iter_mut().zip(b.iter()).for_each(|(a, b)| *a += b);
-        Ok(())
-    })?)
 }

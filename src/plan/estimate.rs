@@ -77,7 +77,8 @@ impl Stage<'_> {
     pub fn memory(&self) -> Memory {
         let model = self.model;
         let trainable = self.trainable();
-        let adapter = if self.training.lora.is_some() { trainable } else { 0 };
+        // LoRA keeps the layers' weights once more, with the adapter merged in.
+        let adapter = if self.training.lora.is_some() { trainable + model.trunk_weights() } else { 0 };
         let checkpointing = self.training.gradient_checkpointing;
         let kept = activation_elements(model, checkpointing) as u64;
         let threads = rayon::current_num_threads();

@@ -1,6 +1,8 @@
 //! `recipe.lock`: what a run read, by content; and the lock that keeps two runs out of one folder.
 
 use std::fs::{self, File, TryLockError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
@@ -10,6 +12,9 @@ use crate::plan::fingerprint::DataContent;
 use crate::plan::folder::RunFolder;
 
 use indexmap::IndexMap;
+
+/// A run that was killed lets go of its lock only once the system has taken it down.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Held as long as a run writes to its folder; the system lets go of it however the run ends.
 #[derive(Debug)]
@@ -21,13 +26,17 @@ pub fn lock(folder: &RunFolder) -> Result<InUse> {
     fs::create_dir_all(&folder.root).with_context(|| format!("cannot make the folder `{root}`"))?;
     let path = folder.in_use();
     let file = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(InUse(file)),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another run is writing to `{root}`: wait for it, or give this recipe another `name`")
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(anyhow!(error).context(format!("cannot lock `{}`", path.display())))
+    let deadline = Instant::now() + GRACE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(InUse(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(GRACE / 20),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run is writing to `{root}`: wait for it, or give this recipe another `name`")
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(anyhow!(error).context(format!("cannot lock `{}`", path.display())));
+            }
         }
     }
 }
