@@ -1,4 +1,18 @@
 //! From files to rows that the engine can train on.
 
 pub mod example;
+pub mod format;
+pub mod ledger;
+pub mod read;
+pub mod reason;
+pub mod row;
+pub mod row_schema;
+pub mod source;
 pub mod spec;
+pub mod split;
+
+pub use format::Need;
+pub use ledger::Ledger;
+pub use read::read_rows;
+pub use row::{Message, Row, Turns};
+pub use split::split;

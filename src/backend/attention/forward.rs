@@ -1,0 +1,105 @@
+//! Attention forward.
+
+use candle_core::{Result, Tensor, bail};
+use rayon::prelude::*;
+
+use super::super::lanes::{exp_and_sum, max, wide};
+use super::super::matmul::Mat;
+use super::super::storage::{Shared, View, strided};
+use super::super::{Packing, Segment};
+use super::tile::{HeadRows, scores, weighted_sum};
+use super::{Shape, TILE, Tile};
+
+/// q `[tokens, heads · head_dim]`, k and v `[key rows, kv_heads · head_dim]` (columns of wider rows
+/// are fine) → output `[tokens, heads · head_dim]` and the log-sum-exp of each query's scores
+/// `[tokens, heads]`.
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    packing: &Packing,
+    shape: Shape,
+) -> Result<(Tensor, Tensor)> {
+    let (tokens, width) = q.dims2()?;
+    if packing.tokens() != tokens || width != shape.heads * shape.head_dim {
+        bail!("attention over {} packed tokens with queries [{tokens}, {width}]", packing.tokens())
+    }
+    let mut out = vec![0f32; tokens * width];
+    let mut lse = vec![0f32; tokens * shape.heads];
+    let (q, k, v) = (Columns::of(q)?, Columns::of(k)?, Columns::of(v)?);
+    let (out_shared, lse_shared) = (Shared::new(&mut out), Shared::new(&mut lse));
+    let tiles: Vec<(&Segment, usize)> =
+        packing.segments.iter().flat_map(|s| (0..s.len).step_by(TILE).map(move |first| (s, first))).collect();
+    tiles
+        .par_iter()
+        .flat_map(|&tile| (0..shape.kv_heads).into_par_iter().map(move |h| (tile, h)))
+        .for_each_init(Vec::new, |buffer, ((segment, first), kv_head)| {
+            let tile = Tile::of(segment, first, shape.window);
+            let (keys, values) = (k.head(kv_head, shape.head_dim), v.head(kv_head, shape.head_dim));
+            buffer.clear();
+            buffer.resize(tile.len * tile.keys(), 0.0);
+            for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
+                let query = q.head(head, shape.head_dim);
+                let rows = (query.values, query.mat(segment.start + first, tile.len));
+                scores(buffer, &tile, segment, rows, keys, shape.scale());
+                wide(|| {
+                    for i in 0..tile.len {
+                        let row = &mut buffer[i * tile.keys()..][..tile.keys()];
+                        let lse = softmax(row, tile.visible(segment, i, shape.window));
+                        // SAFETY: one task a (row, head), both inside the buffer
+                        unsafe { *lse_shared.at((segment.start + first + i) * shape.heads + head) = lse };
+                    }
+                });
+                let start = (segment.start + first) * width + head * shape.head_dim;
+                let d = Mat::rows(start, tile.len, shape.head_dim, width);
+                // SAFETY: one task a (row, head), inside `out`
+                unsafe { weighted_sum((out_shared, d), &tile, segment, buffer, values, 1.0) };
+            }
+        });
+    Ok((
+        Tensor::from_vec(out, (tokens, width), &candle_core::Device::Cpu)?,
+        Tensor::from_vec(lse, (tokens, shape.heads), &candle_core::Device::Cpu)?,
+    ))
+}
+
+/// Softmax over the visible part of a row, zero elsewhere; returns the log-sum-exp.
+#[inline(always)]
+fn softmax(row: &mut [f32], visible: std::ops::Range<usize>) -> f32 {
+    row[..visible.start].fill(0.0);
+    row[visible.end..].fill(0.0);
+    let row = &mut row[visible];
+    let top = max(row);
+    let sum = exp_and_sum(row, top);
+    let scale = sum.recip();
+    for p in row.iter_mut() {
+        *p *= scale;
+    }
+    top + sum.ln()
+}
+
+/// The columns of a tensor `[rows, width]`, rows any distance apart.
+pub(super) struct Columns<'a> {
+    values: View<'a>,
+    stride: usize,
+    offset: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (values, layout) = strided(tensor)?;
+        let stride = layout.stride();
+        if layout.shape().rank() != 2 || stride[1] != 1 {
+            bail!("attention reads rows of adjacent columns, got strides {stride:?}")
+        }
+        Ok(Columns { values, stride: stride[0], offset: layout.start_offset() })
+    }
+
+    pub fn head(&self, head: usize, head_dim: usize) -> HeadRows<'_> {
+        self.head_at(head * head_dim, head_dim)
+    }
+
+    /// The head whose first column is `column`.
+    pub fn head_at(&self, column: usize, head_dim: usize) -> HeadRows<'_> {
+        HeadRows { values: &self.values, stride: self.stride, column: self.offset + column, head_dim }
+    }
+}

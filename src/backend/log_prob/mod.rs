@@ -1,0 +1,91 @@
+//! Log-probabilities of target tokens from hidden rows × head, in chunks of rows: the logits of all
+//! rows never exist at once.
+//!
+//! With a frozen head, ∂ log p(y) / ∂h = W\[y\] − Σ_v p_v W\[v\] does not depend on the loss, so the same
+//! pass can emit that direction and backward only scales its rows. With a trained head the logits
+//! are made again in [`head_backward`].
+
+mod frozen;
+mod trained;
+
+pub use frozen::log_probs;
+pub use trained::head_backward;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::lanes::{Sums, exp_and_sums, max};
+
+/// Logits that one task holds at once, elements.
+const CHUNK_ELEMENTS: usize = 1 << 22;
+
+/// What one pass over the head tells of each target, all `[targets]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogProbs {
+    /// log p(target), nats.
+    pub log_prob: Vec<f64>,
+    /// Entropy of the predicted distribution, nats.
+    pub entropy: Vec<f64>,
+    /// Mean logit over the vocabulary.
+    pub mean_logit: Vec<f64>,
+    /// Whether the target is the most probable token.
+    pub is_arg_max: Vec<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct RowStatistics {
+    log_prob: f64,
+    entropy: f64,
+    mean_logit: f64,
+    is_arg_max: bool,
+}
+
+fn collect(rows: &[RowStatistics]) -> LogProbs {
+    LogProbs {
+        log_prob: rows.iter().map(|r| r.log_prob).collect(),
+        entropy: rows.iter().map(|r| r.entropy).collect(),
+        mean_logit: rows.iter().map(|r| r.mean_logit).collect(),
+        is_arg_max: rows.iter().map(|r| r.is_arg_max).collect(),
+    }
+}
+
+/// Rows a chunk, from the vocabulary's size alone.
+fn chunk_rows(vocabulary: usize) -> usize {
+    (CHUNK_ELEMENTS / vocabulary).clamp(8, 128)
+}
+
+fn check_shapes(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {
+    let (rows, width) = hidden.dims2()?;
+    let (vocabulary, head_width) = head.dims2()?;
+    if rows != targets.len() || width != head_width {
+        bail!(
+            "{} targets for hidden rows [{rows}, {width}] and a head [{vocabulary}, {head_width}]",
+            targets.len()
+        )
+    }
+    match targets.iter().find(|&&t| t as usize >= vocabulary) {
+        Some(bad) => bail!("token {bad} is past the vocabulary of {vocabulary}"),
+        None => Ok((rows, width, vocabulary)),
+    }
+}
+
+/// Turns a row of logits into probabilities and says what it was.
+#[inline(always)]
+fn softmax_row(logits: &mut [f32], target: usize) -> RowStatistics {
+    let top = max(logits);
+    let chosen = logits[target];
+    let Sums { exp, weighted, shifted } = exp_and_sums(logits, top);
+    let log_sum = exp.ln();
+    let scale = exp.recip() as f32;
+    for p in logits.iter_mut() {
+        *p *= scale;
+    }
+    RowStatistics {
+        log_prob: f64::from(chosen) - f64::from(top) - log_sum,
+        entropy: log_sum - weighted / exp,
+        mean_logit: shifted / logits.len() as f64 + f64::from(top),
+        is_arg_max: chosen >= top,
+    }
+}
+
+#[cfg(test)]
+mod tests;

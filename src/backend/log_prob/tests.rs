@@ -1,0 +1,58 @@
+//! Against a dense log-softmax on candle's tape.
+
+use candle_core::{Device, Tensor, Var};
+
+use super::*;
+
+fn relative(a: &Tensor, b: &Tensor) -> f32 {
+    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+    norm(&(a - b).unwrap()) / norm(b)
+}
+
+#[test]
+fn statistics_and_gradients_agree_with_the_tape() {
+    for (rows, width, vocabulary) in [(1, 8, 5), (300, 16, 37), (9, 24, 1003)] {
+        let hidden = Var::randn(0f32, 1f32, (rows, width), &Device::Cpu).unwrap();
+        let head = Var::randn(0f32, 0.5f32, (vocabulary, width), &Device::Cpu).unwrap();
+        let targets: Vec<u32> = (0..rows).map(|i| (i * 7 % vocabulary) as u32).collect();
+        let coefficients: Vec<f64> = (0..rows).map(|i| (0.5 + i as f64 * 0.37).sin()).collect();
+
+        let logits = hidden.matmul(&head.t().unwrap()).unwrap();
+        let log_softmax = candle_nn::ops::log_softmax(&logits, 1).unwrap();
+        let index = Tensor::from_vec(targets.clone(), (rows, 1), &Device::Cpu).unwrap();
+        let chosen = log_softmax.gather(&index, 1).unwrap().squeeze(1).unwrap();
+        let c: Vec<f32> = coefficients.iter().map(|&c| c as f32).collect();
+        let c = Tensor::from_vec(c, rows, &Device::Cpu).unwrap();
+        let grads = (&chosen * &c).unwrap().sum_all().unwrap().backward().unwrap();
+
+        let (h, w) = (hidden.as_tensor().detach(), head.as_tensor().detach());
+        let (got, direction) = log_probs(&h, &w, &targets, true).unwrap();
+        let rows_of = |t: &Tensor| t.to_vec2::<f32>().unwrap();
+        let (log_softmax, logits) = (rows_of(&log_softmax), rows_of(&logits));
+        for i in 0..rows {
+            let (z, lp) = (&logits[i], &log_softmax[i]);
+            let entropy: f64 = lp.iter().map(|&l| -f64::from(l) * f64::from(l).exp()).sum();
+            let mean = z.iter().map(|&z| f64::from(z)).sum::<f64>() / vocabulary as f64;
+            let best = (0..vocabulary).max_by(|&a, &b| z[a].total_cmp(&z[b])).unwrap();
+            assert!((got.log_prob[i] - f64::from(lp[targets[i] as usize])).abs() < 2e-5);
+            assert!((got.entropy[i] - entropy).abs() < 2e-5, "{} {entropy}", got.entropy[i]);
+            assert!((got.mean_logit[i] - mean).abs() < 1e-5);
+            assert_eq!(got.is_arg_max[i], best == targets[i] as usize);
+        }
+        let scaled = direction.unwrap().broadcast_mul(&c.unsqueeze(1).unwrap()).unwrap();
+        assert!(relative(&scaled, grads.get(&hidden).unwrap()) < 1e-5);
+
+        let head_grad = Tensor::zeros_like(&w).unwrap();
+        let d_hidden = head_backward(&h, &w, &targets, &coefficients, &head_grad).unwrap();
+        assert!(relative(&d_hidden, grads.get(&hidden).unwrap()) < 1e-5);
+        assert!(relative(&head_grad, grads.get(&head).unwrap()) < 1e-5);
+    }
+}
+
+#[test]
+fn a_token_past_the_vocabulary_is_refused() {
+    let hidden = Tensor::zeros((1, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let head = Tensor::zeros((3, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let error = log_probs(&hidden, &head, &[3], false).unwrap_err().to_string();
+    assert!(error.contains("token 3 is past the vocabulary of 3"), "{error}");
+}

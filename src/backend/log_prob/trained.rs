@@ -1,0 +1,52 @@
+//! Backward through a head that is trained itself: the logits are made again, chunk by chunk.
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::super::lanes::wide;
+use super::super::matmul::{Mat, gemm_blocks};
+use super::super::storage::{update, view};
+use super::{check_shapes, chunk_rows, softmax_row};
+
+/// Rows a chunk is wider than in the forward pass: here the threads share one chunk.
+const ROWS: usize = 2;
+
+/// Given `coefficients` = ∂ loss / ∂ log p `[targets]`: returns ∂ loss / ∂ hidden `[targets, width]` and
+/// adds ∂ loss / ∂ head to `head_grad` `[vocabulary, width]`.
+pub fn head_backward(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    coefficients: &[f64],
+    head_grad: &Tensor,
+) -> Result<Tensor> {
+    let (rows, width, vocabulary) = check_shapes(hidden, head, targets)?;
+    let (h, w) = (view(hidden)?, view(head)?);
+    let chunk = chunk_rows(vocabulary) * ROWS;
+    let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
+    let mut d_hidden = vec![0f32; rows * width];
+    let head_mat = Mat::rows(0, vocabulary, width, width);
+    update(head_grad, |grad| {
+        for start in (0..rows).step_by(chunk) {
+            let n = chunk.min(rows - start);
+            let hidden = Mat::rows(start * width, n, width, width);
+            let chunk_mat = Mat::rows(0, n, vocabulary, vocabulary);
+            gemm_blocks((&mut logits, chunk_mat), (&h, hidden), (&w, head_mat.t()), 1.0, false);
+            logits[..n * vocabulary].par_chunks_mut(vocabulary).enumerate().for_each(|(i, row)| {
+                let target = targets[start + i] as usize;
+                let coefficient = coefficients[start + i] as f32;
+                wide(|| {
+                    softmax_row(row, target);
+                    for p in row.iter_mut() {
+                        *p *= -coefficient;
+                    }
+                });
+                row[target] += coefficient;
+            });
+            gemm_blocks((&mut d_hidden, hidden), (&logits, chunk_mat), (&w, head_mat), 1.0, false);
+            gemm_blocks((grad, head_mat), (&logits, chunk_mat.t()), (&h, hidden), 1.0, true);
+        }
+        Ok(())
+    })?;
+    Tensor::from_vec(d_hidden, (rows, width), head.device())
+}

@@ -1,0 +1,220 @@
+//! Matrix products over candle tensors of any two strides, accumulating on request. The products
+//! themselves are the `gemm` crate's (AVX-512, AVX2 or NEON, chosen at run time).
+
+use candle_core::{DType, Layout, Result, Tensor, bail};
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::storage::{Shared, strided, update_strided};
+
+/// Rows (or columns) of the product that one task computes. It depends on shapes only, so that the
+/// number of threads cannot change a result.
+const BLOCK: usize = 256;
+
+/// A matrix inside a buffer: `[rows, cols]`, element (i, j) at `offset + i·row + j·col`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mat {
+    pub offset: usize,
+    pub rows: usize,
+    pub cols: usize,
+    pub row: usize,
+    pub col: usize,
+}
+
+impl Mat {
+    /// Row-major `[rows, cols]` with rows `row` elements apart.
+    pub fn rows(offset: usize, rows: usize, cols: usize, row: usize) -> Self {
+        Mat { offset, rows, cols, row, col: 1 }
+    }
+
+    pub fn t(self) -> Self {
+        Mat { rows: self.cols, cols: self.rows, row: self.col, col: self.row, ..self }
+    }
+
+    fn of(layout: &Layout) -> Result<Self> {
+        let (rows, cols) = layout.shape().dims2()?;
+        let stride = layout.stride();
+        Ok(Mat { offset: layout.start_offset(), rows, cols, row: stride[0], col: stride[1] })
+    }
+
+    fn end(self) -> usize {
+        match (self.rows, self.cols) {
+            (0, _) | (_, 0) => self.offset,
+            (r, c) => self.offset + (r - 1) * self.row + (c - 1) * self.col + 1,
+        }
+    }
+
+    fn row_range(self, start: usize, len: usize) -> Self {
+        Mat { offset: self.offset + start * self.row, rows: len, ..self }
+    }
+
+    fn col_range(self, start: usize, len: usize) -> Self {
+        Mat { offset: self.offset + start * self.col, cols: len, ..self }
+    }
+}
+
+/// `dst ← (accumulate ? dst : 0) + scale · lhs × rhs` on the calling thread alone.
+///
+/// # Safety
+/// `dst` holds `d`, and no other thread touches those elements meanwhile.
+pub(crate) unsafe fn gemm_on_thread(
+    (dst, d): (Shared, Mat),
+    (lhs, l): (&[f32], Mat),
+    (rhs, r): (&[f32], Mat),
+    scale: f32,
+    accumulate: bool,
+) {
+    assert!(l.end() <= lhs.len() && r.end() <= rhs.len() && l.cols == r.rows);
+    assert!(d.rows == l.rows && d.cols == r.cols);
+    // SAFETY: the operands lie in their buffers (asserted), the destination by the caller's promise
+    unsafe {
+        gemm::gemm(
+            d.rows,
+            d.cols,
+            l.cols,
+            dst.at(d.offset),
+            d.col as isize,
+            d.row as isize,
+            accumulate,
+            lhs.as_ptr().wrapping_add(l.offset),
+            l.col as isize,
+            l.row as isize,
+            rhs.as_ptr().wrapping_add(r.offset),
+            r.col as isize,
+            r.row as isize,
+            1.0f32,
+            scale,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        )
+    }
+}
+
+/// `dst ← (accumulate ? dst : 0) + scale · lhs × rhs`, in parallel over blocks of the product.
+pub(crate) fn gemm_blocks(
+    (dst, d): (&mut [f32], Mat),
+    lhs: (&[f32], Mat),
+    rhs: (&[f32], Mat),
+    scale: f32,
+    accumulate: bool,
+) {
+    assert!(d.end() <= dst.len());
+    let shared = Shared::new(dst);
+    let by_rows = d.rows >= d.cols.min(2 * BLOCK);
+    let extent = if by_rows { d.rows } else { d.cols };
+    (0..extent.div_ceil(BLOCK)).into_par_iter().for_each(|block| {
+        let start = block * BLOCK;
+        let len = BLOCK.min(extent - start);
+        // SAFETY: blocks are disjoint rows (or columns) of `dst`, which `d` lies in
+        unsafe {
+            if by_rows {
+                let l = (lhs.0, lhs.1.row_range(start, len));
+                gemm_on_thread((shared, d.row_range(start, len)), l, rhs, scale, accumulate);
+            } else {
+                let r = (rhs.0, rhs.1.col_range(start, len));
+                gemm_on_thread((shared, d.col_range(start, len)), lhs, r, scale, accumulate);
+            }
+        }
+    });
+}
+
+/// `dst ← (accumulate ? dst : 0) + scale · lhs × rhs`: `[m, n]`, `[m, k]`, `[k, n]`, any strides.
+/// `dst` may share its storage with neither operand. Errors if the shapes do not agree.
+pub fn matmul_into(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f64, accumulate: bool) -> Result<()> {
+    let (m, k) = lhs.dims2()?;
+    let (k2, n) = rhs.dims2()?;
+    if k != k2 || dst.dims2()? != (m, n) {
+        bail!("matrix product of [{m}, {k}] and [{k2}, {n}] into {:?}", dst.shape())
+    }
+    let (a, a_layout) = strided(lhs)?;
+    let (b, b_layout) = strided(rhs)?;
+    let (a_mat, b_mat) = (Mat::of(&a_layout)?, Mat::of(&b_layout)?);
+    update_strided(dst, |values, layout| {
+        gemm_blocks((values, Mat::of(layout)?), (&a, a_mat), (&b, b_mat), scale as f32, accumulate);
+        Ok(())
+    })
+}
+
+/// `lhs × rhs`, `[m, n]`: a new tensor.
+pub fn matmul(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    let dst = uninit(lhs.dim(0)?, rhs.dim(1)?, lhs)?;
+    matmul_into(&dst, lhs, rhs, 1.0, false)?;
+    Ok(dst)
+}
+
+fn uninit(rows: usize, cols: usize, like: &Tensor) -> Result<Tensor> {
+    Tensor::zeros((rows, cols), DType::F32, like.device())
+}
+
+/// y ← y + bias on every row of `[rows, cols]`.
+pub fn add_bias(y: &Tensor, bias: &Tensor) -> Result<()> {
+    let bias = super::storage::view(bias)?;
+    super::storage::update(y, |values| {
+        values.par_chunks_mut(bias.len()).for_each(|row| {
+            row.iter_mut().zip(bias.iter()).for_each(|(y, b)| *y += b);
+        });
+        Ok(())
+    })
+}
+
+/// grad ← grad + the sum of the rows of `dy` `[rows, cols]`; `grad` is `[cols]`.
+pub fn add_column_sums(grad: &Tensor, dy: &Tensor) -> Result<()> {
+    let cols = dy.dim(1)?;
+    let dy = super::storage::view(dy)?;
+    super::storage::update(grad, |grad| {
+        for row in dy.chunks_exact(cols) {
+            grad.iter_mut().zip(row).for_each(|(g, d)| *g += d);
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn random(rows: usize, cols: usize) -> Tensor {
+        Tensor::randn(0f32, 1f32, (rows, cols), &Device::Cpu).unwrap()
+    }
+
+    fn distance(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn products_agree_with_candle_for_every_layout() {
+        for (m, k, n) in [(1, 7, 5), (300, 33, 70), (20, 64, 700), (513, 9, 1)] {
+            let (a, b) = (random(m, k), random(k, n));
+            let want = a.matmul(&b).unwrap();
+            let bt = b.t().unwrap().contiguous().unwrap();
+            let at = a.t().unwrap().contiguous().unwrap();
+            for lhs in [a.clone(), at.t().unwrap()] {
+                for rhs in [b.clone(), bt.t().unwrap()] {
+                    assert!(distance(&matmul(&lhs, &rhs).unwrap(), &want) < 1e-4);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accumulates_into_a_strided_part() {
+        let (a, b) = (random(40, 8), random(8, 12));
+        let whole = random(40, 30);
+        let before = whole.copy().unwrap();
+        let part = whole.narrow(1, 5, 12).unwrap();
+        matmul_into(&part, &a, &b, 0.5, true).unwrap();
+        let want = (before.narrow(1, 5, 12).unwrap() + (a.matmul(&b).unwrap() * 0.5).unwrap()).unwrap();
+        assert!(distance(&part, &want) < 1e-4);
+        let rest = whole.narrow(1, 17, 13).unwrap();
+        assert_eq!(distance(&rest, &before.narrow(1, 17, 13).unwrap()), 0.0);
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_agree() {
+        let message = matmul(&random(2, 3), &random(4, 2)).unwrap_err().to_string();
+        assert!(message.contains("[2, 3] and [4, 2]"), "{message}");
+    }
+}

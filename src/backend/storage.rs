@@ -1,0 +1,120 @@
+//! Reading and updating the float32 storage of CPU tensors in place.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor, bail};
+
+/// A read lock on a contiguous float32 tensor, as a slice in row-major order.
+pub struct View<'a> {
+    storage: StorageRef<'a>,
+    start: usize,
+    len: usize,
+}
+
+impl Deref for View<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.start + self.len],
+            // `view` has looked already
+            _ => &[],
+        }
+    }
+}
+
+/// The values of a contiguous float32 CPU tensor. Errors on another layout, dtype or device.
+pub fn view(tensor: &Tensor) -> Result<View<'_>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(CpuStorage::F32(_)) = &*storage else {
+        bail!("expected a float32 tensor on the CPU, got {:?}", tensor.dtype())
+    };
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("expected a contiguous tensor, got strides {:?}", layout.stride())
+    };
+    Ok(View { storage, start, len: end - start })
+}
+
+/// The whole storage behind a float32 CPU tensor of any layout, with that layout.
+pub fn strided(tensor: &Tensor) -> Result<(View<'_>, Layout)> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
+        bail!("expected a float32 tensor on the CPU, got {:?}", tensor.dtype())
+    };
+    let len = values.len();
+    let layout = layout.clone();
+    Ok((View { storage, start: 0, len }, layout))
+}
+
+struct Update<F>(Cell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32], &Layout) -> Result<()>> InplaceOp1 for Update<F> {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let CpuStorage::F32(values) = storage else { bail!("expected a float32 tensor") };
+        match self.0.take() {
+            Some(f) => f(values, layout),
+            None => bail!("an update runs once"),
+        }
+    }
+}
+
+/// Runs `f` on the values of a contiguous float32 CPU tensor, in place. All tensors that share the
+/// storage see the change.
+pub fn update(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
+    update_strided(tensor, |values, layout| match layout.contiguous_offsets() {
+        Some((start, end)) => f(&mut values[start..end]),
+        None => bail!("expected a contiguous tensor, got strides {:?}", layout.stride()),
+    })
+}
+
+/// Runs `f` on the whole storage behind a float32 CPU tensor and its layout, in place.
+pub fn update_strided(tensor: &Tensor, f: impl FnOnce(&mut [f32], &Layout) -> Result<()>) -> Result<()> {
+    tensor.inplace_op1(&Update(Cell::new(Some(f))))
+}
+
+/// A pointer that several threads write through, each to its own elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(*mut f32);
+
+// SAFETY: whoever splits work over a `Shared` gives each task elements that no other task touches.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    pub fn new(values: &mut [f32]) -> Self {
+        Shared(values.as_mut_ptr())
+    }
+
+    /// The address of element `index`.
+    pub fn at(self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+
+    /// Elements `start..start + len`.
+    ///
+    /// # Safety
+    /// They lie within the slice that `new` was given, which outlives `'a`, and no other task reads
+    /// or writes them meanwhile.
+    pub unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise
+        unsafe { std::slice::from_raw_parts_mut(self.at(start), len) }
+    }
+}
+
+/// dst ← src, both contiguous and of the same number of elements.
+pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
+    let src = view(src)?;
+    update(dst, |dst| {
+        if dst.len() != src.len() {
+            bail!("{} elements into {}", src.len(), dst.len())
+        }
+        dst.copy_from_slice(&src);
+        Ok(())
+    })
+}

@@ -1,0 +1,34 @@
+//! Safetensors files, read through the page cache.
+
+use std::path::PathBuf;
+
+use candle_core::safetensors::MmapedSafetensors;
+use candle_core::{DType, Device, Result, Tensor};
+
+/// One or several safetensors files, as one set of named tensors.
+pub struct WeightFiles(MmapedSafetensors);
+
+impl WeightFiles {
+    /// Errors if a file is missing or is not safetensors.
+    pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        // SAFETY: the files are mapped read-only and only read while they are loaded; that nobody
+        // truncates a model's weights meanwhile is what every reader of safetensors relies on
+        unsafe { MmapedSafetensors::multi(paths) }.map(WeightFiles)
+    }
+
+    /// The tensor as float32 on the CPU, whatever float type it is stored in.
+    pub fn load(&self, name: &str) -> Result<Tensor> {
+        self.0.load(name, &Device::Cpu)?.to_dtype(DType::F32)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.tensors().into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.get(name).is_ok()
+    }
+}

@@ -1,0 +1,261 @@
+//! From a row's JSON object to messages, by its shape.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::pair::{Pair, agrees, is_whole, split_common_prompt};
+use super::{Need, Shape, roles, transcript, wire};
+use crate::data::reason::Reason;
+use crate::data::row::{Message, Turns};
+use crate::data::row_schema;
+
+/// What a row says, before it is told where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    pub turns: Turns,
+    pub tools: Option<Value>,
+    pub margin: Option<f64>,
+}
+
+/// Reads a row of a known shape. Errors say why it cannot be used.
+pub fn decode(row: Map<String, Value>, shape: Shape, need: Need) -> Result<Content, Reason> {
+    match shape {
+        Shape::ChosenRejected => {
+            let row: wire::ChosenRejected = typed(row)?;
+            let extras = (tools(row.tools)?, row.margin);
+            pair(chosen_rejected(row.prompt, row.chosen, row.rejected)?, row.system, extras, need)
+        }
+        Shape::ConversationsChosenRejected => {
+            let row: wire::ConversationsChosenRejected = typed(row)?;
+            let prompt = messages(row.conversations, "/conversations")?;
+            let chosen = answer(row.chosen, "/chosen")?;
+            let extras = (tools(row.tools)?, row.margin);
+            pair((prompt, chosen, answer(row.rejected, "/rejected")?), row.system, extras, need)
+        }
+        Shape::MessagesRejected if row.contains_key("rejected_messages") => {
+            let row: wire::MessagesRejectedMessages = typed(row)?;
+            let chosen = messages(row.messages, "/messages")?;
+            let rejected = messages(row.rejected_messages, "/rejected_messages")?;
+            let extras = (tools(row.tools)?, row.margin);
+            pair(split_common_prompt(chosen, rejected)?, row.system, extras, need)
+        }
+        Shape::MessagesRejected => {
+            let row: wire::MessagesRejectedResponse = typed(row)?;
+            let mut prompt = messages(row.messages, "/messages")?;
+            let chosen: Vec<Message> = match prompt.pop_if(|last| last.role == "assistant") {
+                Some(last) => vec![last],
+                None => return Err(Reason::NoAnswer),
+            };
+            let rejected = answer(row.rejected_response, "/rejected_response")?;
+            let extras = (tools(row.tools)?, row.margin);
+            pair((prompt, chosen, rejected), row.system, extras, need)
+        }
+        Shape::QueryResponseRejected => {
+            let row: wire::QueryResponseRejected = typed(row)?;
+            let prompt = asked(row.history, &row.query);
+            let (chosen, rejected) = (said(&row.response), said(&row.rejected_response));
+            pair((prompt, chosen, rejected), row.system, (None, row.margin), need)
+        }
+        Shape::Messages => {
+            let row: wire::Messages = typed(row)?;
+            conversation(messages(row.messages, "/messages")?, row.system, tools(row.tools)?)
+        }
+        Shape::Conversations => {
+            let row: wire::Conversations = typed(row)?;
+            let turns = messages(row.conversations, "/conversations")?;
+            conversation(turns, row.system, tools(row.tools)?)
+        }
+        Shape::PromptCompletion => {
+            let row: wire::PromptCompletion = typed(row)?;
+            let prompt = question(row.prompt, "/prompt")?;
+            let completion = answer(row.completion, "/completion")?;
+            answers(prompt, vec![completion], row.system, (tools(row.tools)?, None))
+        }
+        Shape::Alpaca => {
+            let row: wire::Alpaca = typed(row)?;
+            let query = match row.input.filter(|input| !input.trim().is_empty()) {
+                Some(input) => format!("{}\n{input}", row.instruction),
+                None => row.instruction,
+            };
+            answers(asked(row.history, &query), vec![said(&row.output)], row.system, (None, None))
+        }
+        Shape::QueryResponse => {
+            let row: wire::QueryResponse = typed(row)?;
+            let prompt = asked(row.history, &row.query);
+            answers(prompt, vec![said(&row.response)], row.system, (None, None))
+        }
+    }
+}
+
+/// The row as its type; where it does not fit, the schema of the same type says at which pointer.
+fn typed<T: DeserializeOwned + row_schema::Checked>(row: Map<String, Value>) -> Result<T, Reason> {
+    let row = Value::Object(row);
+    serde::Deserialize::deserialize(&row).map_err(|_: serde_json::Error| T::misfit(&row))
+}
+
+fn chosen_rejected(
+    prompt: Option<wire::Turns>,
+    chosen: wire::Turns,
+    rejected: wire::Turns,
+) -> Result<Pair, Reason> {
+    let prompt = prompt.map(|prompt| question(prompt, "/prompt")).transpose()?;
+    if prompt.is_none()
+        && let (wire::Turns::Text(chosen), wire::Turns::Text(rejected)) = (&chosen, &rejected)
+    {
+        let whole = |text| transcript::turns(text).ok_or(Reason::Missing("/prompt".into()));
+        return split_common_prompt(whole(chosen)?, whole(rejected)?);
+    }
+    let (chosen, rejected) = (answer(chosen, "/chosen")?, answer(rejected, "/rejected")?);
+    if is_whole(&chosen) && is_whole(&rejected) {
+        let pair = split_common_prompt(chosen, rejected)?;
+        return match prompt {
+            Some(prompt) if !agrees(&prompt, &pair.0) => Err(Reason::NoCommonPrompt),
+            _ => Ok(pair),
+        };
+    }
+    Ok((prompt.ok_or(Reason::Missing("/prompt".into()))?, chosen, rejected))
+}
+
+fn pair(
+    (prompt, chosen, rejected): Pair,
+    system: Option<String>,
+    extras: (Option<Value>, Option<f64>),
+    need: Need,
+) -> Result<Content, Reason> {
+    match need {
+        Need::Sft => answers(prompt, vec![chosen], system, extras),
+        Need::Preference if chosen == rejected => Err(Reason::ChosenEqualsRejected),
+        Need::Preference => answers(prompt, vec![chosen, rejected], system, extras),
+    }
+}
+
+fn answers(
+    prompt: Vec<Message>,
+    answers: Vec<Vec<Message>>,
+    system: Option<String>,
+    (tools, margin): (Option<Value>, Option<f64>),
+) -> Result<Content, Reason> {
+    if prompt.last().is_none_or(Message::is_empty) {
+        return Err(Reason::EmptyPrompt);
+    }
+    let prompt = with_system(prompt, system);
+    for answer in &answers {
+        if answer.last().is_none_or(Message::is_empty) {
+            return Err(Reason::EmptyAnswer);
+        }
+        let whole = [prompt.as_slice(), answer].concat();
+        if is_whole(answer) || !ends_answered(answer) || !roles::alternate(&whole) {
+            return Err(Reason::RolesDoNotAlternate);
+        }
+    }
+    Ok(Content { turns: Turns::Answers { prompt, answers }, tools, margin })
+}
+
+/// A conversation up to its last answer: what follows it trains nothing.
+fn conversation(
+    mut turns: Vec<Message>,
+    system: Option<String>,
+    tools: Option<Value>,
+) -> Result<Content, Reason> {
+    let end = turns.iter().rposition(|turn| turn.role == "assistant").ok_or(Reason::NoAnswer)?;
+    turns.truncate(end + 1);
+    let turns = with_system(turns, system);
+    if turns.iter().any(|turn| turn.role == "assistant" && turn.is_empty()) {
+        return Err(Reason::EmptyAnswer);
+    }
+    if !roles::alternate(&turns) {
+        return Err(Reason::RolesDoNotAlternate);
+    }
+    Ok(Content { turns: Turns::Conversation(turns), tools, margin: None })
+}
+
+fn ends_answered(answer: &[Message]) -> bool {
+    answer.last().is_some_and(|last| last.role == "assistant")
+}
+
+/// The conversation with the row's own system text first, unless it has one.
+fn with_system(mut turns: Vec<Message>, system: Option<String>) -> Vec<Message> {
+    let own = turns.first().is_some_and(|first| first.role == "system");
+    if let Some(system) = system.filter(|text| !own && !text.trim().is_empty()) {
+        turns.insert(0, Message::new("system", system));
+    }
+    turns
+}
+
+fn asked(history: Option<Vec<[String; 2]>>, query: &str) -> Vec<Message> {
+    let earlier = history.unwrap_or_default().into_iter().flat_map(|[question, answer]| {
+        [Message::new("user", question), Message::new("assistant", answer)]
+    });
+    earlier.chain([Message::new("user", query)]).collect()
+}
+
+fn said(text: &str) -> Vec<Message> {
+    vec![Message::new("assistant", text)]
+}
+
+/// A prompt: text is one user turn, or a transcript that may end by opening the answer.
+fn question(turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
+    match turns {
+        wire::Turns::Text(text) if text.starts_with("\n\nHuman:") => {
+            let mut turns = transcript::turns(&text).unwrap_or_default();
+            turns.pop_if(|last| last.role == "assistant" && last.is_empty());
+            Ok(turns)
+        }
+        wire::Turns::Text(text) => Ok(vec![Message::new("user", text)]),
+        turns => listed(turns, pointer),
+    }
+}
+
+/// An answer: text is one assistant turn.
+fn answer(turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
+    match turns {
+        wire::Turns::Text(text) => Ok(said(&text)),
+        turns => listed(turns, pointer),
+    }
+}
+
+fn listed(turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
+    match turns {
+        wire::Turns::Text(text) => Ok(vec![Message::new("user", text)]),
+        wire::Turns::Message(turn) => Ok(vec![message(turn, pointer)?]),
+        wire::Turns::Messages(turns) => messages(turns, pointer),
+    }
+}
+
+fn messages(turns: Vec<wire::Turn>, pointer: &str) -> Result<Vec<Message>, Reason> {
+    let at = |(index, turn)| message(turn, &format!("{pointer}/{index}"));
+    turns.into_iter().enumerate().map(at).collect()
+}
+
+fn message(turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
+    let known = |name: String, key: &str| match roles::role(&name) {
+        Some(role) => Ok(role.to_owned()),
+        None => Err(Reason::UnknownRole { role: name, pointer: format!("{pointer}/{key}") }),
+    };
+    match turn {
+        wire::Turn::Chat(wire::ChatTurn { role, content, extra }) => {
+            let content = match content {
+                None => Value::Null,
+                Some(wire::TurnContent::Text(text)) => Value::String(text),
+                Some(wire::TurnContent::Parts(parts)) => {
+                    parts.into_iter().map(Value::Object).collect()
+                }
+            };
+            Ok(Message { role: known(role, "role")?, content, extra })
+        }
+        wire::Turn::ShareGpt(wire::ShareGptTurn { from, value }) => {
+            Ok(Message { role: known(from, "from")?, content: value.into(), extra: Map::new() })
+        }
+    }
+}
+
+fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, Reason> {
+    Ok(match tools {
+        None => None,
+        Some(wire::Tools::List(list)) => Some(Value::Array(list)),
+        Some(wire::Tools::Json(text)) if text.trim().is_empty() => None,
+        Some(wire::Tools::Json(text)) => Some(
+            serde_json::from_str(&text).map_err(|_| Reason::WrongType("/tools".into()))?,
+        ),
+    })
+}

@@ -1,0 +1,88 @@
+//! Which shape a row has, told by its keys.
+
+use serde_json::{Map, Value};
+
+use crate::data::spec::Format;
+
+/// What a kind of stage reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Prompts and answers, or conversations. Preference rows serve by their chosen side.
+    Sft,
+    /// A prompt with a chosen and a rejected answer.
+    Preference,
+}
+
+impl Need {
+    /// The formats that serve, for messages.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Need::Sft => {
+                "`messages`, `conversations`, `prompt` and `completion`, `instruction` and `output`, \
+                 `query` and `response`, or a preference row; map other names with `columns`"
+            }
+            Need::Preference => {
+                "`chosen` and `rejected` (with `prompt` or `conversations`), `messages` and \
+                 `rejected_response` or `rejected_messages`, or `query`, `response` and \
+                 `rejected_response`; map other names with `columns`"
+            }
+        }
+    }
+}
+
+/// One way to write a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{prompt, chosen, rejected}`, or `{chosen, rejected}` with the common prompt implied.
+    ChosenRejected,
+    /// ShareGPT `{conversations, chosen, rejected}`.
+    ConversationsChosenRejected,
+    /// ms-swift `{messages, rejected_response}` and `{messages, rejected_messages}`.
+    MessagesRejected,
+    /// Older ms-swift `{system, query, history, response, rejected_response}`.
+    QueryResponseRejected,
+    Messages,
+    /// ShareGPT `{conversations}`.
+    Conversations,
+    PromptCompletion,
+    /// `{instruction, input, output, system, history}`.
+    Alpaca,
+    QueryResponse,
+}
+
+/// Shapes and the keys that tell them, the more particular first.
+const SHAPES: [(Shape, Format, &[&[&str]]); 9] = [
+    (
+        Shape::ConversationsChosenRejected,
+        Format::Preference,
+        &[&["conversations", "chosen", "rejected"]],
+    ),
+    (Shape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
+    (
+        Shape::MessagesRejected,
+        Format::Preference,
+        &[&["messages", "rejected_response"], &["messages", "rejected_messages"]],
+    ),
+    (
+        Shape::QueryResponseRejected,
+        Format::Preference,
+        &[&["query", "response", "rejected_response"]],
+    ),
+    (Shape::Messages, Format::Sft, &[&["messages"]]),
+    (Shape::Conversations, Format::Sft, &[&["conversations"]]),
+    (Shape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),
+    (Shape::Alpaca, Format::Sft, &[&["instruction", "output"]]),
+    (Shape::QueryResponse, Format::Sft, &[&["query", "response"]]),
+];
+
+impl Shape {
+    /// The shape of a row among those that serve `need` and belong to `format`, if one is named.
+    pub fn detect(row: &Map<String, Value>, need: Need, format: Option<Format>) -> Option<Shape> {
+        SHAPES
+            .iter()
+            .filter(|(_, of, _)| need == Need::Sft || *of == Format::Preference)
+            .filter(|(_, of, _)| format.is_none_or(|format| format == *of))
+            .find(|(_, _, keys)| keys.iter().any(|keys| keys.iter().all(|key| row.contains_key(*key))))
+            .map(|(shape, _, _)| *shape)
+    }
+}

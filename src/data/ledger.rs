@@ -1,0 +1,85 @@
+//! Every row that was cut, dropped or refused, with file, line and reason.
+
+use std::io::{self, Write};
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use super::reason::{Effect, Reason};
+use super::row::Origin;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub origin: Origin,
+    pub reason: Reason,
+}
+
+/// An entry as a line of `ledger.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    file: String,
+    line: usize,
+    row: usize,
+    effect: Effect,
+    reason: &'a str,
+}
+
+impl Entry {
+    /// The entry as one line of JSON, without the line's end.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&Line {
+            file: self.origin.file.display().to_string(),
+            line: self.origin.line,
+            row: self.origin.row,
+            effect: self.reason.effect(),
+            reason: &self.reason.to_string(),
+        })
+    }
+}
+
+/// The entries of one stage's data, in the order they came up.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        Ledger::default()
+    }
+
+    pub fn add(&mut self, origin: &Origin, reason: Reason) {
+        self.entries.push(Entry { origin: origin.clone(), reason });
+    }
+
+    /// Appends the entries of another.
+    pub fn extend(&mut self, other: Ledger) {
+        self.entries.extend(other.entries);
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Entries with this effect.
+    pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.reason.effect() == effect)
+    }
+
+    /// Reason → number of rows, in the order the reasons first came up.
+    pub fn counts(&self) -> IndexMap<&'static str, usize> {
+        let mut counts = IndexMap::new();
+        for entry in &self.entries {
+            *counts.entry(entry.reason.kind()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Writes one JSON object a line.
+    pub fn write_jsonl(&self, mut out: impl Write) -> io::Result<()> {
+        for entry in &self.entries {
+            writeln!(out, "{}", entry.to_json()?)?;
+        }
+        Ok(())
+    }
+}

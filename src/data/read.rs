@@ -1,0 +1,134 @@
+//! A data set's rows, from its files.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::format::{Content, Need, Shape, decode};
+use super::ledger::Ledger;
+use super::reason::{Effect, Reason};
+use super::row::{Origin, Row};
+use super::source::{RawRow, for_each_row};
+use super::spec::DataSpec;
+
+/// Malformed rows that an error quotes.
+const QUOTED: usize = 5;
+
+/// Reads the rows of a data set that `need` can use; all others go to `ledger`.
+/// Errors if a file cannot be read to its end, if more rows than `max_bad_rows` are malformed, or if
+/// no row is left.
+pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut refused = Ledger::new();
+    let mut next = 0;
+    for file in &spec.files {
+        let file = Arc::new(file.clone());
+        // A file's rows have one shape: that of the first that has any.
+        let mut shape = None;
+        for_each_row(&file, &mut |raw| {
+            if spec.limit.is_some_and(|limit| next >= limit) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let origin = Origin { row: next, file: Arc::clone(&file), line: raw.line };
+            next += 1;
+            match content(raw, spec, need, &mut shape) {
+                Ok(Content { turns, tools, margin }) => {
+                    rows.push(Row { origin, turns, tools, margin });
+                }
+                Err(reason) => refused.add(&origin, as_in_file(reason, &spec.columns)),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    let malformed: Vec<String> = refused
+        .with_effect(Effect::Malformed)
+        .map(|entry| format!("\n  {}: {}", entry.origin, entry.reason))
+        .collect();
+    if malformed.len() > spec.max_bad_rows {
+        let more = malformed.len().saturating_sub(QUOTED);
+        bail!(
+            "data `{}`: {} of {next} rows are malformed, {} may be (`max_bad_rows`):{}{}",
+            spec.name,
+            malformed.len(),
+            spec.max_bad_rows,
+            malformed[..malformed.len() - more].concat(),
+            if more > 0 { format!("\n  and {more} more") } else { String::new() }
+        );
+    }
+    if rows.is_empty() {
+        bail!("data `{}`: {}", spec.name, none_left(&spec.files, next, &refused));
+    }
+    ledger.extend(refused);
+    Ok(rows)
+}
+
+/// Why a data set has no row to use.
+fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
+    if read == 0 {
+        let files: Vec<String> = files.iter().map(|file| format!("`{}`", file.display())).collect();
+        return format!("no rows in {}", files.join(", "));
+    }
+    let counts: Vec<String> =
+        refused.counts().iter().map(|(reason, rows)| format!("{reason}: {rows}")).collect();
+    format!("none of {read} rows can be used ({})", counts.join(", "))
+}
+
+fn content(
+    raw: RawRow,
+    spec: &DataSpec,
+    need: Need,
+    shape: &mut Option<Shape>,
+) -> Result<Content, Reason> {
+    let row = renamed(raw.object?, &spec.columns);
+    let known = shape.or_else(|| Shape::detect(&row, need, spec.format));
+    let Some(known) = known else {
+        let keys = row.keys().cloned().collect();
+        return Err(Reason::NoKnownFormat { keys, expected: need.expected() });
+    };
+    *shape = Some(known);
+    decode(row, known, need)
+}
+
+/// The row under our names, without keys that hold null: data sets with optional columns have those.
+fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> Map<String, Value> {
+    let taken: Vec<(String, Value)> = columns
+        .iter()
+        .filter_map(|(ours, theirs)| {
+            let value = row.shift_remove(theirs).or_else(|| nested(&row, theirs))?;
+            Some((ours.clone(), value))
+        })
+        .collect();
+    row.extend(taken);
+    row.retain(|_, value| !value.is_null());
+    row
+}
+
+/// The value at a dotted name such as `chosen.text`.
+fn nested(row: &Map<String, Value>, name: &str) -> Option<Value> {
+    let (first, rest) = name.split_once('.')?;
+    rest.split('.').try_fold(row.get(first)?, |value, key| value.get(key)).cloned()
+}
+
+/// The reason with its pointer under the file's own name of the column.
+fn as_in_file(reason: Reason, columns: &IndexMap<String, String>) -> Reason {
+    let pointer = |pointer: String| {
+        let (column, rest) = match pointer[1..].split_once('/') {
+            Some((column, rest)) => (column, format!("/{rest}")),
+            None => (&pointer[1..], String::new()),
+        };
+        match columns.get(column) {
+            Some(theirs) => format!("/{}{rest}", theirs.replace('.', "/")),
+            None => pointer,
+        }
+    };
+    match reason {
+        Reason::Missing(at) => Reason::Missing(pointer(at)),
+        Reason::WrongType(at) => Reason::WrongType(pointer(at)),
+        Reason::UnknownRole { role, pointer: at } => Reason::UnknownRole { role, pointer: pointer(at) },
+        other => other,
+    }
+}

@@ -1,0 +1,116 @@
+//! A row as every format reads to: who says what, and which answers are trained.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// Where a row comes from, for keys, errors and the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Index in the data set as read (0-based, over all files, unusable rows included).
+    pub row: usize,
+    pub file: Arc<PathBuf>,
+    /// Line of a `.jsonl` file, row number of the others (both from 1).
+    pub line: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` line {}", self.file.display(), self.line)
+    }
+}
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// `system`, `developer`, `user`, `assistant`, `tool`, …: see [`super::roles`].
+    pub role: String,
+    /// A string, a list of parts, or null (a turn of tool calls alone).
+    pub content: Value,
+    /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
+    pub extra: Map<String, Value>,
+}
+
+impl Message {
+    pub fn new(role: &str, content: impl Into<Value>) -> Self {
+        Message { role: role.to_owned(), content: content.into(), extra: Map::new() }
+    }
+
+    /// Whether the turn says nothing: no text but spaces, no parts, no tool calls.
+    pub fn is_empty(&self) -> bool {
+        let calls = self.extra.get("tool_calls").and_then(Value::as_array);
+        let silent = match &self.content {
+            Value::String(text) => text.trim().is_empty(),
+            Value::Array(parts) => parts.is_empty(),
+            _ => true,
+        };
+        silent && calls.is_none_or(|calls| calls.is_empty())
+    }
+
+    /// The text of the turn: of a list of parts, their texts in order.
+    pub fn text(&self) -> String {
+        match &self.content {
+            Value::String(text) => text.clone(),
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The message as a template reads it.
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("role".into(), Value::String(self.role.clone()));
+        map.insert("content".into(), self.content.clone());
+        map.extend(self.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        Value::Object(map)
+    }
+}
+
+/// What a row says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Turns {
+    /// A prompt and the answers that continue it; everything after the prompt is trained.
+    /// Preference rows read as preference: `[chosen, rejected]`; as sft: one answer.
+    Answers { prompt: Vec<Message>, answers: Vec<Vec<Message>> },
+    /// A whole conversation; every assistant turn is trained.
+    Conversation(Vec<Message>),
+}
+
+/// One usable row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub origin: Origin,
+    pub turns: Turns,
+    /// Tool schemas for the template, as the row gives them.
+    pub tools: Option<Value>,
+    /// How much better the chosen answer is, where the row says so.
+    pub margin: Option<f64>,
+}
+
+impl Row {
+    /// The messages that a model would be asked to answer: the prompt, or a conversation up to its
+    /// first assistant turn.
+    pub fn question(&self) -> &[Message] {
+        match &self.turns {
+            Turns::Answers { prompt, .. } => prompt,
+            Turns::Conversation(messages) => {
+                let end = messages.iter().position(|message| message.role == "assistant");
+                &messages[..end.unwrap_or(messages.len())]
+            }
+        }
+    }
+
+    /// All texts of the row, for training a tokenizer: prompt, then each answer.
+    pub fn texts(&self) -> Vec<String> {
+        match &self.turns {
+            Turns::Answers { prompt, answers } => {
+                prompt.iter().chain(answers.iter().flatten()).map(Message::text).collect()
+            }
+            Turns::Conversation(messages) => messages.iter().map(Message::text).collect(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! JSON Schemas of rows, generated from [`wire`](super::format::wire), and what a row that does not
+//! fit one is told.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use jsonschema::error::{ValidationError, ValidationErrorKind};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::Value;
+
+use super::format::wire;
+use super::reason::Reason;
+
+/// The schema of all rows that serve `sft` stages (draft-07).
+pub fn sft() -> Schema {
+    schema::<wire::SftRow>()
+}
+
+/// The schema of all rows that serve preference stages (draft-07).
+pub fn preference() -> Schema {
+    schema::<wire::PreferenceRow>()
+}
+
+fn schema<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft07().into_generator().into_root_schema_for::<T>()
+}
+
+/// A type of row with its own schema.
+pub trait Checked {
+    /// Why `row` is not of this type.
+    fn misfit(row: &Value) -> Reason;
+}
+
+macro_rules! checked {
+    ($($row:ident),*) => {
+        $(impl Checked for wire::$row {
+            fn misfit(row: &Value) -> Reason {
+                static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
+                    jsonschema::draft7::new(schema::<wire::$row>().as_value()).ok()
+                });
+                let error = VALIDATOR.as_ref().and_then(|schema| schema.validate(row).err());
+                error.map_or(Reason::WrongType("/".into()), |error| {
+                    let (_, reason) = deepest(&error);
+                    reason
+                })
+            }
+        })*
+    };
+}
+
+checked!(
+    ChosenRejected,
+    ConversationsChosenRejected,
+    MessagesRejectedResponse,
+    MessagesRejectedMessages,
+    QueryResponseRejected,
+    Messages,
+    Conversations,
+    PromptCompletion,
+    Alpaca,
+    QueryResponse
+);
+
+/// The most particular reason of an error, and how deep in the row it is. Where a value fits none of
+/// several types, the one that it comes nearest to is the one it fails deepest in.
+fn deepest(error: &ValidationError) -> (usize, Reason) {
+    let pointer = error.instance_path().as_str().to_owned();
+    let depth = pointer.matches('/').count();
+    match error.kind() {
+        ValidationErrorKind::AnyOf { context } => {
+            let mut best = (depth, Reason::WrongType(pointer));
+            for inner in context.iter().flatten().map(deepest) {
+                let nearer = inner.0 > best.0
+                    || (inner.0 == best.0
+                        && matches!(best.1, Reason::Missing(_))
+                        && matches!(inner.1, Reason::WrongType(_)));
+                if nearer {
+                    best = inner;
+                }
+            }
+            best
+        }
+        ValidationErrorKind::Required { property } => {
+            let key = property.as_str().unwrap_or_default();
+            (depth + 1, Reason::Missing(format!("{pointer}/{key}")))
+        }
+        _ => (depth, Reason::WrongType(pointer)),
+    }
+}

@@ -1,0 +1,52 @@
+//! Rows of a file as JSON objects: `.jsonl`, `.json`, `.csv`, `.parquet`, each also `.gz` or `.zst`.
+
+mod csv;
+mod json;
+mod jsonl;
+mod open;
+mod parquet;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+
+use super::reason::Reason;
+
+/// One row as the file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawRow {
+    /// Line of a `.jsonl` file, row number of the others (both from 1).
+    pub line: usize,
+    pub object: Result<Map<String, Value>, Reason>,
+}
+
+/// What a reader calls with each row; `Break` ends the reading.
+pub type Sink<'a> = dyn FnMut(RawRow) -> Result<ControlFlow<()>> + 'a;
+
+/// Reads the rows of `path` in order. Rows that cannot be read go to `sink` with their reason; an
+/// `Err` is about the file as a whole (absent, cut short, of an unknown kind).
+pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
+    let (kind, packing) = open::kind(path);
+    match kind.as_str() {
+        "jsonl" | "ndjson" => jsonl::for_each_row(path, open::reader(path, packing)?, sink),
+        "json" => json::for_each_row(path, open::reader(path, packing)?, sink),
+        "csv" => csv::for_each_row(path, open::reader(path, packing)?, sink),
+        "parquet" => parquet::for_each_row(path, packing, sink),
+        _ => bail!(
+            "`{}`: not a kind of file that rows are read from; expected .jsonl, .json, .csv or \
+             .parquet, each also .gz or .zst",
+            path.display()
+        ),
+    }
+}
+
+/// A row that must be an object.
+fn object(line: usize, value: Value) -> RawRow {
+    let object = match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(Reason::NotAnObject),
+    };
+    RawRow { line, object }
+}

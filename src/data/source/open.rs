@@ -1,0 +1,66 @@
+//! Opens a file for reading, through its decompressor if it is packed.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use flate2::read::MultiGzDecoder;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// The kind of rows that a path's extension names (lower case, may be empty) and how it is packed.
+pub fn kind(path: &Path) -> (String, Packing) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
+        (Some(inner), _) => (inner, Packing::Gzip),
+        (_, Some(inner)) => (inner, Packing::Zstd),
+        _ => (name.as_str(), Packing::None),
+    };
+    let kind = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    (kind.to_owned(), packing)
+}
+
+/// The file's content, unpacked as it is read.
+pub fn reader(path: &Path, packing: Packing) -> Result<Box<dyn BufRead>> {
+    let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    Ok(match packing {
+        Packing::None => Box::new(BufReader::new(file)),
+        Packing::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
+        Packing::Zstd => Box::new(BufReader::new(
+            zstd::Decoder::new(file)
+                .with_context(|| format!("`{}`: cannot be unpacked", path.display()))?,
+        )),
+    })
+}
+
+/// The file's content as a file that can be sought in: itself, or an unnamed unpacked copy.
+pub fn seekable(path: &Path, packing: Packing) -> Result<File> {
+    if packing == Packing::None {
+        return File::open(path).with_context(|| format!("cannot open `{}`", path.display()));
+    }
+    let mut copy = tempfile::tempfile().context("cannot create a temporary file to unpack into")?;
+    io::copy(&mut reader(path, packing)?, &mut copy).map_err(|error| read_error(path, 0, &error))?;
+    copy.seek(SeekFrom::Start(0)).context("cannot rewind the unpacked copy")?;
+    Ok(copy)
+}
+
+/// An error of reading, after `line` whole lines.
+pub fn read_error(path: &Path, line: usize, error: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => anyhow!(
+            "`{path}`: the file ends in the middle of its compressed data, after line {line}; get \
+             it again"
+        ),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            anyhow!("`{path}`: cannot be unpacked after line {line}: {error}")
+        }
+        _ => anyhow!("`{path}`: cannot be read after line {line}: {error}"),
+    }
+}

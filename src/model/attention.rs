@@ -1,0 +1,174 @@
+//! The attention block of a layer: projections, head norms, rotation, attention, output projection.
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use super::linear::{DropoutKeys, Linear};
+use super::param::{Param, Trained, collect};
+use crate::backend::Packing;
+use crate::backend::attention::{Saved, Shape, attention, attention_backward};
+use crate::backend::norm::{Heads, rms_norm_heads, rms_norm_heads_backward};
+use crate::backend::rope::rotate;
+
+/// Cosines and sines of a run of rows, each `[rows, head_dim / 2]`.
+#[derive(Debug, Clone)]
+pub struct Angles {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+/// What the rows of a pass are: keys of every row, queries of those that are needed.
+pub struct Rows<'a> {
+    /// Segments over the query rows.
+    pub packing: &'a Packing,
+    pub query_angles: &'a Angles,
+    pub key_angles: &'a Angles,
+    pub query_dropout: Option<DropoutKeys<'a>>,
+    pub key_dropout: Option<DropoutKeys<'a>>,
+}
+
+/// q/k norms of Qwen3, weights `[head_dim]`.
+#[derive(Debug, Clone)]
+pub struct HeadNorms {
+    pub q: Param,
+    pub k: Param,
+    pub eps: f64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// `[heads · head_dim, hidden]`.
+    pub q: Linear,
+    /// Keys, then values: `[2 · kv_heads · head_dim, hidden]`.
+    pub kv: Linear,
+    /// `[hidden, heads · head_dim]`.
+    pub o: Linear,
+    pub norms: Option<HeadNorms>,
+    pub shape: Shape,
+}
+
+/// What backward needs of a forward.
+pub struct AttentionTrace {
+    /// After norm and rotation.
+    q: Tensor,
+    kv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    norms: Option<NormTrace>,
+}
+
+struct NormTrace {
+    q_before: Tensor,
+    kv_before: Tensor,
+    q_inverse: Tensor,
+    k_inverse: Tensor,
+}
+
+impl Attention {
+    fn q_heads(&self) -> Heads {
+        Heads { start: 0, heads: self.shape.heads, head_dim: self.shape.head_dim }
+    }
+
+    fn k_heads(&self) -> Heads {
+        Heads { start: 0, heads: self.shape.kv_heads, head_dim: self.shape.head_dim }
+    }
+
+    fn key_width(&self) -> usize {
+        self.shape.kv_heads * self.shape.head_dim
+    }
+
+    /// Queries `[query rows, heads · head_dim]` and keys-values `[key rows, 2 · kv_heads · head_dim]`,
+    /// normalised and rotated.
+    fn project(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        rows: &Rows<'_>,
+    ) -> Result<(Tensor, Tensor, Option<NormTrace>)> {
+        let q = self.q.forward(queries, rows.query_dropout)?;
+        let kv = self.kv.forward(keys, rows.key_dropout)?;
+        let norms = match &self.norms {
+            None => None,
+            Some(norms) => {
+                let (q_before, kv_before) = (q.copy()?, kv.copy()?);
+                let q_inverse = rms_norm_heads(&q, self.q_heads(), &norms.q.value, norms.eps)?;
+                let k_inverse = rms_norm_heads(&kv, self.k_heads(), &norms.k.value, norms.eps)?;
+                Some(NormTrace { q_before, kv_before, q_inverse, k_inverse })
+            }
+        };
+        rotate(&q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, false)?;
+        rotate(&kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, false)?;
+        Ok((q, kv, norms))
+    }
+
+    /// queries `[query rows, hidden]` (normalised), keys `[key rows, hidden]` → `[query rows, hidden]`.
+    pub fn forward(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        rows: &Rows<'_>,
+    ) -> Result<(Tensor, AttentionTrace)> {
+        let (q, kv, norms) = self.project(queries, keys, rows)?;
+        let (k, v) = self.split(&kv)?;
+        let (out, lse) = attention(&q, &k, &v, rows.packing, self.shape)?;
+        let y = self.o.forward(&out, rows.query_dropout)?;
+        Ok((y, AttentionTrace { q, kv, out, lse, norms }))
+    }
+
+    /// As `forward`, with the keys and values of all rows so far kept in `cache`
+    /// `[cache rows, 2 · kv_heads · head_dim]`; those of this pass go to `cache_rows`.
+    pub fn forward_cached(
+        &self,
+        x: &Tensor,
+        rows: &Rows<'_>,
+        cache: &Tensor,
+        cache_rows: &[u32],
+    ) -> Result<Tensor> {
+        let (q, kv, _) = self.project(x, x, rows)?;
+        crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
+        let (k, v) = self.split(cache)?;
+        let (out, _) = attention(&q, &k, &v, rows.packing, self.shape)?;
+        self.o.forward(&out, None)
+    }
+
+    fn split(&self, kv: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok((kv.narrow(1, 0, self.key_width())?, kv.narrow(1, self.key_width(), self.key_width())?))
+    }
+
+    /// Adds gradients; returns those of `queries` and `keys` (none if `want_dx` is false).
+    pub fn backward(
+        &self,
+        trace: &AttentionTrace,
+        queries: &Tensor,
+        keys: &Tensor,
+        dy: &Tensor,
+        rows: &Rows<'_>,
+        want_dx: bool,
+    ) -> Result<Option<(Tensor, Tensor)>> {
+        let AttentionTrace { q, kv, out, lse, norms } = trace;
+        let Some(d_out) = self.o.backward(out, dy, rows.query_dropout, true)? else { return Ok(None) };
+        let (d_q, d_kv) = attention_backward(&Saved { q, kv, out, lse }, &d_out, rows.packing, self.shape)?;
+        rotate(&d_q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, true)?;
+        rotate(&d_kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, true)?;
+        if let (Some(weights), Some(t)) = (&self.norms, norms) {
+            let (gq, gk) = (weights.q.grad.as_ref(), weights.k.grad.as_ref());
+            rms_norm_heads_backward(&d_q, &t.q_before, self.q_heads(), &weights.q.value, &t.q_inverse, gq)?;
+            rms_norm_heads_backward(&d_kv, &t.kv_before, self.k_heads(), &weights.k.value, &t.k_inverse, gk)?;
+        }
+        let d_queries = self.q.backward(queries, &d_q, rows.query_dropout, want_dx)?;
+        let d_keys = self.kv.backward(keys, &d_kv, rows.key_dropout, want_dx)?;
+        Ok(d_queries.zip(d_keys))
+    }
+
+    pub(super) fn linears(&self) -> [&Linear; 3] {
+        [&self.q, &self.kv, &self.o]
+    }
+
+    pub(super) fn trained<'a>(&'a self, prefix: &str, found: &mut Vec<Trained<'a>>) {
+        self.linears().into_iter().for_each(|linear| linear.trained(found));
+        if let Some(norms) = &self.norms {
+            collect(found, || format!("{prefix}.self_attn.q_norm.weight"), &norms.q, false);
+            collect(found, || format!("{prefix}.self_attn.k_norm.weight"), &norms.k, false);
+        }
+    }
+}

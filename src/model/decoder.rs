@@ -1,0 +1,196 @@
+//! The decoder: embedding, layers, final norm and head, forward and backward, explicitly.
+//! The last layer computes queries and feed-forward only for the rows whose output is asked for.
+
+use anyhow::{Result, bail};
+use candle_core::Tensor;
+
+use super::attention::{Angles, Rows};
+use super::config::Config;
+use super::layer::{Layer, LayerTrace};
+use super::linear::{DropoutKeys, Linear};
+use super::param::{Param, Trained, collect};
+use crate::backend::Packing;
+use crate::backend::embedding::{gather, scatter_add};
+use crate::backend::norm::{rms_norm, rms_norm_backward};
+use crate::backend::random::Stream;
+
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    pub config: Config,
+    /// `[vocabulary, hidden]`; also the head when it is tied.
+    pub embedding: Param,
+    pub layers: Vec<Layer>,
+    pub final_norm: Param,
+    /// `[vocabulary, hidden]`; `None` when tied.
+    pub lm_head: Option<Param>,
+}
+
+/// One packed stream of tokens.
+pub struct Tokens<'a> {
+    /// `[tokens]`
+    pub ids: &'a [u32],
+    pub packing: &'a Packing,
+    /// Rows whose hidden states are asked for, ascending.
+    pub needed: &'a [u32],
+    /// A stream for the step and a key a row, when LoRA dropout is on.
+    pub dropout: Option<(Stream, &'a [u64])>,
+}
+
+/// What a forward keeps for backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// No backward follows.
+    Nothing,
+    /// The input of each layer; the rest is made again.
+    LayerInputs,
+    /// All but norms and activations.
+    All,
+}
+
+/// What backward needs of a forward.
+pub struct Trace {
+    layers: Vec<(Tensor, Option<LayerTrace>)>,
+    /// Output of the last layer, `[needed, hidden]`, and its 1/rms.
+    last: Tensor,
+    inverse: Tensor,
+}
+
+/// Rows of all layers but the last, and of the last.
+struct Plan<'a> {
+    full: Rows<'a>,
+    last: Rows<'a>,
+}
+
+/// What `Plan` borrows.
+struct Parts {
+    angles: Angles,
+    last_packing: Packing,
+    last_angles: Angles,
+    last_keys: Option<Vec<u64>>,
+}
+
+impl Parts {
+    fn of(config: &Config, tokens: &Tokens<'_>) -> Result<Self> {
+        let last_packing = tokens.packing.with_queries(tokens.needed);
+        let tables = |packing: &Packing| -> Result<Angles> {
+            let (cos, sin) = config.rope.tables(&packing.positions())?;
+            Ok(Angles { cos, sin })
+        };
+        let pick = |keys: &[u64]| tokens.needed.iter().map(|&row| keys[row as usize]).collect();
+        Ok(Parts {
+            angles: tables(tokens.packing)?,
+            last_angles: tables(&last_packing)?,
+            last_packing,
+            last_keys: tokens.dropout.map(|(_, keys)| pick(keys)),
+        })
+    }
+
+    fn plan<'a>(&'a self, tokens: &Tokens<'a>) -> Plan<'a> {
+        let dropout = tokens.dropout.map(|(stream, rows)| DropoutKeys { stream, rows });
+        let last_dropout = tokens.dropout.zip(self.last_keys.as_ref());
+        Plan {
+            full: Rows {
+                packing: tokens.packing,
+                query_angles: &self.angles,
+                key_angles: &self.angles,
+                query_dropout: dropout,
+                key_dropout: dropout,
+            },
+            last: Rows {
+                packing: &self.last_packing,
+                query_angles: &self.last_angles,
+                key_angles: &self.angles,
+                query_dropout: last_dropout.map(|((stream, _), rows)| DropoutKeys { stream, rows }),
+                key_dropout: dropout,
+            },
+        }
+    }
+}
+
+impl Decoder {
+    /// The head: `[vocabulary, hidden]`.
+    pub fn head(&self) -> &Param {
+        self.lm_head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Hidden states of the needed rows after the final norm, `[needed, hidden]`.
+    pub fn forward(&self, tokens: &Tokens<'_>, keep: Keep) -> Result<(Tensor, Trace)> {
+        if tokens.packing.tokens() != tokens.ids.len() {
+            bail!("{} tokens for a packing of {}", tokens.ids.len(), tokens.packing.tokens())
+        }
+        let parts = Parts::of(&self.config, tokens)?;
+        let plan = parts.plan(tokens);
+        let mut x = gather(&self.embedding.value, tokens.ids)?;
+        let mut layers = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (rows, needed) = self.rows_of(index, &plan, tokens);
+            let (y, trace) = layer.forward(&x, rows, needed)?;
+            match keep {
+                Keep::Nothing => {}
+                Keep::LayerInputs => layers.push((x, None)),
+                Keep::All => layers.push((x, Some(trace))),
+            }
+            x = y;
+        }
+        let (hidden, inverse) = rms_norm(&x, &self.final_norm.value, self.config.rms_norm_eps)?;
+        Ok((hidden, Trace { layers, last: x, inverse }))
+    }
+
+    fn rows_of<'a>(
+        &self,
+        index: usize,
+        plan: &'a Plan<'a>,
+        tokens: &Tokens<'a>,
+    ) -> (&'a Rows<'a>, Option<&'a [u32]>) {
+        if index + 1 == self.layers.len() { (&plan.last, Some(tokens.needed)) } else { (&plan.full, None) }
+    }
+
+    /// Adds the gradients of everything trained below the head, from that of the hidden states,
+    /// `[needed, hidden]`. `tokens` as `forward` had them.
+    pub fn backward(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
+        let parts = Parts::of(&self.config, tokens)?;
+        let plan = parts.plan(tokens);
+        let mut dy = d_hidden.zeros_like()?;
+        let norm = &self.final_norm;
+        rms_norm_backward(&dy, &trace.last, &norm.value, &trace.inverse, d_hidden, norm.grad.as_ref())?;
+        for (index, (x, kept)) in trace.layers.into_iter().enumerate().rev() {
+            let layer = &self.layers[index];
+            let (rows, needed) = self.rows_of(index, &plan, tokens);
+            let kept = match kept {
+                Some(kept) => kept,
+                None => layer.forward(&x, rows, needed)?.1,
+            };
+            let want_dx = index > 0 || self.embedding.grad.is_some();
+            match layer.backward(&kept, &x, dy, rows, needed, want_dx)? {
+                Some(dx) => dy = dx,
+                None => return Ok(()),
+            }
+        }
+        match &self.embedding.grad {
+            Some(grad) => Ok(scatter_add(grad, tokens.ids, &dy)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Every linear of the layers, in order.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.layers.iter().flat_map(Layer::linears)
+    }
+
+    /// Makes merged LoRA weights again, after an optimiser step.
+    pub fn refresh(&self) -> Result<()> {
+        self.linears().try_for_each(Linear::refresh)
+    }
+
+    /// What is trained, in a fixed order.
+    pub fn trained(&self) -> Vec<Trained<'_>> {
+        let mut found = Vec::new();
+        collect(&mut found, || "model.embed_tokens.weight".into(), &self.embedding, true);
+        self.layers.iter().for_each(|layer| layer.trained(&mut found));
+        collect(&mut found, || "model.norm.weight".into(), &self.final_norm, false);
+        if let Some(head) = &self.lm_head {
+            collect(&mut found, || "lm_head.weight".into(), head, true);
+        }
+        found
+    }
+}

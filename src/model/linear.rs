@@ -1,0 +1,217 @@
+//! A linear map `y = x Wᵀ + b`, several checkpoint modules side by side in one product, with or
+//! without LoRA. Source of LoRA: 2106.09685; of rsLoRA: 2312.03732.
+//!
+//! Without dropout, `W + s·B·A` is made once an optimiser step and used in both directions: the
+//! products of a token then cost what they cost without LoRA. With dropout the two terms stay apart.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use super::param::{Param, Trained, collect};
+use crate::backend::dropout::dropout;
+use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
+use crate::backend::random::Stream;
+
+/// One module of the checkpoint, e.g. `model.layers.0.self_attn.k_proj`, and its rows of the weight.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub module: String,
+    pub rows: Range<usize>,
+}
+
+/// Low-rank matrices of one part.
+#[derive(Debug, Clone)]
+pub struct LoraPart {
+    /// Index into the linear's parts.
+    pub part: usize,
+    /// Rows of the joint A that are this part's.
+    pub ranks: Range<usize>,
+    /// `[part's rows, rank]`.
+    pub b: Param,
+}
+
+/// LoRA of a linear: the A matrices of its adapted parts on top of each other.
+#[derive(Debug, Clone)]
+pub struct Lora {
+    /// `[Σ rank, in]`.
+    pub a: Param,
+    pub parts: Vec<LoraPart>,
+    /// α / r, or α / √r.
+    pub scale: f64,
+    pub dropout: f64,
+    /// `W + s·B·A`, `[out, in]`.
+    merged: Tensor,
+}
+
+/// What makes a dropout mask: a stream for the step, and a key a row that does not depend on packing.
+#[derive(Clone, Copy)]
+pub struct DropoutKeys<'a> {
+    pub stream: Stream,
+    pub rows: &'a [u64],
+}
+
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Param,
+    /// `[out]`.
+    pub bias: Option<Param>,
+    pub parts: Vec<Part>,
+    pub lora: Option<Lora>,
+}
+
+impl Linear {
+    /// Adds LoRA to the parts that `matrices` has entries for: (part, A `[r, in]`, B `[rows, r]`).
+    pub fn with_lora(
+        mut self,
+        matrices: Vec<(usize, Tensor, Tensor)>,
+        scale: f64,
+        dropout: f64,
+        train: bool,
+    ) -> Result<Self> {
+        if matrices.is_empty() {
+            return Ok(self);
+        }
+        let a: Vec<&Tensor> = matrices.iter().map(|(_, a, _)| a).collect();
+        let a = Param::new(Tensor::cat(&a, 0)?.contiguous()?, train)?;
+        let mut parts = Vec::new();
+        let mut first = 0;
+        for (part, part_a, b) in &matrices {
+            let rank = part_a.dim(0)?;
+            parts.push(LoraPart {
+                part: *part,
+                ranks: first..first + rank,
+                b: Param::new(b.contiguous()?, train)?,
+            });
+            first += rank;
+        }
+        let merged = self.weight.value.copy()?;
+        self.lora = Some(Lora { a, parts, scale, dropout, merged });
+        self.refresh()?;
+        Ok(self)
+    }
+
+    /// Makes `W + s·B·A` again, after A or B changed.
+    pub fn refresh(&self) -> Result<()> {
+        let Some(lora) = &self.lora else { return Ok(()) };
+        crate::backend::storage::copy_into(&lora.merged, &self.weight.value)?;
+        for part in &lora.parts {
+            let rows = &self.parts[part.part].rows;
+            let target = lora.merged.narrow(0, rows.start, rows.len())?;
+            matmul_into(&target, &part.b.value, &lora.a_of(part)?, lora.scale, true)?;
+        }
+        Ok(())
+    }
+
+    /// The weight that one dense product needs: merged with LoRA if there is one.
+    pub fn effective(&self) -> &Tensor {
+        self.lora.as_ref().map_or(&self.weight.value, |lora| &lora.merged)
+    }
+
+    fn keys<'a>(&self, dropout: Option<DropoutKeys<'a>>) -> Option<(&Lora, DropoutKeys<'a>)> {
+        let lora = self.lora.as_ref().filter(|lora| lora.dropout > 0.0)?;
+        dropout.map(|d| (lora, DropoutKeys { stream: d.stream.name(&self.parts[0].module), rows: d.rows }))
+    }
+
+    /// x `[rows, in]` → `[rows, out]`.
+    pub fn forward(&self, x: &Tensor, dropout: Option<DropoutKeys<'_>>) -> Result<Tensor> {
+        let y = match self.keys(dropout) {
+            None => matmul(x, &self.effective().t()?)?,
+            Some((lora, keys)) => {
+                let y = matmul(x, &self.weight.value.t()?)?;
+                let dropped = lora.drop(x, keys)?;
+                let low = matmul(&dropped, &lora.a.value.t()?)?;
+                for part in &lora.parts {
+                    let rows = &self.parts[part.part].rows;
+                    let target = y.narrow(1, rows.start, rows.len())?;
+                    matmul_into(&target, &lora.columns(&low, part)?, &part.b.value.t()?, lora.scale, true)?;
+                }
+                y
+            }
+        };
+        if let Some(bias) = &self.bias {
+            add_bias(&y, &bias.value)?;
+        }
+        Ok(y)
+    }
+
+    /// Adds the gradients of what is trained; returns dx `[rows, in]` if it is wanted.
+    /// x and `dropout` as `forward` had them, dy `[rows, out]`.
+    pub fn backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        dropout: Option<DropoutKeys<'_>>,
+        want_dx: bool,
+    ) -> Result<Option<Tensor>> {
+        if let Some(grad) = &self.weight.grad {
+            matmul_into(grad, &dy.t()?, x, 1.0, true)?;
+        }
+        if let Some(grad) = self.bias.as_ref().and_then(|b| b.grad.as_ref()) {
+            add_column_sums(grad, dy)?;
+        }
+        let Some(lora) = &self.lora else {
+            return want_dx.then(|| Ok(matmul(dy, &self.weight.value)?)).transpose();
+        };
+        let keys = self.keys(dropout).map(|(_, keys)| keys);
+        let dropped = keys.map(|keys| lora.drop(x, keys)).transpose()?;
+        let d_low = self.lora_backward(lora, dropped.as_ref().unwrap_or(x), dy)?;
+        if !want_dx {
+            return Ok(None);
+        }
+        let Some(keys) = keys else { return Ok(Some(matmul(dy, &lora.merged)?)) };
+        let dx = matmul(dy, &self.weight.value)?;
+        let through_lora = lora.drop(&matmul(&d_low, &lora.a.value)?, keys)?;
+        Ok(Some((dx + through_lora)?))
+    }
+
+    /// Adds the gradients of A and B; returns the gradient of `x Aᵀ`, `[rows, Σ rank]`.
+    fn lora_backward(&self, lora: &Lora, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let low = matmul(x, &lora.a.value.t()?)?;
+        let d_low = low.zeros_like()?;
+        for part in &lora.parts {
+            let rows = &self.parts[part.part].rows;
+            let dy = dy.narrow(1, rows.start, rows.len())?;
+            matmul_into(&lora.columns(&d_low, part)?, &dy, &part.b.value, lora.scale, false)?;
+            if let Some(grad) = &part.b.grad {
+                matmul_into(grad, &dy.t()?, &lora.columns(&low, part)?, lora.scale, true)?;
+            }
+        }
+        if let Some(grad) = &lora.a.grad {
+            matmul_into(grad, &d_low.t()?, x, 1.0, true)?;
+        }
+        Ok(d_low)
+    }
+
+    pub(super) fn trained<'a>(&'a self, found: &mut Vec<Trained<'a>>) {
+        let name = &self.parts[0].module;
+        collect(found, || format!("{name}.weight"), &self.weight, true);
+        if let Some(bias) = &self.bias {
+            collect(found, || format!("{name}.bias"), bias, false);
+        }
+        if let Some(lora) = &self.lora {
+            collect(found, || format!("{name}.lora_A"), &lora.a, true);
+            for part in &lora.parts {
+                let module = &self.parts[part.part].module;
+                collect(found, || format!("{module}.lora_B"), &part.b, true);
+            }
+        }
+    }
+}
+
+impl Lora {
+    fn columns(&self, low: &Tensor, part: &LoraPart) -> Result<Tensor> {
+        Ok(low.narrow(1, part.ranks.start, part.ranks.len())?)
+    }
+
+    /// A of one part, `[rank, in]`.
+    pub fn a_of(&self, part: &LoraPart) -> Result<Tensor> {
+        Ok(self.a.value.narrow(0, part.ranks.start, part.ranks.len())?)
+    }
+
+    fn drop(&self, x: &Tensor, keys: DropoutKeys<'_>) -> Result<Tensor> {
+        Ok(dropout(x, self.dropout, keys.stream, keys.rows)?)
+    }
+}

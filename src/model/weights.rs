@@ -1,0 +1,182 @@
+//! Weights in Hugging Face's names: from a folder into a decoder, and back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use candle_core::Tensor;
+
+use super::attention::{Attention, HeadNorms};
+use super::config::Config;
+use super::decoder::Decoder;
+use super::layer::Layer;
+use super::linear::{Linear, Part};
+use super::param::Param;
+use crate::backend::attention::Shape;
+use crate::backend::weights_file::WeightFiles;
+
+/// Something that gives a named tensor, float32: a file, or random numbers.
+pub trait Weights {
+    /// Errors if there is none of that name, or its shape is not `shape`.
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor>;
+}
+
+/// The weights of a model folder, one file or several.
+pub struct FolderWeights {
+    folder: PathBuf,
+    files: WeightFiles,
+}
+
+/// Safetensors files of a model folder: `model.safetensors`, or the shards its index names.
+pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let single = folder.join("model.safetensors");
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    let index = folder.join("model.safetensors.index.json");
+    let text = std::fs::read_to_string(&index).with_context(|| {
+        format!("`{}` has neither `model.safetensors` nor `model.safetensors.index.json`", folder.display())
+    })?;
+    let index: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", index.display()))?;
+    let map = index["weight_map"].as_object().context("the index of the weights lacks `weight_map`")?;
+    let mut files: Vec<PathBuf> = map.values().filter_map(|v| v.as_str()).map(|f| folder.join(f)).collect();
+    files.sort_unstable();
+    files.dedup();
+    match files.iter().find(|file| !file.exists()) {
+        Some(missing) => bail!("the shard `{}` is missing", missing.display()),
+        None => Ok(files),
+    }
+}
+
+impl FolderWeights {
+    pub fn open(folder: &Path) -> Result<Self> {
+        let files = WeightFiles::open(&weight_files(folder)?)
+            .with_context(|| format!("cannot read the weights in `{}`", folder.display()))?;
+        Ok(FolderWeights { folder: folder.to_path_buf(), files })
+    }
+}
+
+impl Weights for FolderWeights {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self
+            .files
+            .load(name)
+            .with_context(|| format!("weight `{name}` in `{}`", self.folder.display()))?;
+        if tensor.dims() != shape {
+            bail!(
+                "weight `{name}` in `{}` is {:?}; config.json makes it {shape:?}",
+                self.folder.display(),
+                tensor.dims()
+            )
+        }
+        Ok(tensor)
+    }
+}
+
+/// Builds a decoder; every weight is trained or frozen, as `train` says.
+pub fn build(config: Config, weights: &dyn Weights, train: bool) -> Result<Decoder> {
+    let (v, h) = (config.vocab_size, config.hidden_size);
+    let param = |name: &str, shape: &[usize]| Param::new(weights.get(name, shape)?, train);
+    let embedding = param("model.embed_tokens.weight", &[v, h])?;
+    let layers = (0..config.num_hidden_layers)
+        .map(|index| build_layer(&config, index, weights, train))
+        .collect::<Result<_>>()?;
+    let final_norm = param("model.norm.weight", &[h])?;
+    let lm_head = if config.tie_word_embeddings { None } else { Some(param("lm_head.weight", &[v, h])?) };
+    Ok(Decoder { config, embedding, layers, final_norm, lm_head })
+}
+
+fn build_layer(config: &Config, index: usize, weights: &dyn Weights, train: bool) -> Result<Layer> {
+    let name = format!("model.layers.{index}");
+    let (h, i) = (config.hidden_size, config.intermediate_size);
+    let (q, k) = (config.query_width(), config.key_width());
+    let param =
+        |suffix: &str, shape: &[usize]| Param::new(weights.get(&format!("{name}.{suffix}"), shape)?, train);
+    let linear = |parts: &[(&str, usize)], width: usize, bias: bool| -> Result<Linear> {
+        let mut joined = Vec::new();
+        let (mut tensors, mut biases) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for &(suffix, rows) in parts {
+            let module = format!("{name}.{suffix}");
+            tensors.push(weights.get(&format!("{module}.weight"), &[rows, width])?);
+            if bias {
+                biases.push(weights.get(&format!("{module}.bias"), &[rows])?);
+            }
+            joined.push(Part { module, rows: start..start + rows });
+            start += rows;
+        }
+        let bias = match biases.is_empty() {
+            true => None,
+            false => Some(Param::new(Tensor::cat(&biases, 0)?, train)?),
+        };
+        Ok(Linear { weight: Param::new(Tensor::cat(&tensors, 0)?, train)?, bias, parts: joined, lora: None })
+    };
+    let norms = match config.qk_norm() {
+        false => None,
+        true => Some(HeadNorms {
+            q: param("self_attn.q_norm.weight", &[config.head_dim])?,
+            k: param("self_attn.k_norm.weight", &[config.head_dim])?,
+            eps: config.rms_norm_eps,
+        }),
+    };
+    let bias = config.qkv_bias();
+    Ok(Layer {
+        attention_norm: param("input_layernorm.weight", &[h])?,
+        attention: Attention {
+            q: linear(&[("self_attn.q_proj", q)], h, bias)?,
+            kv: linear(&[("self_attn.k_proj", k), ("self_attn.v_proj", k)], h, bias)?,
+            o: linear(&[("self_attn.o_proj", h)], q, false)?,
+            norms,
+            shape: Shape {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_key_value_heads,
+                head_dim: config.head_dim,
+                window: config.windows[index],
+            },
+        },
+        mlp_norm: param("post_attention_layernorm.weight", &[h])?,
+        gate_up: linear(&[("mlp.gate_proj", i), ("mlp.up_proj", i)], h, false)?,
+        down: linear(&[("mlp.down_proj", h)], i, false)?,
+        eps: config.rms_norm_eps,
+        name,
+    })
+}
+
+/// All weights in Hugging Face's names, LoRA merged in where there is one.
+pub fn named_weights(decoder: &Decoder) -> Result<BTreeMap<String, Tensor>> {
+    let mut named = BTreeMap::new();
+    named.insert("model.embed_tokens.weight".to_string(), decoder.embedding.value.clone());
+    named.insert("model.norm.weight".to_string(), decoder.final_norm.value.clone());
+    if let Some(head) = &decoder.lm_head {
+        named.insert("lm_head.weight".to_string(), head.value.clone());
+    }
+    for layer in &decoder.layers {
+        let mut norm = |suffix: &str, param: &Param| {
+            named.insert(format!("{}.{suffix}.weight", layer.name), param.value.clone());
+        };
+        norm("input_layernorm", &layer.attention_norm);
+        norm("post_attention_layernorm", &layer.mlp_norm);
+        if let Some(norms) = &layer.attention.norms {
+            norm("self_attn.q_norm", &norms.q);
+            norm("self_attn.k_norm", &norms.k);
+        }
+    }
+    for linear in decoder.linears() {
+        for part in &linear.parts {
+            let rows = |t: &Tensor| t.narrow(0, part.rows.start, part.rows.len())?.contiguous();
+            named.insert(format!("{}.weight", part.module), rows(linear.effective())?);
+            if let Some(bias) = &linear.bias {
+                named.insert(format!("{}.bias", part.module), rows(&bias.value)?);
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// Writes tensors as safetensors with the metadata that transformers asks for.
+pub fn write_safetensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}

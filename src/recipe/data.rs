@@ -1,0 +1,83 @@
+//! Keys of `[data.NAME]`.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub const EVAL_FRACTION: f64 = 0.0;
+pub const MAX_BAD_ROWS: usize = 0;
+
+/// `[data.NAME]`, as written.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct DataTable {
+    /// A file, a glob pattern, or a list of them, relative to the recipe: `.jsonl`, `.json`, `.csv`
+    /// or `.parquet`, the first three also with `.gz` or `.zst`.
+    #[schemars(required)]
+    pub source: Option<Sources>,
+    /// What the rows are. Default: detected from the first rows.
+    pub format: Option<RowFormat>,
+    /// Our names for the columns of the file, e.g. `{ prompt = "question", chosen = "answer" }`.
+    #[schemars(with = "Option<Columns>")]
+    pub columns: Option<IndexMap<String, String>>,
+    /// Share of the rows held out for evaluation, the same rows for every stage.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1, "default" = EVAL_FRACTION))]
+    pub eval_fraction: Option<f64>,
+    /// Rows read at most, from the top. Default: all.
+    #[schemars(range(min = 1))]
+    pub limit: Option<usize>,
+    /// Malformed rows tolerated: each goes to the ledger; one more stops the run.
+    #[schemars(extend("default" = MAX_BAD_ROWS))]
+    pub max_bad_rows: Option<usize>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Sources {
+    One(#[schemars(length(min = 1))] String),
+    Many(#[schemars(length(min = 1), inner(length(min = 1)))] Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RowFormat {
+    /// Conversations, or prompts with one answer.
+    Sft,
+    /// Prompts with a chosen and a rejected answer.
+    Preference,
+}
+
+/// The columns that row formats read: the value is the column's name in the file. Only the schema
+/// is made from this type; a recipe's columns are read as a map, in the order written.
+#[derive(JsonSchema)]
+pub struct Columns {
+    /// What is asked: a string or a list of messages.
+    pub prompt: Option<String>,
+    /// The answer to `prompt`.
+    pub completion: Option<String>,
+    /// The preferred answer.
+    pub chosen: Option<String>,
+    /// The other answer.
+    pub rejected: Option<String>,
+    /// A conversation as a list of `{ role, content }`.
+    pub messages: Option<String>,
+    /// The conversation that ends in the other answer.
+    pub rejected_messages: Option<String>,
+    /// The other answer to the last turn of `messages` or `query`.
+    pub rejected_response: Option<String>,
+    /// A ShareGPT conversation, a list of `{ from, value }`.
+    pub conversations: Option<String>,
+    /// The system prompt.
+    pub system: Option<String>,
+    /// The last question.
+    pub query: Option<String>,
+    /// Earlier turns, a list of `[question, answer]`.
+    pub history: Option<String>,
+    /// The answer to `query`.
+    pub response: Option<String>,
+    /// What is to be done (Alpaca).
+    pub instruction: Option<String>,
+    /// What it is to be done with (Alpaca).
+    pub input: Option<String>,
+    /// The answer (Alpaca).
+    pub output: Option<String>,
+}

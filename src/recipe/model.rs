@@ -1,0 +1,127 @@
+//! Keys of `[model]`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub const MAX_POSITION_EMBEDDINGS: usize = 2048;
+pub const ROPE_THETA: f64 = 10000.0;
+pub const INITIALIZER_RANGE: f64 = 0.02;
+
+/// `[model]`, as written: `base`, or `[model.scratch]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct ModelTable {
+    /// Folder of a model in Hugging Face layout (`config.json`, safetensors, `tokenizer.json`),
+    /// relative to the recipe.
+    #[schemars(length(min = 1))]
+    pub base: Option<String>,
+    /// Folder of a PEFT adapter (`adapter_config.json`) that the base starts with, relative to the
+    /// recipe. `tuner = "lora"` trains it further.
+    #[schemars(length(min = 1))]
+    pub adapter: Option<String>,
+    /// Numbers of weights and activations.
+    #[schemars(extend("default" = "f32"))]
+    pub dtype: Option<Dtype>,
+    /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`), or
+    /// a `.jinja` file relative to the recipe.
+    #[schemars(length(min = 1), extend("default" = "model", "examples" = ["model", "chatml", "llama3", "template.jinja"]))]
+    pub template: Option<String>,
+    /// Where the model runs.
+    #[schemars(extend("default" = "cpu"))]
+    pub device: Option<Device>,
+    /// A model from random weights, in place of `base`.
+    pub scratch: Option<ScratchTable>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// All cores of this machine.
+    Cpu,
+}
+
+/// `[model.scratch]`, as written; key names are those of Hugging Face's `config.json`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct ScratchTable {
+    /// Shape of a layer.
+    #[schemars(required)]
+    pub architecture: Option<ArchitectureName>,
+    /// Width of the residual stream.
+    #[schemars(required, range(min = 1))]
+    pub hidden_size: Option<usize>,
+    /// Layers.
+    #[schemars(required, range(min = 1))]
+    pub num_hidden_layers: Option<usize>,
+    /// Query heads.
+    #[schemars(required, range(min = 1))]
+    pub num_attention_heads: Option<usize>,
+    /// Key and value heads: a divisor of `num_attention_heads`, which is the default.
+    #[schemars(range(min = 1))]
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head, even. Default: `hidden_size / num_attention_heads`.
+    #[schemars(range(min = 2))]
+    pub head_dim: Option<usize>,
+    /// Width of the gated MLP.
+    #[schemars(required, range(min = 1))]
+    pub intermediate_size: Option<usize>,
+    /// Longest sequence that the model is made for, tokens.
+    #[schemars(range(min = 2), extend("default" = MAX_POSITION_EMBEDDINGS))]
+    pub max_position_embeddings: Option<usize>,
+    /// Base of the rotary position embedding.
+    #[schemars(extend("exclusiveMinimum" = 0, "default" = ROPE_THETA))]
+    pub rope_theta: Option<f64>,
+    /// Whether the embedding is also the head.
+    #[schemars(extend("default" = false))]
+    pub tie_word_embeddings: Option<bool>,
+    /// Standard deviation of the random weights.
+    #[schemars(extend("exclusiveMinimum" = 0, "default" = INITIALIZER_RANGE))]
+    pub initializer_range: Option<f64>,
+    /// A `tokenizer.json` (or a folder with one) relative to the recipe, or
+    /// `{ train = { vocab_size = 512, data = "NAME" } }`.
+    #[schemars(required)]
+    pub tokenizer: Option<TokenizerValue>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchitectureName {
+    /// Llama: grouped-query attention, gated MLP.
+    Llama,
+    /// Mistral: as Llama, with a sliding window where the model has one.
+    Mistral,
+    /// Qwen2: as Llama, with biases on q, k and v.
+    Qwen2,
+    /// Qwen3: as Llama, with norms on q and k.
+    Qwen3,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TokenizerValue {
+    Path(String),
+    Train(TrainedTokenizer),
+}
+
+/// A tokenizer made for this recipe.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct TrainedTokenizer {
+    /// Trains a byte-level BPE before the first stage.
+    #[schemars(required)]
+    pub train: Option<TokenizerTraining>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct TokenizerTraining {
+    /// Tokens in all: 256 bytes, the template's special tokens, and merges.
+    #[schemars(required, range(min = 260))]
+    pub vocab_size: Option<usize>,
+    /// Name of the `[data.NAME]` table whose texts it is trained on.
+    #[schemars(required)]
+    pub data: Option<String>,
+}

@@ -1,0 +1,138 @@
+//! `schemas/recipe.schema.json`: generated from the types, read by editors (Taplo, Even Better
+//! TOML) and by [`super::violations`].
+//!
+//! The stages are one table with the keys of all kinds, of which `if`/`then` takes away those of
+//! other kinds. A `oneOf` with a table a kind would be the plainer tagged union, but where a stage
+//! has one mistake it says only that no alternative fits; this form names the key. Taplo completes
+//! both alike. Everything is inline: Taplo follows no `$ref` below `items` when it completes keys.
+
+use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::{Transform, transform_subschemas};
+use serde_json::{Value, json};
+
+use super::dpo::DpoKeys;
+use super::written::Recipe;
+
+/// Each kind and the keys that only it has.
+pub fn kinds() -> Vec<(&'static str, Vec<String>)> {
+    vec![("sft", vec![]), ("dpo", keys_of::<DpoKeys>())]
+}
+
+/// The kinds that have `key`, if not all have.
+pub fn kinds_with(key: &str) -> Vec<&'static str> {
+    let owners = kinds().into_iter().filter(|(_, keys)| keys.iter().any(|own| own == key));
+    owners.map(|(kind, _)| kind).collect()
+}
+
+/// The JSON Schema (draft 7) of a recipe.
+pub fn recipe() -> Value {
+    let mut schema = generator().into_root_schema_for::<Recipe>().to_value();
+    for table in ["/properties/defaults", "/properties/stage/items"] {
+        if let Some(table) = schema.pointer_mut(table) {
+            name_kinds(table);
+        }
+    }
+    if let Some(Value::Object(stage)) = schema.pointer_mut("/properties/stage/items")
+        && let Value::Object(conditions) = without_other_kinds()
+    {
+        stage.extend(conditions);
+    }
+    schema
+}
+
+/// The schema as committed: two spaces, a newline at the end.
+pub fn recipe_text() -> String {
+    format!("{:#}\n", recipe())
+}
+
+fn generator() -> SchemaGenerator {
+    SchemaSettings::draft07()
+        .with(|settings| settings.inline_subschemas = true)
+        .with_transform(AsToml)
+        .into_generator()
+}
+
+/// Names of the keys of a table, in order.
+fn keys_of<T: JsonSchema>() -> Vec<String> {
+    let schema = generator().into_root_schema_for::<T>();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flatten().map(|(key, _)| key.clone()).collect()
+}
+
+/// Says at each key of one kind whose it is.
+fn name_kinds(table: &mut Value) {
+    let Some(properties) = table.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (key, schema) in properties {
+        let kinds = kinds_with(key);
+        if let Some(Value::String(text)) = schema.get_mut("description")
+            && !kinds.is_empty()
+        {
+            text.push_str(&format!("\n\nOnly in stages of kind {}.", kinds.join(", ")));
+        }
+    }
+}
+
+/// `if kind is a then {keys of others: false} else if kind is b …`
+fn without_other_kinds() -> Value {
+    let kinds = kinds();
+    kinds.iter().rev().fold(json!({}), |rest, (kind, own)| {
+        let others = kinds.iter().flat_map(|(_, keys)| keys).filter(|key| !own.contains(key));
+        let others: serde_json::Map<String, Value> =
+            others.map(|key| (key.clone(), Value::Bool(false))).collect();
+        let mut condition = json!({
+            "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
+            "then": { "properties": others },
+        });
+        if rest != json!({}) {
+            condition["else"] = rest;
+        }
+        condition
+    })
+}
+
+/// Makes what schemars writes fit TOML and readers of it: no nulls, no formats of Rust's integers,
+/// no keys beyond those named, docs without the line breaks of source code.
+#[derive(Debug, Clone)]
+struct AsToml;
+
+impl Transform for AsToml {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        let Some(map) = schema.as_object_mut() else { return };
+        map.remove("format");
+        if let Some(Value::Array(types)) = map.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                map.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::String(text)) = map.get_mut("description") {
+            let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+            *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+        }
+        if map.contains_key("properties") && !map.contains_key("additionalProperties") {
+            map.insert("additionalProperties".to_owned(), Value::Bool(false));
+        }
+        let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else { return };
+        alternatives.retain(|alternative| alternative["type"] != "null");
+        if let [Value::Object(only)] = alternatives.as_mut_slice() {
+            let only = std::mem::take(only);
+            map.remove("anyOf");
+            for (key, value) in only {
+                // What is said at the key is more to the point than what is said of its type.
+                map.entry(key).or_insert(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn p() { println!("{}", super::recipe_text()); }
+}

@@ -1,0 +1,47 @@
+//! "did you mean": the known word nearest to one that is not known.
+
+/// The candidate nearest to `word`, if near enough to be a slip of the hand. Case and `-` for `_`
+/// count for nothing.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let word = plain(word);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| {
+            *distance <= (word.chars().count().min(candidate.chars().count()) / 3).max(1)
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ``did you mean `x`?``, or else what there is to choose from.
+pub fn help(word: &str, candidates: &[&str], noun: &str) -> Option<String> {
+    match nearest(word, candidates.iter().copied()) {
+        Some(candidate) => Some(format!("did you mean `{candidate}`?")),
+        None if candidates.is_empty() => None,
+        None => Some(format!("{noun}: {}", quoted(candidates))),
+    }
+}
+
+/// `` `a`, `b`, `c` ``
+pub fn quoted<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_mended_and_another_word_is_not() {
+        let keys = ["batch_size", "beta", "learning_rate", "lora"];
+        assert_eq!(nearest("leaning_rate", keys), Some("learning_rate"));
+        assert_eq!(nearest("batch-size", keys), Some("batch_size"));
+        assert_eq!(nearest("Beta", keys), Some("beta"));
+        assert_eq!(nearest("btea", keys), Some("beta"));
+        assert_eq!(nearest("momentum", keys), None);
+        assert_eq!(nearest("", keys), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! `json.dumps` of Python over template values: its separators, `ensure_ascii`, `indent`,
+//! `sort_keys`, and its way of writing floats. No HTML escaping, unlike Jinja2's own `tojson`.
+
+use std::fmt::Write;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
+
+use super::python;
+
+/// Arguments of `json.dumps`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Style {
+    pub ensure_ascii: bool,
+    /// What a level is indented by; `None` writes one line.
+    pub indent: Option<String>,
+    /// Item and key separators; `None`: Python's defaults.
+    pub separators: Option<(String, String)>,
+    pub sort_keys: bool,
+}
+
+/// The value as JSON text. Errors if it holds what JSON cannot (an undefined value, a function).
+pub fn dumps(value: &Value, style: &Style) -> Result<String, Error> {
+    let (item, key) = match &style.separators {
+        Some((item, key)) => (item.as_str(), key.as_str()),
+        None if style.indent.is_some() => (",", ": "),
+        None => (", ", ": "),
+    };
+    let mut writer = Writer { out: String::new(), style, item, key };
+    writer.value(value, 0)?;
+    Ok(writer.out)
+}
+
+struct Writer<'a> {
+    out: String,
+    style: &'a Style,
+    item: &'a str,
+    key: &'a str,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        match value.kind() {
+            ValueKind::None => self.out.push_str("null"),
+            ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => self.out.push_str(&number(value)),
+            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
+            ValueKind::Seq => self.items(value, depth)?,
+            ValueKind::Iterable if value.len().is_some() => self.items(value, depth)?,
+            ValueKind::Map => self.map(value, depth)?,
+            ValueKind::Undefined => return Err(unserialisable("Undefined")),
+            kind => return Err(unserialisable(&kind.to_string())),
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        self.out.push('[');
+        let mut any = false;
+        for item in value.try_iter()? {
+            self.separate(any, depth + 1);
+            any = true;
+            self.value(&item, depth + 1)?;
+        }
+        self.close(any, depth, ']');
+        Ok(())
+    }
+
+    fn map(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        let mut keys: Vec<Value> = value.try_iter()?.collect();
+        if self.style.sort_keys {
+            keys.sort();
+        }
+        self.out.push('{');
+        for (index, key) in keys.iter().enumerate() {
+            self.separate(index > 0, depth + 1);
+            match key.kind() {
+                ValueKind::String => self.string(key.as_str().unwrap_or_default()),
+                ValueKind::None => self.string("null"),
+                ValueKind::Bool => self.string(if key.is_true() { "true" } else { "false" }),
+                ValueKind::Number => self.string(&number(key)),
+                kind => return Err(unserialisable(&format!("a key of type {kind}"))),
+            }
+            self.out.push_str(self.key);
+            self.value(&value.get_item(key)?, depth + 1)?;
+        }
+        self.close(!keys.is_empty(), depth, '}');
+        Ok(())
+    }
+
+    /// What stands before an item: the separator if it is not the first, a new line if indented.
+    fn separate(&mut self, follows: bool, depth: usize) {
+        if follows {
+            self.out.push_str(self.item);
+        }
+        self.new_line(depth);
+    }
+
+    fn close(&mut self, any: bool, depth: usize, bracket: char) {
+        if any {
+            self.new_line(depth);
+        }
+        self.out.push(bracket);
+    }
+
+    fn new_line(&mut self, depth: usize) {
+        if let Some(indent) = &self.style.indent {
+            self.out.push('\n');
+            self.out.push_str(&indent.repeat(depth));
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        self.out.push('"');
+        for character in text.chars() {
+            match character {
+                '"' => self.out.push_str("\\\""),
+                '\\' => self.out.push_str("\\\\"),
+                '\n' => self.out.push_str("\\n"),
+                '\r' => self.out.push_str("\\r"),
+                '\t' => self.out.push_str("\\t"),
+                '\u{8}' => self.out.push_str("\\b"),
+                '\u{c}' => self.out.push_str("\\f"),
+                c if c < ' ' || (self.style.ensure_ascii && !(' '..='~').contains(&c)) => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        // Writing to a string cannot fail.
+                        let _ = write!(self.out, "\\u{unit:04x}");
+                    }
+                }
+                c => self.out.push(c),
+            }
+        }
+        self.out.push('"');
+    }
+}
+
+fn number(value: &Value) -> String {
+    match python::float(value) {
+        Some(number) if number.is_nan() => "NaN".into(),
+        Some(number) if number.is_infinite() => {
+            if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
+        }
+        Some(number) => python::float_repr(number),
+        None => value.to_string(),
+    }
+}
+
+fn unserialisable(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("{what} is not JSON serializable"))
+}
