@@ -9,7 +9,6 @@ use crate::plan::counts::Counts;
 use crate::plan::estimate::{Memory, Work};
 use crate::plan::fingerprint::Inputs;
 use crate::plan::settings::StageSettings;
-use crate::plan::shape::Shape;
 use crate::plan::staleness::Status;
 use crate::plan::steps::Steps;
 
@@ -30,7 +29,6 @@ pub struct BasePlan {
     pub artifact: Artifact,
     /// Whether it is made of random weights, in the run's folder.
     pub scratch: bool,
-    pub shape: Shape,
     pub parameters: u64,
 }
 

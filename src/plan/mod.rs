@@ -7,7 +7,7 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | [`rows`] | reads and tokenises a stage's rows |
-//! | [`counts`], [`steps`], [`shape`], [`estimate`] | rows, tokens, steps, sizes, memory, operations |
+//! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
@@ -24,7 +24,6 @@ pub mod folder;
 // pub mod planner;
 // pub mod rows;
 pub mod settings;
-pub mod shape;
 pub mod staleness;
 pub mod steps;
 // pub mod table;
