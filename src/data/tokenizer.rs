@@ -1,0 +1,101 @@
+//! A model's tokenizer: `tokenizer.json` and the special tokens of `tokenizer_config.json`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use tokenizers::tokenizer::Tokenizer as HfTokenizer;
+use tokenizers::PostProcessorWrapper;
+
+use crate::template::SpecialTokens;
+
+/// Encodes whole texts without adding special tokens: templates write those themselves.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: HfTokenizer,
+    special_tokens: SpecialTokens,
+    special_ids: Vec<u32>,
+}
+
+/// Token ids and the bytes of the text that each covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    pub ids: Vec<u32>,
+    /// Start and end byte of each token, `[ids.len()]`. Tokens that share a character cover it all.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model's folder.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let mut inner = HfTokenizer::from_file(&path)
+            .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
+        // A text is never cut or padded here, and a post-processor would only move offsets.
+        inner
+            .with_truncation(None)
+            .map_err(|error| anyhow!("`{}`: {error}", path.display()))?
+            .with_padding(None)
+            .with_post_processor(None::<PostProcessorWrapper>);
+        let special_tokens = SpecialTokens::read(folder)?;
+        let added = inner.get_added_tokens_decoder();
+        let mut special_ids: Vec<u32> =
+            added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        special_ids.sort_unstable();
+        Ok(Tokenizer { inner, special_tokens, special_ids })
+    }
+
+    /// Ids and byte offsets of a text.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<Encoded> {
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| format!("cannot tokenise {:?}", excerpt(text)))?;
+        Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
+    }
+
+    /// The text of tokens, special ones included.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|error| anyhow!("cannot decode tokens: {error}"))
+    }
+
+    /// The text of tokens without the special ones.
+    pub fn decode_plain(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|error| anyhow!("cannot decode tokens: {error}"))
+    }
+
+    /// A token as the vocabulary writes it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Entries of the vocabulary, added tokens included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special_tokens
+    }
+
+    pub fn bos_id(&self) -> Option<u32> {
+        self.id(self.special_tokens.get("bos_token")?)
+    }
+
+    pub fn eos_id(&self) -> Option<u32> {
+        self.id(self.special_tokens.get("eos_token")?)
+    }
+
+    /// Whether a token is one of the tokenizer's special ones, which end turns in chat templates.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.binary_search(&id).is_ok()
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(60).collect()
+}

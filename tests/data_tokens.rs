@@ -1,0 +1,100 @@
+//! Token ids of the golden rows, exactly as TRL trained on them (see `tests/golden/README.md`).
+
+use std::path::{Path, PathBuf};
+
+use runner::data::example::Family;
+use runner::data::spec::DataSpec;
+use runner::data::{Ledger, Lengths, Need, Tokenizer, read_rows, tokenize};
+use runner::template::{ChatTemplate, Rendering};
+use serde_json::Value;
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn json(path: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(golden(path)).unwrap()).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+fn preferences() -> DataSpec {
+    DataSpec {
+        name: "rows".into(),
+        source: vec!["preference.jsonl".into()],
+        files: vec![golden("data/preference.jsonl")],
+        format: None,
+        columns: Default::default(),
+        eval_fraction: 0.0,
+        limit: None,
+        max_bad_rows: 0,
+    }
+}
+
+fn model(name: &str) -> (ChatTemplate, Tokenizer) {
+    let folder = golden("models").join(name);
+    let template = ChatTemplate::for_model(None, Path::new("."), Some(&folder)).unwrap();
+    (template, Tokenizer::from_folder(&folder).unwrap())
+}
+
+fn families(name: &str, need: Need, max_length: usize) -> (Vec<Family>, Ledger) {
+    let mut ledger = Ledger::new();
+    let rows = read_rows(&preferences(), need, &mut ledger).unwrap();
+    let (template, tokenizer) = model(name);
+    let lengths = Lengths { max_length, max_prompt_length: None };
+    let families = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap();
+    (families, ledger)
+}
+
+#[test]
+fn preference_rows_give_trl_s_tokens() {
+    for (name, max_length) in [("llama3", 224), ("qwen2", 512), ("qwen3", 512), ("mistral", 512)] {
+        let expected = json(&format!("traces/tokens_DPOTrainer_{name}_{max_length}.json"));
+        let (families, _) = families(name, Need::Preference, max_length);
+        assert_eq!(families.len(), 96);
+        for (row, expected) in expected.as_array().unwrap().iter().enumerate() {
+            let family = &families[row];
+            assert_eq!(family.row, row);
+            assert_eq!(family.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
+            for (branch, key) in family.branches.iter().zip(["chosen_ids", "rejected_ids"]) {
+                assert_eq!(branch.tokens, ids(&expected[key]), "{name} row {row}: {key}");
+                assert!(branch.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn preference_rows_serve_sft_by_their_chosen_side() {
+    for name in ["llama3", "qwen2"] {
+        let expected = json(&format!("traces/tokens_SFTTrainer_{name}_512.json"));
+        let (families, ledger) = families(name, Need::Sft, 512);
+        assert_eq!(ledger.entries(), []);
+        for (row, expected) in expected.as_array().unwrap().iter().enumerate() {
+            let family = &families[row];
+            assert_eq!(family.branches.len(), 1);
+            let whole = [family.prompt.clone(), family.branches[0].tokens.clone()].concat();
+            assert_eq!(whole, ids(&expected["input_ids"]), "{name} row {row}");
+        }
+    }
+}
+
+#[test]
+fn texts_and_ids_of_the_first_row_equal_transformers() {
+    let forward = json("traces/forward.json");
+    for name in ["llama3", "qwen2", "qwen3", "mistral"] {
+        let mut spec = preferences();
+        spec.limit = Some(1);
+        let rows = read_rows(&spec, Need::Sft, &mut Ledger::new()).unwrap();
+        let (template, tokenizer) = model(name);
+        let texts = runner::data::render_row::render_row(&rows[0], &template).unwrap().unwrap();
+        let open = Rendering { add_generation_prompt: true, ..Rendering::default() };
+        let prompt = template.render(rows[0].question(), open).unwrap();
+        assert_eq!(texts[0].text, forward[name]["text"].as_str().unwrap());
+        assert_eq!(prompt, forward[name]["prompt_text"].as_str().unwrap());
+        let encoded = tokenizer.encode_with_offsets(&texts[0].text).unwrap();
+        assert_eq!(encoded.ids, ids(&forward[name]["input_ids"]));
+    }
+}
