@@ -11,7 +11,7 @@
 //! | for random weights: shape, seed, what the tokenizer is trained on | |
 //! | the text of the chat template | where it came from |
 //! | the fingerprints of the stages that it starts from or compares with | where their results lie |
-//! | the stage's name (it seeds random numbers) | thread count, machine, wall clock |
+//! | the stage's name (it seeds random numbers) | thread count, machine, wall clock, also where a template tells it |
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,9 @@ pub struct Inputs {
     pub model: BTreeMap<String, String>,
     /// `policy`, `reference` → the stage it comes from.
     pub stages: BTreeMap<String, StageInput>,
+    /// What a template that tells the time told; a resumed stage is told the same. Not hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
 }
 
 /// The files of a data set.

@@ -73,8 +73,7 @@ pub fn status(folder: &StageFolder, now: &Inputs, fresh: bool) -> Result<Status>
     if fresh {
         return Ok(Status::Stale { reasons: vec![Reason::Asked] });
     }
-    let recorded = fs::read(folder.inputs()).ok().and_then(|text| serde_json::from_slice::<Inputs>(&text).ok());
-    let Some(before) = recorded else {
+    let Some(before) = recorded(folder) else {
         return Ok(Status::Stale { reasons: vec![Reason::NoRecord] });
     };
     let same = before.fingerprint().context("cannot compare fingerprints")? == now.fingerprint()?;
@@ -83,6 +82,11 @@ pub fn status(folder: &StageFolder, now: &Inputs, fresh: bool) -> Result<Status>
         (true, false) => Status::HalfFinished,
         (false, _) => Status::Stale { reasons: reasons(&before, now) },
     })
+}
+
+/// The inputs that the stage's folder was made with.
+pub fn recorded(folder: &StageFolder) -> Option<Inputs> {
+    serde_json::from_slice(&fs::read(folder.inputs()).ok()?).ok()
 }
 
 /// Every difference between two sets of inputs that enters the fingerprint.
