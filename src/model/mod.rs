@@ -3,10 +3,14 @@
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod generate;
 pub mod layer;
 pub mod linear;
+pub mod log_prob;
 pub mod lora;
 pub mod param;
+pub mod policy;
+pub mod result;
 pub mod rope;
 pub mod spec;
 pub mod weights;

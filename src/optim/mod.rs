@@ -1,1 +1,5 @@
 //! AdamW, schedules, clipping.
+
+pub mod adamw;
+pub mod clip;
+pub mod schedule;

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stages::Sample;
-
 /// One line of `samples.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleRow {
@@ -19,11 +17,6 @@ pub struct BeforeAfter {
     pub prompt: String,
     pub before: String,
     pub after: String,
-}
-
-/// Rows for the answers given after `step` steps.
-pub fn rows(step: u64, samples: Vec<Sample>) -> Vec<SampleRow> {
-    samples.into_iter().map(|Sample { prompt, answer }| SampleRow { step, prompt, answer }).collect()
 }
 
 /// Pairs the first answer to each question with the last one.

@@ -8,15 +8,13 @@ use crate::plan::folder::StageFolder;
 use crate::plan::settings::TrainingSettings;
 use crate::report::console::{Console, StepBar};
 use crate::report::metrics::{MetricsFile, Row};
-use crate::report::samples::{self, SampleRow};
+use crate::report::samples::SampleRow;
 use crate::report::jsonl;
 use crate::run::atomic;
 use crate::run::checkpoint::{self, Progress};
-use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
 use crate::stages::{StageRun, StepReport};
 
-/// Held-out questions that a stage answers before and after.
-const SAMPLES: usize = 3;
 /// Longest answer, in tokens.
 const SAMPLE_TOKENS: usize = 64;
 
@@ -26,12 +24,22 @@ pub struct Training<'a> {
     pub folder: &'a StageFolder,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
+    pub questions: &'a Questions<'a>,
+}
+
+/// What a stage is asked before and after training.
+pub struct Questions<'a> {
+    /// Of the first held-out rows (training rows if none are held out), in their order.
+    pub texts: Vec<String>,
+    /// Tokens that end an answer.
+    pub end_tokens: Vec<u32>,
+    pub decode: &'a dyn Fn(&[u32]) -> Result<String>,
 }
 
 /// Trains `stage` to its end, from its newest checkpoint if there is one. Errors with
 /// [`Interrupted`] after saving if asked to stop.
 pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> {
-    let Training { settings, folder, interrupt, console } = training;
+    let Training { settings, folder, interrupt, console, .. } = training;
     atomic::remove_leftovers(&folder.root)?;
     atomic::remove_leftovers(&folder.checkpoints())?;
     let phase = console.phase("reference and other work before the first step");
@@ -118,7 +126,7 @@ impl Loop<'_> {
         let evaluated = self.stage.evaluate(&mut phase.progress(|| self.training.interrupt.check()));
         phase.finish();
         let evaluated = match evaluated {
-            Err(error) if error.is::<Interrupted>() => return self.stop(),
+            Err(error) if is_interrupt(&error) => return self.stop(),
             evaluated => evaluated?,
         };
         if let Some(metrics) = evaluated {
@@ -132,14 +140,18 @@ impl Loop<'_> {
 
     /// Writes the model's answers as it stands now, beside those of before.
     fn sample(&mut self) -> Result<()> {
+        let Questions { texts, end_tokens, decode } = self.training.questions;
         let path = self.training.folder.samples();
         let phase = self.training.console.phase("sample answers");
-        let answers = self.stage.samples(SAMPLES, SAMPLE_TOKENS)?;
+        let answers = self.stage.samples(texts.len(), SAMPLE_TOKENS, end_tokens)?;
         phase.finish();
         let step = self.progress.step;
         let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };
-        rows.retain(|row| row.step != step);
-        rows.extend(samples::rows(step, answers));
+        rows.retain(|row| row.step == 0);
+        for (prompt, sample) in texts.iter().zip(answers) {
+            let answer = decode(&sample.answer)?;
+            rows.push(SampleRow { step, prompt: prompt.clone(), answer });
+        }
         atomic::write_file(&path, &jsonl::to_bytes(&rows)?)
     }
 

@@ -1,10 +1,22 @@
 //! Stage executors: one file a kind, thin: batch → model → objective → gradients → optimiser.
 //! `run` walks steps through [`StageRun`] and never asks what kind it has.
 
+pub mod batch;
+mod dpo;
+mod executor;
+mod means;
+mod reference;
+mod sampler;
+mod sft;
+pub mod trainer;
+
 use std::path::Path;
 
 use anyhow::Result;
 use indexmap::IndexMap;
+
+pub use executor::{Rows, StageInputs, open};
+use trainer::Trainer;
 
 /// Metric name (TRL's names) → value, in the order they are written.
 pub type Metrics = IndexMap<String, f64>;
@@ -20,11 +32,11 @@ pub struct StepReport {
     pub rows: u64,
 }
 
-/// A question and the model's greedy answer, for `samples.jsonl` and the terminal.
-#[derive(Debug, Clone)]
+/// A prompt and the model's greedy continuation, as tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    pub prompt: String,
-    pub answer: String,
+    pub prompt: Vec<u32>,
+    pub answer: Vec<u32>,
 }
 
 /// Called with (done, total) while something long goes on; an `Err` stops it (an interrupt).
@@ -42,12 +54,28 @@ pub trait StageRun {
     fn step(&mut self, step: u64) -> Result<StepReport>;
     /// Metrics on the held-out rows, names prefixed `eval_`; `None` if there are none.
     fn evaluate(&mut self, progress: &mut Progress) -> Result<Option<Metrics>>;
-    /// Greedy answers to the first `n` held-out prompts (training prompts if none are held out).
-    fn samples(&mut self, n: usize, max_new_tokens: usize) -> Result<Vec<Sample>>;
+    /// Greedy continuations, at most `max_new_tokens` long, of the first `n` held-out prompts
+    /// (training prompts if none are held out).
+    fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>>;
     /// Writes all that `restore` needs into an existing, empty folder.
     fn save_state(&self, dir: &Path) -> Result<()>;
-    /// Continues exactly where `save_state` left off.
+    /// Continues exactly where `save_state` left off. Comes after `prepare`, which needs the model as
+    /// the stage started.
     fn restore(&mut self, dir: &Path) -> Result<()>;
     /// Writes the result (HF or PEFT layout) into an existing, empty folder.
     fn save_result(&self, dir: &Path) -> Result<()>;
+}
+
+/// What sets one kind of training apart.
+trait Kind {
+    /// Work before the first step, with the model as the stage starts.
+    fn prepare(&mut self, _: &mut Trainer, _stage_dir: &Path, _: &mut Progress) -> Result<()> {
+        Ok(())
+    }
+
+    /// Adds the gradients of one optimiser step over (micro-batch, row); returns `loss` and metrics.
+    fn gradients(&self, trainer: &Trainer, rows: &[(usize, usize)], micro_batches: usize) -> Result<Metrics>;
+
+    /// `loss` and metrics on the held-out rows.
+    fn evaluate(&self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics>;
 }

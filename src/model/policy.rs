@@ -1,0 +1,86 @@
+//! A model ready to train or to be asked: base weights, an adapter, a tuner.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use super::config::Config;
+use super::decoder::Decoder;
+use super::lora::{AdapterConfig, load_adapter, new_adapter};
+use super::param::Param;
+use super::weights::{FolderWeights, build};
+use crate::plan::settings::LoraSettings;
+
+/// Where a model's weights lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInput {
+    /// A folder in Hugging Face layout.
+    pub base: PathBuf,
+    /// A PEFT folder on top of it.
+    pub adapter: Option<PathBuf>,
+}
+
+/// The model as it is, nothing trained.
+pub fn open_frozen(input: &ModelInput) -> Result<Decoder> {
+    let decoder = build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, false)?;
+    match &input.adapter {
+        Some(adapter) => load_adapter(decoder, adapter, 0.0, false),
+        None => Ok(decoder),
+    }
+}
+
+/// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
+/// without `lora`, every weight (an adapter it came with is merged first).
+pub fn open_trained(input: &ModelInput, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
+    match (lora, &input.adapter) {
+        (None, None) => build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, true),
+        (None, Some(_)) => train_merged(open_frozen(input)?),
+        (Some(lora), None) => new_adapter(open_frozen(input)?, lora, seed),
+        (Some(lora), Some(adapter)) => {
+            let has = AdapterConfig::read(adapter)?;
+            if has.rank != lora.rank || has.alpha != lora.alpha || has.rslora != lora.rslora {
+                bail!(
+                    "the adapter `{}` has rank {}, alpha {}, rslora {}; this stage continues it, so `lora` must say the same, not rank {}, alpha {}, rslora {}",
+                    adapter.display(),
+                    has.rank,
+                    has.alpha,
+                    has.rslora,
+                    lora.rank,
+                    lora.alpha,
+                    lora.rslora
+                )
+            }
+            let base = open_frozen(&ModelInput { base: input.base.clone(), adapter: None })?;
+            load_adapter(base, adapter, lora.dropout, true)
+                .with_context(|| format!("cannot continue the adapter `{}`", adapter.display()))
+        }
+    }
+}
+
+/// Every weight trained, LoRA merged in.
+fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
+    let train = |param: &mut Param| -> Result<()> {
+        *param = Param::trained(param.value.clone())?;
+        Ok(())
+    };
+    train(&mut decoder.embedding)?;
+    train(&mut decoder.final_norm)?;
+    decoder.lm_head.as_mut().map(train).transpose()?;
+    for layer in &mut decoder.layers {
+        train(&mut layer.attention_norm)?;
+        train(&mut layer.mlp_norm)?;
+        if let Some(norms) = &mut layer.attention.norms {
+            train(&mut norms.q)?;
+            train(&mut norms.k)?;
+        }
+        let attention = &mut layer.attention;
+        for linear in
+            [&mut attention.q, &mut attention.kv, &mut attention.o, &mut layer.gate_up, &mut layer.down]
+        {
+            linear.weight = Param::trained(linear.effective().clone())?;
+            linear.bias.as_mut().map(train).transpose()?;
+            linear.lora = None;
+        }
+    }
+    Ok(decoder)
+}
