@@ -3,6 +3,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | [`settings`] | a stage's resolved settings |
+//! | [`resolve`] | from a recipe as written to settings, with every problem at once |
 //! | [`document`] | the plan itself |
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
@@ -14,16 +15,17 @@
 //! | [`table`] | the plan as a person reads it |
 
 pub mod artifact;
-// pub mod base;
+pub mod base;
 pub mod content;
 pub mod counts;
 pub mod document;
 pub mod estimate;
 pub mod fingerprint;
 pub mod folder;
-// pub mod planner;
-// pub mod rows;
+pub mod planner;
+pub mod rows;
+pub mod resolve;
 pub mod settings;
 pub mod staleness;
 pub mod steps;
-// pub mod table;
+pub mod table;

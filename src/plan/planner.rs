@@ -9,7 +9,6 @@ use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 
-use crate::model::lora::AdapterConfig;
 use crate::plan::artifact::Artifacts;
 use crate::plan::base::{Base, data_settings};
 use crate::plan::content::Hashes;
@@ -20,7 +19,7 @@ use crate::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInpu
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{KindSettings, LoraSettings, Source, StageSettings};
+use crate::plan::settings::{KindSettings, Source, StageSettings};
 use crate::plan::staleness::{self, Status};
 use crate::plan::steps::Steps;
 use crate::recipe::diagnostics::Problem;
@@ -57,7 +56,7 @@ pub fn plan(
     let mut hashes = Hashes::open(&folder.hashes());
     let phase = console.phase("opening the model");
     let base = Base::open(recipe, &folder, &mut hashes)
-        .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", &message(&error), None)]))?;
+        .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", message(&error), None)]))?;
     phase.finish();
     check()?;
     let stages = needed(recipe, options.stage);
@@ -108,7 +107,6 @@ impl Planner<'_> {
             inputs.started = recorded.started;
         }
         let fingerprint = inputs.fingerprint()?;
-        self.check_adapter(stage)?;
         let known = self.earlier.get(&fingerprint).filter(|_| status == Status::Finished);
         let counts = match known {
             Some(counts) => counts.clone(),
@@ -119,8 +117,9 @@ impl Planner<'_> {
                     counts
                 }
                 Err(error) => {
-                    let pointer = format!("{}/data", self.recipe.stage_pointer(&stage.name));
-                    self.problems.push(self.recipe.problem_at(&pointer, &message(&error), None));
+                    let index = self.recipe.stages.iter().position(|other| other.name == stage.name);
+                    let pointer = format!("/stage/{}/data", index.unwrap_or(0));
+                    self.problems.push(self.recipe.problem_at(&pointer, message(&error), None));
                     return Ok(());
                 }
             },
@@ -194,36 +193,6 @@ impl Planner<'_> {
         }
     }
 
-    /// A stage that continues an adapter cannot change its shape.
-    fn check_adapter(&mut self, stage: &StageSettings) -> Result<()> {
-        let Some(lora) = &stage.training.lora else { return Ok(()) };
-        let (origin, has) = match &stage.policy {
-            Source::Stage(name) => {
-                let earlier = self.recipe.stages.iter().find(|earlier| earlier.name == *name);
-                let Some(has) = earlier.and_then(|earlier| earlier.training.lora.as_ref()) else {
-                    return Ok(());
-                };
-                (format!("stage `{name}`"), shape(has))
-            }
-            Source::Base => {
-                let Some(adapter) = &self.base.artifact.adapter else { return Ok(()) };
-                let has = AdapterConfig::read(adapter)?;
-                (format!("`{}`", adapter.display()), (has.rank, has.alpha, has.rslora))
-            }
-        };
-        if has != shape(lora) {
-            let (rank, alpha, rslora) = has;
-            let problem = format!(
-                "this stage continues the adapter of {origin}, which has rank {rank}, alpha {alpha}, \
-                 rslora {rslora}"
-            );
-            let help = format!("write `lora = {{ rank = {rank}, alpha = {alpha}, rslora = {rslora} }}`");
-            let pointer = self.recipe.stage_pointer(&stage.name);
-            self.problems.push(self.recipe.problem_at(&pointer, &problem, Some(&help)));
-        }
-        Ok(())
-    }
-
     fn finish(self) -> Result<Planned> {
         if !self.problems.is_empty() {
             return Err(self.recipe.diagnostics(self.problems).into());
@@ -237,10 +206,6 @@ impl Planner<'_> {
             Plan { recipe: self.recipe.name.clone(), folder: self.folder.root, base, stages: self.planned };
         Ok(Planned { plan, base: self.base, rows: self.rows })
     }
-}
-
-fn shape(lora: &LoraSettings) -> (usize, f64, bool) {
-    (lora.rank, lora.alpha, lora.rslora)
 }
 
 /// The model that a stage compares its policy with, where the recipe names one.

@@ -1,5 +1,8 @@
 //! "did you mean": the known word nearest to one that is not known.
 
+/// Choices up to this number are listed where none is near.
+const LONGEST_LIST: usize = 12;
+
 /// The candidate nearest to `word`, if near enough to be a slip of the hand. Case and `-` for `_`
 /// count for nothing.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -15,11 +18,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// ``did you mean `x`?``, or else what there is to choose from.
+/// ``did you mean `x`?``, or else what there is to choose from, if that is not too much.
 pub fn help(word: &str, candidates: &[&str], noun: &str) -> Option<String> {
     match nearest(word, candidates.iter().copied()) {
         Some(candidate) => Some(format!("did you mean `{candidate}`?")),
-        None if candidates.is_empty() => None,
+        None if candidates.is_empty() || candidates.len() > LONGEST_LIST => None,
         None => Some(format!("{noun}: {}", quoted(candidates))),
     }
 }

@@ -20,6 +20,6 @@ pub mod curve;
 pub mod jsonl;
 pub mod metrics;
 pub mod number;
-// pub mod page;
+pub mod page;
 pub mod samples;
 pub mod summary;

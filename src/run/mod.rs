@@ -16,4 +16,4 @@ pub mod interrupt;
 pub mod lockfile;
 pub mod stage;
 pub mod train;
-// pub mod walk;
+pub mod walk;

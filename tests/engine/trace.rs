@@ -1,9 +1,7 @@
-//! Whole training runs against TRL's numbers (see `tests/golden/README.md`), on the token ids that
-//! TRL trained on. Tolerances are that file's: metrics 1e-4 relative, grad_norm 1e-3, weights 2e-4.
+//! A golden trace as a stage: its rows, its settings, its start.
 
 use std::path::{Path, PathBuf};
 
-use runner::backend::weights_file::WeightFiles;
 use runner::data::example::{Branch, Family};
 use runner::model::policy::ModelInput;
 use runner::plan::settings::{
@@ -11,18 +9,18 @@ use runner::plan::settings::{
     TrainingSettings, Warmup,
 };
 use runner::stages::trainer::Packaging;
-use runner::stages::{Metrics, Rows, StageInputs, open};
+use runner::stages::{Rows, StageInputs, StageRun, open};
 use serde_json::Value;
 
-fn golden(path: &str) -> PathBuf {
+pub fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
 }
 
-fn json(path: &str) -> Value {
+pub fn json(path: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(golden(path)).unwrap()).unwrap()
 }
 
-fn ids(value: &Value) -> Vec<u32> {
+pub fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
 }
 
@@ -31,7 +29,7 @@ fn branch(tokens: Vec<u32>, prompt: usize) -> Branch {
 }
 
 /// The trace's rows. SFT's have no boundary in the file: it is DPO's, on the same prompts.
-fn families(trace: &Value) -> Vec<Family> {
+pub fn families(trace: &Value) -> Vec<Family> {
     let rows = json(&format!("traces/{}", trace["tokens"].as_str().unwrap()));
     let model = trace["model"].as_str().unwrap();
     let is_sft = trace["algorithm"] == "SFTTrainer";
@@ -57,7 +55,7 @@ fn families(trace: &Value) -> Vec<Family> {
     rows.as_array().unwrap().iter().zip(prompts.as_array().unwrap()).enumerate().map(make).collect()
 }
 
-fn settings(trace: &Value) -> StageSettings {
+pub fn settings(trace: &Value) -> StageSettings {
     let args = &trace["args"];
     let number = |key: &str| args[key].as_f64().unwrap();
     let integer = |key: &str| args[key].as_u64().unwrap();
@@ -120,8 +118,12 @@ fn settings(trace: &Value) -> StageSettings {
     }
 }
 
-/// Trains the trace's steps; returns each step's metrics and leaves the result in `out`.
-fn train(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>, out: &Path) -> Vec<Metrics> {
+/// The trace's stage, ready for its first step.
+pub fn open_trace(
+    trace: &Value,
+    settings: &StageSettings,
+    packaging: Option<Packaging>,
+) -> Box<dyn StageRun> {
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));
     let base = golden(&format!("models/{}", trace["model"].as_str().unwrap()));
@@ -130,78 +132,5 @@ fn train(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>, 
     let mut stage = open(StageInputs { settings, policy, reference: None, rows, packaging }).unwrap();
     let work = tempfile::tempdir().unwrap();
     stage.prepare(work.path(), &mut |_, _| Ok(())).unwrap();
-    let steps = (0..stage.total_steps()).map(|step| stage.step(step).unwrap().metrics).collect();
-    stage.save_result(out).unwrap();
-    steps
-}
-
-fn largest_difference(ours: &Path, theirs: &Path, skip: &str) -> f64 {
-    let open = |path: &Path| WeightFiles::open(&[path.to_path_buf()]).unwrap();
-    let (ours, theirs) = (open(ours), open(theirs));
-    let values = |files: &WeightFiles, name: &str| {
-        files.load(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
-    };
-    let mut largest: f64 = 0.0;
-    for name in theirs.names().into_iter().filter(|n| n != skip) {
-        let (a, b) = (values(&ours, &name), values(&theirs, &name));
-        assert_eq!(a.len(), b.len(), "{name}");
-        largest = a.iter().zip(&b).fold(largest, |l, (a, b)| l.max(f64::from((a - b).abs())));
-    }
-    largest
-}
-
-fn reproduces(name: &str) {
-    let trace = json(&format!("traces/{name}.json"));
-    let out = tempfile::tempdir().unwrap();
-    let steps = train(&trace, &settings(&trace), None, out.path());
-    let want = trace["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), want.len());
-    for (ours, want) in steps.iter().zip(want) {
-        for (key, value) in want.as_object().unwrap().iter().filter(|(k, _)| *k != "step" && *k != "epoch") {
-            let value = value.as_f64().unwrap();
-            let got = *ours.get(key).unwrap_or_else(|| panic!("{name}: no metric {key}"));
-            let tolerance = if key == "grad_norm" { 1e-3 } else { 1e-4 };
-            let error = (got - value).abs() / value.abs().max(1e-2);
-            assert!(error <= tolerance, "{name} step {}: {key} is {got}, TRL's {value}", want["step"]);
-        }
-    }
-    let (ours, theirs) = match trace["lora"].as_bool().unwrap() {
-        true => ("adapter_model.safetensors", "final_adapter/adapter_model.safetensors"),
-        false => ("model.safetensors", "final.safetensors"),
-    };
-    let theirs = golden(&format!("traces/{name}/{theirs}"));
-    let tied = ["qwen2", "qwen3"].contains(&trace["model"].as_str().unwrap());
-    let difference =
-        largest_difference(&out.path().join(ours), &theirs, if tied { "lm_head.weight" } else { "" });
-    assert!(difference <= 2e-4, "{name}: final weights differ by {difference}");
-}
-
-#[test]
-fn sft_full() {
-    reproduces("sft_full");
-}
-
-#[test]
-fn sft_lora() {
-    reproduces("sft_lora");
-}
-
-#[test]
-fn dpo_full() {
-    reproduces("dpo_full");
-}
-
-#[test]
-fn dpo_lora() {
-    reproduces("dpo_lora");
-}
-
-#[test]
-fn dpo_rpo_lora() {
-    reproduces("dpo_rpo_lora");
-}
-
-#[test]
-fn dpo_full_swa() {
-    reproduces("dpo_full_swa");
+    stage
 }

@@ -1,0 +1,196 @@
+//! `[model]`: folders that hold what they must, shapes that fit together.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::checker::Checker;
+use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
+use crate::recipe::model::{
+    ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
+    TokenizerValue,
+};
+use crate::recipe::suggest;
+use crate::recipe::written::Recipe;
+
+/// Templates under `templates/`.
+const SHIPPED_TEMPLATES: [&str; 2] = ["chatml", "llama3"];
+
+/// `None` if something is missing, which is then a problem.
+pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
+    let model = recipe.model.as_ref()?;
+    let base = checker.is_written("/model/base");
+    let scratch = checker.is_written("/model/scratch");
+    if base && scratch {
+        let message = "`[model]` has both `base` and `[model.scratch]`";
+        checker.error("/model/scratch", message).help = Some("take one of them out".to_owned());
+    } else if !base && !scratch {
+        checker.error("/model", "`[model]` has neither `base` nor `[model.scratch]`").help =
+            Some("name a model's folder: `base = \"path/to/model\"`".to_owned());
+    }
+    if let Some(base) = &model.base {
+        check_base(checker, base);
+    }
+    if let Some(adapter) = &model.adapter {
+        check_adapter(checker, adapter, scratch);
+    }
+    let template = template(checker, model, scratch);
+    let origin = match (&model.base, &model.scratch) {
+        (Some(base), _) => ModelOrigin::Folder(checker.path(base)),
+        (None, Some(scratch)) => ModelOrigin::Scratch(scratch_spec(checker, recipe, scratch)?),
+        (None, None) => return None,
+    };
+    let adapter = model.adapter.as_ref().map(|adapter| checker.path(adapter));
+    Some(ModelSpec { origin, adapter, template })
+}
+
+fn check_base(checker: &mut Checker, base: &str) {
+    let at = "/model/base";
+    let path = checker.path(base);
+    if path.is_dir() {
+        let has_weights = ["model.safetensors", "model.safetensors.index.json"]
+            .iter()
+            .any(|name| path.join(name).is_file());
+        let mut missing: Vec<&str> =
+            ["config.json", "tokenizer.json"].into_iter().filter(|name| !path.join(name).is_file()).collect();
+        if !has_weights {
+            missing.push("model.safetensors");
+        }
+        if !missing.is_empty() {
+            let message = format!("the model folder `{base}` has no {}", suggest::quoted(&missing));
+            checker.error(at, message).help =
+                Some("give the folder of a model in Hugging Face layout".to_owned());
+        }
+    } else if path.exists() {
+        checker.error(at, format!("`{base}` is a file, not a model's folder"));
+    } else if is_hub_id(base) {
+        checker
+            .error(at, format!("there is no folder `{base}`, and hub ids cannot be downloaded yet"))
+            .help = Some("download the model and give the folder".to_owned());
+    } else {
+        checker.error(at, format!("there is no folder `{base}`")).help =
+            Some("paths are relative to the recipe's folder".to_owned());
+    }
+}
+
+/// `org/name`
+fn is_hub_id(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    matches!(text.split('/').collect::<Vec<_>>().as_slice(), [org, name] if is_part(org) && is_part(name))
+}
+
+fn check_adapter(checker: &mut Checker, adapter: &str, scratch: bool) {
+    let at = "/model/adapter";
+    let path = checker.path(adapter);
+    if scratch {
+        checker.error(at, "an adapter belongs to the model it was trained on, not to random weights");
+    } else if !path.is_dir() {
+        checker.error(at, format!("there is no folder `{adapter}`")).help =
+            Some("paths are relative to the recipe's folder".to_owned());
+    } else {
+        let missing: Vec<&str> = ["adapter_config.json", "adapter_model.safetensors"]
+            .into_iter()
+            .filter(|name| !path.join(name).is_file())
+            .collect();
+        if !missing.is_empty() {
+            let message = format!("the adapter folder `{adapter}` has no {}", suggest::quoted(&missing));
+            checker.error(at, message).help = Some("give the folder of an adapter in PEFT layout".to_owned());
+        }
+    }
+}
+
+fn template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Option<String> {
+    let at = "/model/template";
+    let choose = format!("choose one: {}, or a `.jinja` file", suggest::quoted(&SHIPPED_TEMPLATES));
+    match model.template.as_deref() {
+        None | Some("model") => {
+            let lacks = model.base.as_ref().is_some_and(|base| {
+                let folder = checker.path(base);
+                folder.join("config.json").is_file() && !has_template(&folder)
+            });
+            if (scratch || lacks) && !checker.document.is_refused(at) {
+                let whose = if scratch { "a model from scratch" } else { "this model" };
+                checker.error(at, format!("{whose} has no chat template of its own")).help =
+                    Some(format!("add `template` to `[model]`; {choose}"));
+            }
+            None
+        }
+        Some(name) if SHIPPED_TEMPLATES.contains(&name) => Some(name.to_owned()),
+        Some(name) => {
+            let path = checker.path(name);
+            if !path.is_file() {
+                let near = suggest::nearest(name, SHIPPED_TEMPLATES.into_iter().chain(["model"]));
+                let help = near.map_or(choose, |near| format!("did you mean `{near}`?"));
+                let message = format!("`{name}` is neither a shipped template nor a file");
+                checker.error(at, message).help = Some(help);
+            }
+            Some(path.display().to_string())
+        }
+    }
+}
+
+/// Whether a model's folder brings a chat template.
+fn has_template(folder: &Path) -> bool {
+    let config = std::fs::read(folder.join("tokenizer_config.json")).unwrap_or_default();
+    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
+    folder.join("chat_template.jinja").is_file() || !config["chat_template"].is_null()
+}
+
+fn scratch_spec(checker: &mut Checker, recipe: &Recipe, scratch: &ScratchTable) -> Option<ScratchSpec> {
+    let at = |key: &str| format!("/model/scratch/{key}");
+    let tokenizer = match scratch.tokenizer.as_ref() {
+        None => None,
+        Some(TokenizerValue::Path(written)) => {
+            let path = checker.path(written);
+            if !path.is_file() && !path.join("tokenizer.json").is_file() {
+                let message = format!("`{written}` is neither a `tokenizer.json` nor a folder with one");
+                checker.error(&at("tokenizer"), message);
+            }
+            Some(TokenizerSpec::Path(path))
+        }
+        Some(TokenizerValue::Train(value)) => value.train.as_ref().and_then(|train| {
+            let data = train.data.clone()?;
+            super::data::check_name(checker, recipe, &at("tokenizer/train/data"), &data);
+            Some(TokenizerSpec::Train { vocab_size: train.vocab_size?, data })
+        }),
+    };
+    let (hidden, heads) = (scratch.hidden_size?, scratch.num_attention_heads?);
+    let kv_heads = scratch.num_key_value_heads.unwrap_or(heads);
+    if heads % kv_heads != 0 {
+        let message = format!("{kv_heads} key-value heads do not divide {heads} attention heads");
+        checker.error(&at("num_key_value_heads"), message);
+    }
+    if scratch.head_dim.is_none() && hidden % heads != 0 {
+        let message = format!("{heads} attention heads do not divide a hidden size of {hidden}");
+        checker.error(&at("num_attention_heads"), message).help =
+            Some("change one of them, or set `head_dim`".to_owned());
+    }
+    let head_dim = scratch.head_dim.unwrap_or(hidden / heads);
+    if head_dim % 2 != 0 && !(scratch.head_dim.is_none() && hidden % heads != 0) {
+        let key = if scratch.head_dim.is_some() { "head_dim" } else { "num_attention_heads" };
+        checker.error(&at(key), format!("a head {head_dim} wide cannot be rotated")).help =
+            Some("rotary positions need an even width".to_owned());
+    }
+    Some(ScratchSpec {
+        architecture: match scratch.architecture? {
+            ArchitectureName::Llama => Architecture::Llama,
+            ArchitectureName::Mistral => Architecture::Mistral,
+            ArchitectureName::Qwen2 => Architecture::Qwen2,
+            ArchitectureName::Qwen3 => Architecture::Qwen3,
+        },
+        hidden_size: hidden,
+        num_hidden_layers: scratch.num_hidden_layers?,
+        num_attention_heads: heads,
+        num_key_value_heads: kv_heads,
+        head_dim,
+        intermediate_size: scratch.intermediate_size?,
+        max_position_embeddings: scratch.max_position_embeddings.unwrap_or(MAX_POSITION_EMBEDDINGS),
+        rope_theta: scratch.rope_theta.unwrap_or(ROPE_THETA),
+        tie_word_embeddings: scratch.tie_word_embeddings.unwrap_or(false),
+        initializer_range: scratch.initializer_range.unwrap_or(INITIALIZER_RANGE),
+        tokenizer: tokenizer?,
+    })
+}

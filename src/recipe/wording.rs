@@ -1,0 +1,185 @@
+//! The words of messages about keys, tables and types.
+
+use serde_json::Value;
+
+use super::document::{join, segments};
+use super::schema;
+use super::suggest;
+use super::violations::is_stage;
+
+/// What names of stages and data may be.
+pub const TABLE_NAMES: &str = "names are letters, digits, `_` and `-`, and start with a letter or digit";
+/// Kinds that a user may know and this build has not: no slips of the hand.
+const LATER_KINDS: [&str; 7] = ["rm", "ppo", "grpo", "kto", "cpo", "orpo", "simpo"];
+const RECIPE_NAMES: &str = "names are letters, digits, `.`, `_` and `-`, and start with a letter or digit";
+
+/// What a message calls the value at `pointer`: its key, or what list it is in.
+pub fn subject(pointer: &str) -> String {
+    let parts: Vec<String> = segments(pointer).collect();
+    match parts.as_slice() {
+        [] => "the recipe".to_owned(),
+        [stage, _] if stage == "stage" => "an entry of `stage`".to_owned(),
+        [.., list, index] if index.parse::<usize>().is_ok() => format!("an entry of `{list}`"),
+        [.., key] => format!("`{key}`"),
+    }
+}
+
+/// What a message calls the table at `pointer`.
+pub fn table(pointer: &str) -> String {
+    let parts: Vec<String> = segments(pointer).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        [] => "the recipe".to_owned(),
+        ["stage", _] => "`[[stage]]`".to_owned(),
+        ["stage", _, rest @ ..] | ["defaults", rest @ ..] if !rest.is_empty() => {
+            format!("`{}`", rest.join("."))
+        }
+        [.., "columns"] => "`columns`".to_owned(),
+        _ => format!("`[{}]`", parts.join(".")),
+    }
+}
+
+/// A value's type, for "not a …".
+pub fn a_type(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(yes) => format!("`{yes}`"),
+        Value::Number(number) => format!("the number `{number}`"),
+        Value::String(text) => format!("the string {}", shown_text(text)),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a table".to_owned(),
+    }
+}
+
+/// The type that a schema wants, for "must be …".
+pub fn type_wanted(schema: &Value) -> &'static str {
+    match schema["type"].as_str() {
+        Some("object") => "a table",
+        Some("array") => "a list",
+        Some("integer") => "an integer",
+        Some("number") => "a number",
+        Some("boolean") => "`true` or `false`",
+        // Choices are strings, and so is the rest.
+        _ => "a string",
+    }
+}
+
+/// Whether a form of a value is of the value's own type.
+pub fn takes(form: &Value, value: &Value) -> bool {
+    let wanted = type_wanted(form);
+    match value {
+        Value::String(_) => wanted == "a string",
+        Value::Array(_) => wanted == "a list",
+        Value::Object(_) => wanted == "a table",
+        _ => false,
+    }
+}
+
+/// A value in backticks.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => shown_text(text),
+        // 1.0 of a schema is 1 to a reader.
+        other => match other.as_f64() {
+            Some(number) => format!("`{number}`"),
+            None => format!("`{other}`"),
+        },
+    }
+}
+
+fn shown_text(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
+/// What a key is for: the first sentence of its doc, and its choices if it has any.
+pub fn meaning(key: &str, schema: &Value) -> String {
+    let doc = schema["description"].as_str().unwrap_or_default();
+    let sentence = doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.');
+    let mut letters = sentence.chars();
+    let first = letters.next().map(char::to_lowercase).into_iter().flatten();
+    let sentence: String = first.chain(letters).collect();
+    match choices(schema).as_slice() {
+        [] => format!("`{key}` is {sentence}"),
+        choices => format!("`{key}` is {sentence}: {}", suggest::quoted(choices)),
+    }
+}
+
+/// The strings that a schema allows.
+pub fn choices(schema: &Value) -> Vec<&str> {
+    let documented = schema["oneOf"].as_array().into_iter().flatten();
+    let plain = schema["enum"].as_array().into_iter().flatten();
+    documented.map(|choice| &choice["const"]).chain(plain).filter_map(Value::as_str).collect()
+}
+
+/// Message and help for a string that does not have the form of its key.
+pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<String>) {
+    let text = value.as_str().unwrap_or_default();
+    if pointer == "/name" {
+        return (format!("`{text}` is not a name"), Some(RECIPE_NAMES.to_owned()));
+    }
+    let key = pointer.rsplit('/').next().unwrap_or_default();
+    if key == "name" {
+        return (format!("`{text}` is not a name"), Some(TABLE_NAMES.to_owned()));
+    }
+    let is_stage_name =
+        recipe["stage"].as_array().into_iter().flatten().any(|stage| stage["name"].as_str() == Some(text));
+    let help = match is_stage_name {
+        true => format!("did you mean `stage:{text}`?"),
+        false => format!("`{key}` is `base`, or `stage:NAME` for the result of an earlier stage"),
+    };
+    (format!("`{key}` cannot be `{text}`"), Some(help))
+}
+
+/// Whether a stage of its kind can have `key`; yes where the table is no stage or has no known kind.
+pub fn fits_kind(table: &str, key: &str, recipe: &Value) -> bool {
+    let owners = schema::kinds_with(key);
+    let kind = recipe.pointer(&join(table, "kind")).and_then(Value::as_str);
+    let kind = kind.filter(|kind| schema::kinds().iter().any(|(known, _)| known == kind));
+    owners.is_empty() || !is_stage(table) || kind.is_none_or(|kind| owners.contains(&kind))
+}
+
+/// Help for a key that is unknown where it stands, but known elsewhere.
+pub fn elsewhere(at: &str, key: &str, schema: &Value) -> Option<String> {
+    match (at, key) {
+        ("/model", "revision") => {
+            return Some("a revision belongs to a hub id, and `base` is a local folder".to_owned());
+        }
+        ("/defaults", "name" | "kind") => {
+            return Some(format!("every stage has its own `{key}`: write it under `[[stage]]`"));
+        }
+        _ => {}
+    }
+    let has = |pointer: &str| schema.pointer(pointer).is_some_and(|table| table[key].is_object());
+    if has("/properties/stage/items/properties") && !is_stage(at) && at != "/defaults" {
+        Some(format!("`{key}` is a key of a stage: write it under `[[stage]]` or `[defaults]`"))
+    } else if has("/properties/stage/items/properties/lora/properties") {
+        Some(format!("`{key}` is a key of `lora`: write `lora = {{ {key} = … }}`"))
+    } else if has("/properties/model/properties") && at != "/model" {
+        Some(format!("`{key}` is a key of `[model]`"))
+    } else if has("/properties/data/additionalProperties/properties") && !at.starts_with("/data/") {
+        Some(format!("`{key}` is a key of `[data.NAME]`"))
+    } else {
+        None
+    }
+}
+
+/// Help for values that this build has no use for.
+pub fn not_here(at: &str, value: &str) -> Option<String> {
+    match at {
+        "/model/device" if value.starts_with("cuda") => {
+            Some("this build has no CUDA backend; use `cpu`".to_owned())
+        }
+        "/model/dtype" if ["bf16", "bfloat16", "f16", "float16", "half"].contains(&value) => {
+            Some("the CPU computes in 32-bit floats; use `f32`".to_owned())
+        }
+        _ if at.ends_with("/kind") && LATER_KINDS.contains(&value) => {
+            let kinds: Vec<&str> = schema::kinds().into_iter().map(|(kind, _)| kind).collect();
+            Some(format!("this build has only the kinds {}", suggest::quoted(&kinds)))
+        }
+        _ => None,
+    }
+}
