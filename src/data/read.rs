@@ -77,12 +77,7 @@ fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
     format!("none of {read} rows can be used ({})", counts.join(", "))
 }
 
-fn content(
-    raw: RawRow,
-    spec: &DataSpec,
-    need: Need,
-    shape: &mut Option<Shape>,
-) -> Result<Content, Reason> {
+fn content(raw: RawRow, spec: &DataSpec, need: Need, shape: &mut Option<Shape>) -> Result<Content, Reason> {
     let row = renamed(raw.object?, &spec.columns);
     let known = shape.or_else(|| Shape::detect(&row, need, spec.format));
     let Some(known) = known else {

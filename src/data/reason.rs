@@ -35,12 +35,18 @@ pub enum Reason {
     NotAnObject,
     NotCsv(String),
     /// The row's keys fit no format that the stage can read.
-    NoKnownFormat { keys: Vec<String>, expected: &'static str },
+    NoKnownFormat {
+        keys: Vec<String>,
+        expected: &'static str,
+    },
     /// JSON pointer to the missing key.
     Missing(String),
     /// JSON pointer to the value.
     WrongType(String),
-    UnknownRole { role: String, pointer: String },
+    UnknownRole {
+        role: String,
+        pointer: String,
+    },
     EmptyPrompt,
     EmptyAnswer,
     NoAnswer,
@@ -57,8 +63,14 @@ impl Reason {
     pub fn effect(&self) -> Effect {
         use Reason::*;
         match self {
-            NotUtf8 | NotJson(_) | NotAnObject | NotCsv(_) | NoKnownFormat { .. } | Missing(_)
-            | WrongType(_) | UnknownRole { .. } => Effect::Malformed,
+            NotUtf8
+            | NotJson(_)
+            | NotAnObject
+            | NotCsv(_)
+            | NoKnownFormat { .. }
+            | Missing(_)
+            | WrongType(_)
+            | UnknownRole { .. } => Effect::Malformed,
             EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate | ChosenEqualsRejected
             | NoCommonPrompt | PromptFillsMaxLength | PromptNotAPrefix => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,

@@ -95,9 +95,8 @@ fn family(
 
 /// All of a text's tokens, with those marked that reach into a trained part.
 fn branch(encoded: Encoded, trained: &[Range<usize>]) -> Branch {
-    let is_trained = |&(start, end): &(usize, usize)| {
-        trained.iter().any(|part| start < part.end && end > part.start)
-    };
+    let is_trained =
+        |&(start, end): &(usize, usize)| trained.iter().any(|part| start < part.end && end > part.start);
     let trained = encoded.offsets.iter().map(is_trained).collect();
     Branch { tokens: encoded.ids, trained }
 }

@@ -115,11 +115,7 @@ impl Base {
             artifact: Artifact { base: place.to_owned(), adapter: None },
             config: Config::scratch(spec, tokenizer.vocab_size(), tokenizer.eos_id(), pad)?,
             // Once more, because the special tokens come from the tokenizer's files.
-            template: ChatTemplate::for_model(
-                recipe.model.template.as_deref(),
-                &recipe.dir,
-                Some(files),
-            )?,
+            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
             tokenizer,
             content,
             settings,
@@ -175,7 +171,8 @@ impl<'a> TokenizerSource<'a> {
         match self {
             Self::Folder(folder) => hash_files(folder, "", &TOKENIZER_FILES[..3], hashes),
             Self::Train { data, .. } => {
-                let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name =
+                    |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let hash = |(i, file): (usize, &PathBuf)| {
                     Ok((format!("tokenizer data {} ({})", i + 1, name(file)), hashes.file(file)?))
                 };

@@ -7,8 +7,8 @@ use crate::backend::log_prob::chunk_rows;
 use crate::model::config::Config;
 use crate::plan::counts::{Counts, Tokens};
 use crate::plan::settings::{KindSettings, LoraSettings, TrainingSettings};
-use crate::stages::trainer::{Packaging, activation_elements};
 use crate::plan::steps::Steps;
+use crate::stages::trainer::{Packaging, activation_elements};
 
 /// Bytes of a number: everything is float32 on the CPU.
 const FLOAT: u64 = 4;

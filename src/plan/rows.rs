@@ -54,7 +54,8 @@ impl Rows {
         let train = tokenize(&train, template, tokenizer, lengths, &mut ledger)?;
         let held_out = tokenize(&held_out, template, tokenizer, lengths, &mut ledger)?;
         let first = if held_out.is_empty() { &train } else { &held_out };
-        let text = |family: &Family| asked.iter().find(|(row, _)| *row == family.row).map(|(_, text)| text.clone());
+        let text =
+            |family: &Family| asked.iter().find(|(row, _)| *row == family.row).map(|(_, text)| text.clone());
         let questions = first.iter().take(QUESTIONS).filter_map(text).collect();
         let end_tokens = end_tokens(&train, tokenizer);
         Ok(Self { train, held_out, ledger, questions, end_tokens })

@@ -34,13 +34,27 @@ pub enum Reason {
     /// The record beside it cannot be read.
     NoRecord,
     /// This program computes this kind otherwise than the one that made the result.
-    Numerics { old: u32, new: u32 },
-    Setting { key: String, old: Value, new: Value },
-    Data { name: String, files: Vec<String> },
+    Numerics {
+        old: u32,
+        new: u32,
+    },
+    Setting {
+        key: String,
+        old: Value,
+        new: Value,
+    },
+    Data {
+        name: String,
+        files: Vec<String>,
+    },
     /// A file of the base model, or its chat template.
-    Model { file: String },
+    Model {
+        file: String,
+    },
     /// A stage that it reads.
-    Stage { name: String },
+    Stage {
+        name: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -48,7 +62,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::Asked => write!(f, "`--fresh` asks for it"),
             Reason::NoRecord => write!(f, "its `inputs.json` cannot be read"),
-            Reason::Numerics { old, new } => write!(f, "this version computes it differently (numerics {old} → {new})"),
+            Reason::Numerics { old, new } => {
+                write!(f, "this version computes it differently (numerics {old} → {new})")
+            }
             Reason::Setting { key, old, new } => write!(f, "{key}: {} → {}", shown(old), shown(new)),
             Reason::Data { name, files } => write!(f, "data `{name}` changed ({})", files.join(", ")),
             Reason::Model { file } => write!(f, "the model's {file} changed"),

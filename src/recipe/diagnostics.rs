@@ -42,17 +42,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn error(place: Option<Place>, message: impl Into<String>) -> Self {
-<<<<<<< HEAD
-        Problem {
-            severity: Severity::Error,
-            message: message.into(),
-            place,
-            help: None,
-            related: Vec::new(),
-        }
-=======
         Problem { severity: Severity::Error, message: message.into(), place, help: None, related: Vec::new() }
->>>>>>> recipe
     }
 
     pub fn warning(place: Option<Place>, message: impl Into<String>) -> Self {
@@ -140,12 +130,7 @@ impl Diagnostics {
                 .related
                 .iter()
                 .map(|(place, words)| (place, Some(words.as_str()), AnnotationKind::Context));
-<<<<<<< HEAD
-            let here: Vec<_> =
-                own.chain(related).filter(|(place, ..)| place.source == index).collect();
-=======
             let here: Vec<_> = own.chain(related).filter(|(place, ..)| place.source == index).collect();
->>>>>>> recipe
             if here.is_empty() {
                 continue;
             }

@@ -29,16 +29,10 @@ pub struct Document {
 }
 
 impl Document {
-<<<<<<< HEAD
-    /// Parses `text`; `name` stands for it in messages. The problems are TOML syntax errors and
-    /// values that no key takes (dates, `nan`, integers over 64 bits); these values are left out.
-    pub fn parse(name: &str, text: &str) -> (Self, Vec<Problem>) {
-=======
     /// Parses `text`; `name` stands for it in messages. The problems returned beside the document are
     /// values that no key takes (dates, `nan`, integers over 64 bits), which are left out. Errors if
     /// the text is not TOML.
     pub fn parse(name: &str, text: &str) -> Result<(Self, Vec<Problem>), Diagnostics> {
->>>>>>> recipe
         let source = SourceText { name: name.to_owned(), text: text.to_owned() };
         let mut document = Document {
             json: Value::Object(Map::new()),
@@ -52,25 +46,16 @@ impl Document {
                 let place = error.span().map(|span| Place { source: 0, span });
                 Problem::error(place, format!("not valid TOML: {}", error.message()))
             });
-<<<<<<< HEAD
-            return (document, problems.collect());
-=======
             return Err(document.diagnostics(problems.collect()));
->>>>>>> recipe
         }
         let mut reader = Reader::new(0, 0);
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
-<<<<<<< HEAD
-        document.refused = reader.refused;
-        (document, reader.problems)
-=======
         // What the recipe as a whole lacks is shown at its start.
         let start = Origin { key: None, value: Place { source: 0, span: 0..0 } };
         document.origins.insert(String::new(), start);
         document.refused = reader.refused;
         Ok((document, reader.problems))
->>>>>>> recipe
     }
 
     pub fn sources(&self) -> &Arc<Vec<SourceText>> {
@@ -89,12 +74,7 @@ impl Document {
 
     /// The key at `pointer`, or what is nearest above it.
     pub fn key_place(&self, pointer: &str) -> Option<Place> {
-<<<<<<< HEAD
-        self.origin(pointer)
-            .map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
-=======
         self.origin(pointer).map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
->>>>>>> recipe
     }
 
     fn origin(&self, pointer: &str) -> Option<&Origin> {
@@ -154,12 +134,7 @@ impl Document {
         let value_place = Place { source: key.source, span };
         self.origins.extend(reader.origins);
         self.refused.extend(reader.refused);
-<<<<<<< HEAD
-        self.origins
-            .insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
-=======
         self.origins.insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
->>>>>>> recipe
         if let Some(json) = json {
             insert(&mut self.json, pointer, json);
             let ends = pointer.char_indices().filter(|(at, c)| *c == '/' && *at > 0);
@@ -211,17 +186,7 @@ struct Reader {
 
 impl Reader {
     fn new(source: usize, offset: usize) -> Self {
-<<<<<<< HEAD
-        Reader {
-            source,
-            offset,
-            origins: HashMap::new(),
-            refused: HashSet::new(),
-            problems: Vec::new(),
-        }
-=======
         Reader { source, offset, origins: HashMap::new(), refused: HashSet::new(), problems: Vec::new() }
->>>>>>> recipe
     }
 
     fn place(&self, span: Range<usize>) -> Place {
@@ -248,19 +213,10 @@ impl Reader {
         match value {
             DeValue::String(text) => Some(Value::String(text.to_string())),
             DeValue::Boolean(yes) => Some(Value::Bool(*yes)),
-<<<<<<< HEAD
-            DeValue::Integer(digits) => {
-                match i64::from_str_radix(digits.as_str(), digits.radix()) {
-                    Ok(integer) => Some(Value::Number(integer.into())),
-                    Err(_) => self.refuse(pointer, span, "an integer over 64 bits is too large for any key"),
-                }
-            }
-=======
             DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
                 Ok(integer) => Some(Value::Number(integer.into())),
                 Err(_) => self.refuse(pointer, span, "an integer over 64 bits is too large for any key"),
             },
->>>>>>> recipe
             DeValue::Float(digits) => match number(digits.as_str()) {
                 Some(number) => Some(Value::Number(number)),
                 None => self.refuse(pointer, span, format!("`{}` is not a finite number", digits.as_str())),
@@ -283,16 +239,7 @@ impl Reader {
         }
     }
 
-<<<<<<< HEAD
-    fn refuse(
-        &mut self,
-        pointer: &str,
-        span: Range<usize>,
-        message: impl Into<String>,
-    ) -> Option<Value> {
-=======
     fn refuse(&mut self, pointer: &str, span: Range<usize>, message: impl Into<String>) -> Option<Value> {
->>>>>>> recipe
         self.refused.insert(pointer.to_owned());
         self.problems.push(Problem::error(Some(self.place(span)), message));
         None

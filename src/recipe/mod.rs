@@ -9,11 +9,7 @@
 //! | [`overrides`] | `--set a.b=c` |
 //! | [`violations`] | what the schema refuses, in our words |
 //! | [`diagnostics`] | problems with places, and how they are printed |
-<<<<<<< HEAD
-//! | [`suggest`] | "did you mean" |
-=======
 //! | [`wording`], [`suggest`] | the words of messages; "did you mean" |
->>>>>>> recipe
 
 pub mod data;
 pub mod diagnostics;
@@ -25,8 +21,5 @@ pub mod schema;
 pub mod stage;
 pub mod suggest;
 pub mod violations;
-<<<<<<< HEAD
-=======
 pub mod wording;
->>>>>>> recipe
 pub mod written;

@@ -70,15 +70,7 @@ pub fn apply(document: &mut Document, text: &str) -> Vec<Problem> {
 
 fn stage_names(recipe: &Value) -> Vec<Option<&str>> {
     let stages = recipe.get("stage").and_then(Value::as_array);
-<<<<<<< HEAD
-    stages
-        .into_iter()
-        .flatten()
-        .map(|stage| stage.get("name").and_then(Value::as_str))
-        .collect()
-=======
     stages.into_iter().flatten().map(|stage| stage.get("name").and_then(Value::as_str)).collect()
->>>>>>> recipe
 }
 
 /// The parts of a dotted TOML key with their spans, or `None` if it is not one.
@@ -104,18 +96,11 @@ mod tests {
 
     use super::*;
 
-<<<<<<< HEAD
-    const RECIPE: &str = "seed = 1\n[data.rows]\nsource = 'a'\n[[stage]]\nname = 'sft'\n[[stage]]\nname = 'dpo'\nbeta = 0.1\n";
-
-    fn set(texts: &[&str]) -> (Value, Vec<String>) {
-        let (mut document, problems) = Document::parse("r.toml", RECIPE);
-=======
     const RECIPE: &str =
         "seed = 1\n[data.rows]\nsource = 'a'\n[[stage]]\nname = 'sft'\n[[stage]]\nname = 'dpo'\nbeta = 0.1\n";
 
     fn set(texts: &[&str]) -> (Value, Vec<String>) {
         let (mut document, problems) = Document::parse("r.toml", RECIPE).unwrap();
->>>>>>> recipe
         assert_eq!(problems, vec![]);
         let problems = texts.iter().flat_map(|text| apply(&mut document, text)).collect();
         let rendered = document.diagnostics(problems);

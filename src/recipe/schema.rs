@@ -10,11 +10,7 @@ use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{Transform, transform_subschemas};
-<<<<<<< HEAD
-use serde_json::{Value, json};
-=======
 use serde_json::{Map, Value, json};
->>>>>>> recipe
 
 use super::dpo::DpoKeys;
 use super::written::Recipe;
@@ -32,15 +28,11 @@ pub fn kinds_with(key: &str) -> Vec<&'static str> {
 
 /// The JSON Schema (draft 7) of a recipe.
 pub fn recipe() -> Value {
-<<<<<<< HEAD
-    let mut schema = generator().into_root_schema_for::<Recipe>().to_value();
-=======
     let generated = generator().into_root_schema_for::<Recipe>().to_value();
     let mut schema = json!({ "$schema": generated["$schema"] });
     if let (Value::Object(schema), Value::Object(generated)) = (&mut schema, generated) {
         schema.extend(generated);
     }
->>>>>>> recipe
     for table in ["/properties/defaults", "/properties/stage/items"] {
         if let Some(table) = schema.pointer_mut(table) {
             name_kinds(table);
@@ -93,15 +85,10 @@ fn without_other_kinds() -> Value {
     let kinds = kinds();
     kinds.iter().rev().fold(json!({}), |rest, (kind, own)| {
         let others = kinds.iter().flat_map(|(_, keys)| keys).filter(|key| !own.contains(key));
-<<<<<<< HEAD
-        let others: serde_json::Map<String, Value> =
-            others.map(|key| (key.clone(), Value::Bool(false))).collect();
-=======
         let others: Map<String, Value> = others.map(|key| (key.clone(), Value::Bool(false))).collect();
         if others.is_empty() {
             return rest;
         }
->>>>>>> recipe
         let mut condition = json!({
             "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
             "then": { "properties": others },
@@ -121,13 +108,9 @@ struct AsToml;
 impl Transform for AsToml {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
-<<<<<<< HEAD
-        let Some(map) = schema.as_object_mut() else { return };
-=======
         let Some(map) = schema.as_object_mut() else {
             return;
         };
->>>>>>> recipe
         map.remove("format");
         if let Some(Value::Array(types)) = map.get_mut("type") {
             types.retain(|name| name != "null");
@@ -143,13 +126,9 @@ impl Transform for AsToml {
         if map.contains_key("properties") && !map.contains_key("additionalProperties") {
             map.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
-<<<<<<< HEAD
-        let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else { return };
-=======
         let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else {
             return;
         };
->>>>>>> recipe
         alternatives.retain(|alternative| alternative["type"] != "null");
         if let [Value::Object(only)] = alternatives.as_mut_slice() {
             let only = std::mem::take(only);
@@ -161,12 +140,3 @@ impl Transform for AsToml {
         }
     }
 }
-<<<<<<< HEAD
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn p() { println!("{}", super::recipe_text()); }
-}
-=======
->>>>>>> recipe

@@ -62,7 +62,8 @@ impl Console {
         let name = |name: &str| name.trim_start_matches("eval_").to_owned();
         let shown = row.metrics.iter().filter_map(|(key, value)| Some((name(key), value.as_f64()?)));
         let shown = shown.filter(|(name, _)| HELD_OUT.contains(&name.as_str()));
-        let shown: Vec<String> = shown.map(|(name, value)| format!("{name} {}", number::metric(value))).collect();
+        let shown: Vec<String> =
+            shown.map(|(name, value)| format!("{name} {}", number::metric(value))).collect();
         self.line(&format!("held out, step {}: {}", row.step, shown.join(", ")));
     }
 
@@ -97,7 +98,9 @@ impl Console {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         // A template that does not parse is a mistake of ours; the default style still tells enough.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_prefix(self.prefix.borrow().clone());
         bar
     }
@@ -117,7 +120,10 @@ pub struct Phase<'a> {
 
 impl Phase<'_> {
     /// A callback for (done, total), which fails as soon as `check` does.
-    pub fn progress<'p>(&'p self, check: impl Fn() -> Result<()> + 'p) -> impl FnMut(u64, u64) -> Result<()> + 'p {
+    pub fn progress<'p>(
+        &'p self,
+        check: impl Fn() -> Result<()> + 'p,
+    ) -> impl FnMut(u64, u64) -> Result<()> + 'p {
         move |done, total| {
             check()?;
             self.show(done, total);

@@ -21,7 +21,8 @@ pub fn to_bytes(rows: &[impl Serialize]) -> Result<Vec<u8>> {
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let row = |(line, text): (usize, &str)| {
-        serde_json::from_str(text).with_context(|| format!("`{}` line {} cannot be read", path.display(), line + 1))
+        serde_json::from_str(text)
+            .with_context(|| format!("`{}` line {} cannot be read", path.display(), line + 1))
     };
     text.lines().enumerate().map(row).collect()
 }

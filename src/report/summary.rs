@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::folder::StageFolder;
 use crate::report::jsonl;
 use crate::report::metrics::Row;
 use crate::report::samples::{self, BeforeAfter, SampleRow};
-use crate::plan::folder::StageFolder;
 
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

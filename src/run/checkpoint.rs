@@ -77,7 +77,8 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(checkpoints).with_context(context)? {
         let entry = entry.with_context(context)?;
         let name = entry.file_name();
-        let step = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
+        let step =
+            name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
         if let Some(step) = step {
             found.push((step, entry.path()));
         }

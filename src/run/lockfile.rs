@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::plan::document::Plan;
-use crate::plan::folder::RunFolder;
 use crate::plan::fingerprint::DataContent;
+use crate::plan::folder::RunFolder;
 
 use indexmap::IndexMap;
 
@@ -23,10 +23,12 @@ pub fn lock(folder: &RunFolder) -> Result<InUse> {
     let file = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(InUse(file)),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another run is writing to `{root}`: wait for it, or give this recipe another `name`"
-        ),
-        Err(TryLockError::Error(error)) => Err(anyhow!(error).context(format!("cannot lock `{}`", path.display()))),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another run is writing to `{root}`: wait for it, or give this recipe another `name`")
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(anyhow!(error).context(format!("cannot lock `{}`", path.display())))
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::plan::fingerprint::Inputs;
 use crate::plan::folder::StageFolder;
 use crate::plan::staleness::Status;
 use crate::report::summary::Summary;
-use crate::run::train::{Training, train};
 use crate::run::atomic;
+use crate::run::train::{Training, train};
 use crate::stages::StageRun;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one. Only the

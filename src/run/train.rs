@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use crate::plan::folder::StageFolder;
 use crate::plan::settings::TrainingSettings;
 use crate::report::console::{Console, StepBar};
+use crate::report::jsonl;
 use crate::report::metrics::{MetricsFile, Row};
 use crate::report::samples::SampleRow;
-use crate::report::jsonl;
 use crate::run::atomic;
 use crate::run::checkpoint::{self, Progress};
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
@@ -48,7 +48,9 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
 
     let mut progress = Progress::default();
     if let Some((checkpoint, saved)) = checkpoint::newest(&folder.checkpoints())? {
-        stage.restore(&checkpoint).with_context(|| format!("cannot continue from `{}`", checkpoint.display()))?;
+        stage
+            .restore(&checkpoint)
+            .with_context(|| format!("cannot continue from `{}`", checkpoint.display()))?;
         progress = saved;
         console.line(&format!("continuing after step {}", progress.step));
     }

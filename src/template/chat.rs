@@ -39,11 +39,7 @@ impl ChatTemplate {
     /// folder) if it is given, else the model's own: `chat_template.jinja`, else `chat_template` of
     /// `tokenizer_config.json` (a string, or a list of named ones: `default`).
     /// Special tokens come from the model's folder.
-    pub fn for_model(
-        template: Option<&str>,
-        recipe_dir: &Path,
-        model_dir: Option<&Path>,
-    ) -> Result<Self> {
+    pub fn for_model(template: Option<&str>, recipe_dir: &Path, model_dir: Option<&Path>) -> Result<Self> {
         let source = match (template.filter(|name| *name != "model"), model_dir) {
             (Some(name), _) => named(name, recipe_dir)?,
             (None, Some(folder)) => own(folder)?,
@@ -181,11 +177,7 @@ fn named(name: &str, recipe_dir: &Path) -> Result<String> {
     }
     let path = recipe_dir.join(name);
     if !path.is_file() {
-        bail!(
-            "template `{name}`: neither a file (`{}`) nor one of {}",
-            path.display(),
-            one_of_shipped()
-        );
+        bail!("template `{name}`: neither a file (`{}`) nor one of {}", path.display(), one_of_shipped());
     }
     std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
 }
@@ -193,8 +185,7 @@ fn named(name: &str, recipe_dir: &Path) -> Result<String> {
 fn own(folder: &Path) -> Result<String> {
     let path = folder.join("chat_template.jinja");
     if path.is_file() {
-        return std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read `{}`", path.display()));
+        return std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
     }
     let path = folder.join("tokenizer_config.json");
     let config = read_json(&path)?.unwrap_or_default();

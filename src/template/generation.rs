@@ -22,11 +22,8 @@ pub fn rewrite(source: &str) -> (String, bool) {
         rest = &rest[start..];
         match tag(rest) {
             Some((open, name, close, length)) => {
-                let body = if name == "generation" {
-                    format!("call {FUNCTION}()")
-                } else {
-                    "endcall".to_owned()
-                };
+                let body =
+                    if name == "generation" { format!("call {FUNCTION}()") } else { "endcall".to_owned() };
                 out.push_str(&format!("{{%{open} {body} {close}%}}"));
                 rest = &rest[length..];
                 found = true;
@@ -74,13 +71,9 @@ mod unit_tests {
 
     #[test]
     fn rewrites_the_tags_and_nothing_else() {
-        let (source, found) =
-            rewrite("{% if x %}a{%- generation -%} {{ y }}{% endgeneration %}{% endif %}");
+        let (source, found) = rewrite("{% if x %}a{%- generation -%} {{ y }}{% endgeneration %}{% endif %}");
         assert!(found);
-        assert_eq!(
-            source,
-            "{% if x %}a{%- call __generation__() -%} {{ y }}{% endcall %}{% endif %}"
-        );
+        assert_eq!(source, "{% if x %}a{%- call __generation__() -%} {{ y }}{% endcall %}{% endif %}");
         let (source, found) = rewrite("{% set generation = 1 %}{{ generation }}{%");
         assert!(!found);
         assert_eq!(source, "{% set generation = 1 %}{{ generation }}{%");
