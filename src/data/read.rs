@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::format::{Content, Need, Shape, decode};
-use super::ledger::Ledger;
+use super::ledger::{Entry, Ledger};
 use super::reason::{Effect, Reason};
 use super::row::{Origin, Row};
 use super::source::{RawRow, for_each_row};
@@ -44,26 +44,34 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
             Ok(ControlFlow::Continue(()))
         })?;
     }
-    let malformed: Vec<String> = refused
-        .with_effect(Effect::Malformed)
-        .map(|entry| format!("\n  {}: {}", entry.origin, entry.reason))
-        .collect();
-    if malformed.len() > spec.max_bad_rows {
-        let more = malformed.len().saturating_sub(QUOTED);
-        bail!(
-            "data `{}`: {} of {next} rows are malformed, {} may be (`max_bad_rows`):{}{}",
-            spec.name,
-            malformed.len(),
-            spec.max_bad_rows,
-            malformed[..malformed.len() - more].concat(),
-            if more > 0 { format!("\n  and {more} more") } else { String::new() }
-        );
+    if refused.with_effect(Effect::Malformed).count() > spec.max_bad_rows {
+        bail!("data `{}`: {}", spec.name, too_many_malformed(spec, need, next, &refused));
     }
     if rows.is_empty() {
         bail!("data `{}`: {}", spec.name, none_left(&spec.files, next, &refused));
     }
     ledger.extend(refused);
     Ok(rows)
+}
+
+/// The first malformed rows, and how many there are.
+fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger) -> String {
+    let malformed: Vec<&Entry> = refused.with_effect(Effect::Malformed).collect();
+    let mut text = format!(
+        "{} of {read} rows are malformed, {} may be (`max_bad_rows`):",
+        malformed.len(),
+        spec.max_bad_rows
+    );
+    for entry in malformed.iter().take(QUOTED) {
+        text.push_str(&format!("\n  {}: {}", entry.origin, entry.reason));
+    }
+    if malformed.len() > QUOTED {
+        text.push_str(&format!("\n  and {} more", malformed.len() - QUOTED));
+    }
+    if malformed.iter().any(|entry| matches!(entry.reason, Reason::NoKnownFormat { .. })) {
+        text.push_str(&format!("\n  expected {}", need.expected()));
+    }
+    text
 }
 
 /// Why a data set has no row to use.
@@ -77,12 +85,17 @@ fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
     format!("none of {read} rows can be used ({})", counts.join(", "))
 }
 
-fn content(raw: RawRow, spec: &DataSpec, need: Need, shape: &mut Option<Shape>) -> Result<Content, Reason> {
+fn content(
+    raw: RawRow,
+    spec: &DataSpec,
+    need: Need,
+    shape: &mut Option<Shape>,
+) -> Result<Content, Reason> {
     let row = renamed(raw.object?, &spec.columns);
     let known = shape.or_else(|| Shape::detect(&row, need, spec.format));
     let Some(known) = known else {
         let keys = row.keys().cloned().collect();
-        return Err(Reason::NoKnownFormat { keys, expected: need.expected() });
+        return Err(Reason::NoKnownFormat { keys });
     };
     *shape = Some(known);
     decode(row, known, need)

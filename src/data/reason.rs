@@ -35,18 +35,12 @@ pub enum Reason {
     NotAnObject,
     NotCsv(String),
     /// The row's keys fit no format that the stage can read.
-    NoKnownFormat {
-        keys: Vec<String>,
-        expected: &'static str,
-    },
+    NoKnownFormat { keys: Vec<String> },
     /// JSON pointer to the missing key.
     Missing(String),
     /// JSON pointer to the value.
     WrongType(String),
-    UnknownRole {
-        role: String,
-        pointer: String,
-    },
+    UnknownRole { role: String, pointer: String },
     EmptyPrompt,
     EmptyAnswer,
     NoAnswer,
@@ -63,14 +57,8 @@ impl Reason {
     pub fn effect(&self) -> Effect {
         use Reason::*;
         match self {
-            NotUtf8
-            | NotJson(_)
-            | NotAnObject
-            | NotCsv(_)
-            | NoKnownFormat { .. }
-            | Missing(_)
-            | WrongType(_)
-            | UnknownRole { .. } => Effect::Malformed,
+            NotUtf8 | NotJson(_) | NotAnObject | NotCsv(_) | NoKnownFormat { .. } | Missing(_)
+            | WrongType(_) | UnknownRole { .. } => Effect::Malformed,
             EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate | ChosenEqualsRejected
             | NoCommonPrompt | PromptFillsMaxLength | PromptNotAPrefix => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
@@ -106,8 +94,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NotJson(why) | Reason::NotCsv(why) => write!(f, "{}: {why}", self.kind()),
-            Reason::NoKnownFormat { keys, expected } => {
-                write!(f, "no known format: the row has `{}`; expected {expected}", keys.join("`, `"))
+            Reason::NoKnownFormat { keys } => {
+                write!(f, "no known format: the row has `{}`", keys.join("`, `"))
             }
             Reason::Missing(pointer) => write!(f, "missing {pointer}"),
             Reason::WrongType(pointer) => write!(f, "wrong type at {pointer}"),

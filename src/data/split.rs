@@ -17,8 +17,9 @@ pub fn split(rows: Vec<Row>, eval_fraction: f64) -> (Vec<Row>, Vec<Row>) {
     let lowest = shares.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut shares = shares.into_iter();
-    let held_out =
-        |share: f64| (share < eval_fraction || share == lowest) && (share != highest || lowest == highest);
+    let held_out = |share: f64| {
+        (share < eval_fraction || share == lowest) && (share != highest || lowest == highest)
+    };
     let (kept, held): (Vec<Row>, Vec<Row>) =
         rows.into_iter().partition(|_| !shares.next().is_some_and(held_out));
     (kept, held)

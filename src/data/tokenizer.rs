@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use tokenizers::PostProcessorWrapper;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
+use tokenizers::PostProcessorWrapper;
 
 use crate::template::SpecialTokens;
 

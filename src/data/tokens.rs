@@ -45,17 +45,17 @@ pub fn tokenize(
     let tokenized: Vec<Result<Result<Tokenized, Reason>>> =
         rows.par_iter().map(|row| family(row, template, tokenizer, lengths)).collect();
     let mut families = Vec::with_capacity(rows.len());
-    let mut dropped = Ledger::new();
+    let mut entries = Ledger::new();
     for (row, tokenized) in rows.iter().zip(tokenized) {
         match tokenized? {
             Ok(Tokenized { family, cuts }) => {
-                cuts.into_iter().for_each(|cut| ledger.add(&row.origin, cut));
+                cuts.into_iter().for_each(|cut| entries.add(&row.origin, cut));
                 families.push(family);
             }
-            Err(reason) => dropped.add(&row.origin, reason),
+            Err(reason) => entries.add(&row.origin, reason),
         }
     }
-    if let (true, Some(first)) = (families.is_empty(), dropped.entries().first()) {
+    if let (true, Some(first)) = (families.is_empty(), entries.entries().first()) {
         let advice = match first.reason {
             Reason::PromptNotAPrefix => {
                 "the template renders a prompt otherwise once an answer follows it; use another \
@@ -70,7 +70,7 @@ pub fn tokenize(
             first.reason
         );
     }
-    ledger.extend(dropped);
+    ledger.extend(entries);
     Ok(families)
 }
 
@@ -95,8 +95,9 @@ fn family(
 
 /// All of a text's tokens, with those marked that reach into a trained part.
 fn branch(encoded: Encoded, trained: &[Range<usize>]) -> Branch {
-    let is_trained =
-        |&(start, end): &(usize, usize)| trained.iter().any(|part| start < part.end && end > part.start);
+    let is_trained = |&(start, end): &(usize, usize)| {
+        trained.iter().any(|part| start < part.end && end > part.start)
+    };
     let trained = encoded.offsets.iter().map(is_trained).collect();
     Branch { tokens: encoded.ids, trained }
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
-use tokenizers::AddedToken;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
+use tokenizers::AddedToken;
+use tokenizers::models::TrainerWrapper;
 
 /// Special tokens, in the order of their ids (from 0): padding, opening and closing a turn.
 pub const SPECIAL_TOKENS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
@@ -20,7 +20,12 @@ const BYTES: usize = 256;
 /// Trains on `texts` and writes `tokenizer.json`, `tokenizer_config.json` and
 /// `chat_template.jinja` (`template`'s source) into `folder`. The same texts give the same files.
 /// Errors if `vocab_size` has no room for bytes and special tokens.
-pub fn train_tokenizer(texts: &[String], vocab_size: usize, template: &str, folder: &Path) -> Result<()> {
+pub fn train_tokenizer(
+    texts: &[String],
+    vocab_size: usize,
+    template: &str,
+    folder: &Path,
+) -> Result<()> {
     if vocab_size < BYTES + SPECIAL_TOKENS.len() {
         bail!(
             "`vocab_size` {vocab_size} is too small for a byte-level tokenizer; give it at least {}",
@@ -41,8 +46,9 @@ pub fn train_tokenizer(texts: &[String], vocab_size: usize, template: &str, fold
     tokenizer
         .train(&mut trainer, texts.iter())
         .map_err(|error| anyhow!("cannot train a tokenizer: {error}"))?;
-    let text =
-        tokenizer.to_string(true).map_err(|error| anyhow!("cannot write the trained tokenizer: {error}"))?;
+    let text = tokenizer
+        .to_string(true)
+        .map_err(|error| anyhow!("cannot write the trained tokenizer: {error}"))?;
     let config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": SPECIAL_TOKENS[2],

@@ -10,7 +10,7 @@ use minijinja::{Environment, Value};
 
 use super::environment::environment;
 use super::special_tokens::{SpecialTokens, read_json};
-use super::{generation, shipped};
+use super::{generation, rewrite, shipped};
 use crate::data::row::Message;
 
 const NAME: &str = "chat_template";
@@ -19,7 +19,6 @@ const NAME: &str = "chat_template";
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     source: String,
-    rewritten: String,
     marks_generation: bool,
     special_tokens: SpecialTokens,
     environment: Environment<'static>,
@@ -39,7 +38,11 @@ impl ChatTemplate {
     /// folder) if it is given, else the model's own: `chat_template.jinja`, else `chat_template` of
     /// `tokenizer_config.json` (a string, or a list of named ones: `default`).
     /// Special tokens come from the model's folder.
-    pub fn for_model(template: Option<&str>, recipe_dir: &Path, model_dir: Option<&Path>) -> Result<Self> {
+    pub fn for_model(
+        template: Option<&str>,
+        recipe_dir: &Path,
+        model_dir: Option<&Path>,
+    ) -> Result<Self> {
         let source = match (template.filter(|name| *name != "model"), model_dir) {
             (Some(name), _) => named(name, recipe_dir)?,
             (None, Some(folder)) => own(folder)?,
@@ -60,13 +63,12 @@ impl ChatTemplate {
 
     /// Compiles `source`; `strftime_now` tells `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
-        let unix = source.replace("\r\n", "\n").replace('\r', "\n");
-        let (rewritten, marks_generation) = generation::rewrite(&unix);
+        let (rewritten, marks_generation) = rewrite::rewrite(&source);
         let mut environment = environment(now);
         environment
-            .add_template_owned(NAME, rewritten.clone())
+            .add_template_owned(NAME, rewritten)
             .map_err(|error| anyhow!("the chat template does not compile: {}", told(&error)))?;
-        Ok(ChatTemplate { source, rewritten, marks_generation, special_tokens, environment })
+        Ok(ChatTemplate { source, marks_generation, special_tokens, environment })
     }
 
     /// The same template with `strftime_now` bound to `now`, the start of a run.
@@ -138,11 +140,6 @@ impl ChatTemplate {
         let template = self.environment.get_template(NAME).map_err(|error| anyhow!(told(&error)))?;
         template.render(context).map_err(|error| anyhow!(told(&error)))
     }
-
-    /// The source that minijinja sees.
-    pub fn rewritten(&self) -> &str {
-        &self.rewritten
-    }
 }
 
 /// A JSON value as a template sees it.
@@ -177,7 +174,11 @@ fn named(name: &str, recipe_dir: &Path) -> Result<String> {
     }
     let path = recipe_dir.join(name);
     if !path.is_file() {
-        bail!("template `{name}`: neither a file (`{}`) nor one of {}", path.display(), one_of_shipped());
+        bail!(
+            "template `{name}`: neither a file (`{}`) nor one of {}",
+            path.display(),
+            one_of_shipped()
+        );
     }
     std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
 }
@@ -185,7 +186,8 @@ fn named(name: &str, recipe_dir: &Path) -> Result<String> {
 fn own(folder: &Path) -> Result<String> {
     let path = folder.join("chat_template.jinja");
     if path.is_file() {
-        return std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
+        return std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read `{}`", path.display()));
     }
     let path = folder.join("tokenizer_config.json");
     let config = read_json(&path)?.unwrap_or_default();

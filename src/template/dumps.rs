@@ -138,11 +138,7 @@ fn number(value: &Value) -> String {
     match python::float(value) {
         Some(number) if number.is_nan() => "NaN".into(),
         Some(number) if number.is_infinite() => {
-            if number > 0.0 {
-                "Infinity".into()
-            } else {
-                "-Infinity".into()
-            }
+            if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
         }
         Some(number) => python::float_repr(number),
         None => value.to_string(),

@@ -1,5 +1,6 @@
 //! Chat templates: Jinja2 as Hugging Face's `apply_chat_template` sets it up, byte for byte.
 
+mod arguments;
 mod chat;
 mod dumps;
 mod environment;
@@ -7,9 +8,12 @@ mod filters;
 mod generation;
 mod methods;
 mod python;
+mod rewrite;
 mod shipped;
+mod slice;
 mod special_tokens;
 mod strftime;
+mod strings;
 mod tests;
 
 pub use chat::{ChatTemplate, Rendering};

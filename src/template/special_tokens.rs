@@ -42,7 +42,9 @@ pub fn read_json(path: &Path) -> Result<Option<Value>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let value = serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let value = serde_json::from_str(&text)
+        .with_context(|| format!("`{}` is not JSON", path.display()))?;
     Ok(Some(value))
 }

@@ -183,10 +183,9 @@ fn with_system(mut turns: Vec<Message>, system: Option<String>) -> Vec<Message> 
 }
 
 fn asked(history: Option<Vec<[String; 2]>>, query: &str) -> Vec<Message> {
-    let earlier = history
-        .unwrap_or_default()
-        .into_iter()
-        .flat_map(|[question, answer]| [Message::new("user", question), Message::new("assistant", answer)]);
+    let earlier = history.unwrap_or_default().into_iter().flat_map(|[question, answer]| {
+        [Message::new("user", question), Message::new("assistant", answer)]
+    });
     earlier.chain([Message::new("user", query)]).collect()
 }
 
@@ -238,7 +237,9 @@ fn message(turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
             let content = match content {
                 None => Value::Null,
                 Some(wire::TurnContent::Text(text)) => Value::String(text),
-                Some(wire::TurnContent::Parts(parts)) => parts.into_iter().map(Value::Object).collect(),
+                Some(wire::TurnContent::Parts(parts)) => {
+                    parts.into_iter().map(Value::Object).collect()
+                }
             };
             Ok(Message { role: known(role, "role")?, content, extra })
         }
@@ -253,8 +254,8 @@ fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, Reason> {
         None => None,
         Some(wire::Tools::List(list)) => Some(Value::Array(list)),
         Some(wire::Tools::Json(text)) if text.trim().is_empty() => None,
-        Some(wire::Tools::Json(text)) => {
-            Some(serde_json::from_str(&text).map_err(|_| Reason::WrongType("/tools".into()))?)
-        }
+        Some(wire::Tools::Json(text)) => Some(
+            serde_json::from_str(&text).map_err(|_| Reason::WrongType("/tools".into()))?,
+        ),
     })
 }

@@ -24,7 +24,9 @@ pub fn alternate(messages: &[Message]) -> bool {
         && turns.windows(2).all(|pair| {
             matches!(
                 (pair[0].role.as_str(), pair[1].role.as_str()),
-                ("user", "assistant") | ("assistant", "user" | "tool") | ("tool", "tool" | "assistant")
+                ("user", "assistant")
+                    | ("assistant", "user" | "tool")
+                    | ("tool", "tool" | "assistant")
             )
         })
 }

@@ -52,14 +52,22 @@ pub enum Shape {
 
 /// Shapes and the keys that tell them, the more particular first.
 const SHAPES: [(Shape, Format, &[&[&str]]); 9] = [
-    (Shape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
+    (
+        Shape::ConversationsChosenRejected,
+        Format::Preference,
+        &[&["conversations", "chosen", "rejected"]],
+    ),
     (Shape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
     (
         Shape::MessagesRejected,
         Format::Preference,
         &[&["messages", "rejected_response"], &["messages", "rejected_messages"]],
     ),
-    (Shape::QueryResponseRejected, Format::Preference, &[&["query", "response", "rejected_response"]]),
+    (
+        Shape::QueryResponseRejected,
+        Format::Preference,
+        &[&["query", "response", "rejected_response"]],
+    ),
     (Shape::Messages, Format::Sft, &[&["messages"]]),
     (Shape::Conversations, Format::Sft, &[&["conversations"]]),
     (Shape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),

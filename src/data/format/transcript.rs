@@ -27,7 +27,8 @@ mod tests {
     #[test]
     fn splits_at_the_marks() {
         let turns = turns("\n\nHuman: a\n\nAssistant: b \n\nc\n\nHuman:\n\nAssistant: d").unwrap();
-        let said: Vec<String> = turns.iter().map(|turn| format!("{}={}", turn.role, turn.text())).collect();
+        let said: Vec<String> =
+            turns.iter().map(|turn| format!("{}={}", turn.role, turn.text())).collect();
         assert_eq!(said, ["user=a", "assistant=b \n\nc", "user=", "assistant=d"]);
     }
 

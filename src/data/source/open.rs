@@ -33,7 +33,8 @@ pub fn reader(path: &Path, packing: Packing) -> Result<Box<dyn BufRead>> {
         Packing::None => Box::new(BufReader::new(file)),
         Packing::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
         Packing::Zstd => Box::new(BufReader::new(
-            zstd::Decoder::new(file).with_context(|| format!("`{}`: cannot be unpacked", path.display()))?,
+            zstd::Decoder::new(file)
+                .with_context(|| format!("`{}`: cannot be unpacked", path.display()))?,
         )),
     })
 }

@@ -1,0 +1,71 @@
+//! Arguments of a call, by position or by name, as Python binds them.
+
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Error, ErrorKind};
+
+/// The arguments of a call to `name`.
+pub struct Arguments<'a> {
+    name: &'a str,
+    positional: &'a [Value],
+    named: Option<Value>,
+}
+
+impl<'a> Arguments<'a> {
+    pub fn new(name: &'a str, arguments: &'a [Value]) -> Self {
+        match arguments.split_last() {
+            Some((last, positional)) if last.is_kwargs() => {
+                Arguments { name, positional, named: Some(last.clone()) }
+            }
+            _ => Arguments { name, positional: arguments, named: None },
+        }
+    }
+
+    /// The arguments of a filter, which minijinja hands over apart.
+    pub fn of_filter(name: &'a str, positional: &'a [Value], named: Kwargs) -> Self {
+        Arguments { name, positional, named: Some(named.into()) }
+    }
+
+    /// The argument at `index`, else the one called `name`.
+    pub fn get(&self, index: usize, name: &str) -> Option<Value> {
+        let by_name = || self.named.as_ref().and_then(|named| named.get_attr(name).ok());
+        let value = self.positional.get(index).cloned().or_else(by_name);
+        value.filter(|value| !value.is_undefined())
+    }
+
+    /// The same, where `None` stands for nothing.
+    pub fn given(&self, index: usize, name: &str) -> Option<Value> {
+        self.get(index, name).filter(|value| !value.is_none())
+    }
+
+    pub fn string(&self, index: usize, name: &str) -> Result<Option<String>, Error> {
+        self.given(index, name)
+            .map(|value| match value.as_str() {
+                Some(text) => Ok(text.to_owned()),
+                None => Err(self.error(&format!("`{name}` must be a string"))),
+            })
+            .transpose()
+    }
+
+    pub fn required_string(&self, index: usize, name: &str) -> Result<String, Error> {
+        self.string(index, name)?.ok_or_else(|| self.error(&format!("`{name}` is missing")))
+    }
+
+    pub fn integer(&self, index: usize, name: &str) -> Result<Option<i64>, Error> {
+        self.given(index, name)
+            .map(|value| match value.as_i64() {
+                Some(number) => Ok(number),
+                None if value.is_true() && value == Value::from(true) => Ok(1),
+                None => Err(self.error(&format!("`{name}` must be an integer"))),
+            })
+            .transpose()
+    }
+
+    /// Whether an argument is given and true.
+    pub fn is_true(&self, index: usize, name: &str) -> bool {
+        self.get(index, name).is_some_and(|value| value.is_true())
+    }
+
+    pub fn error(&self, what: &str) -> Error {
+        Error::new(ErrorKind::InvalidOperation, format!("{}() {what}", self.name))
+    }
+}

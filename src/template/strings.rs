@@ -1,0 +1,270 @@
+//! Python's string methods where minijinja's own differ or are missing.
+
+use minijinja::{Error, Value};
+
+use super::arguments::Arguments;
+use super::methods::tuple;
+
+/// `text.name(arguments)`; `None` if the method is not one of those here.
+pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Value, Error>> {
+    Some(match name {
+        "strip" => stripped(text, arguments, true, true),
+        "lstrip" => stripped(text, arguments, true, false),
+        "rstrip" => stripped(text, arguments, false, true),
+        "split" => split(text, arguments, false),
+        "rsplit" => split(text, arguments, true),
+        "splitlines" => Ok(splitlines(text, arguments.is_true(0, "keepends"))),
+        "partition" => arguments.required_string(0, "sep").map(|sep| match text.split_once(&sep) {
+            Some((before, after)) => tuple([before, &sep, after]),
+            None => tuple([text, "", ""]),
+        }),
+        "rpartition" => arguments.required_string(0, "sep").map(|sep| match text.rsplit_once(&sep) {
+            Some((before, after)) => tuple([before, &sep, after]),
+            None => tuple(["", "", text]),
+        }),
+        "startswith" => affixed(text, arguments, |text, affix| text.starts_with(affix)),
+        "endswith" => affixed(text, arguments, |text, affix| text.ends_with(affix)),
+        "find" | "index" => position(text, arguments, name == "index", |text, what| text.find(what)),
+        "rfind" | "rindex" => {
+            position(text, arguments, name == "rindex", |text, what| text.rfind(what))
+        }
+        "count" => arguments.required_string(0, "sub").map(|what| match what.is_empty() {
+            true => Value::from(text.chars().count() + 1),
+            false => Value::from(text.matches(what.as_str()).count()),
+        }),
+        "replace" => replaced(text, arguments),
+        "removeprefix" => arguments
+            .required_string(0, "prefix")
+            .map(|prefix| Value::from(text.strip_prefix(prefix.as_str()).unwrap_or(text))),
+        "removesuffix" => arguments
+            .required_string(0, "suffix")
+            .map(|suffix| Value::from(text.strip_suffix(suffix.as_str()).unwrap_or(text))),
+        "join" => joined(text, arguments),
+        "title" => Ok(Value::from(title(text))),
+        "swapcase" => Ok(Value::from(swapcase(text))),
+        "casefold" => Ok(Value::from(text.to_lowercase().replace('ß', "ss"))),
+        "center" | "ljust" | "rjust" => justified(text, name, arguments),
+        "zfill" => arguments.integer(0, "width").map(|width| zero_filled(text, width.unwrap_or(0))),
+        "isdigit" | "isdecimal" => Ok(all(text, |c| c.to_digit(10).is_some())),
+        "isspace" => Ok(all(text, is_space)),
+        _ => return None,
+    })
+}
+
+/// `str.isspace` of one character.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// `text.strip()`.
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+fn all(text: &str, is: impl Fn(char) -> bool) -> Value {
+    Value::from(!text.is_empty() && text.chars().all(is))
+}
+
+fn stripped(text: &str, arguments: &Arguments, left: bool, right: bool) -> Result<Value, Error> {
+    let characters = arguments.string(0, "chars")?;
+    let goes = |c: char| characters.as_ref().map_or_else(|| is_space(c), |set| set.contains(c));
+    let text = if left { text.trim_start_matches(goes) } else { text };
+    Ok(Value::from(if right { text.trim_end_matches(goes) } else { text }))
+}
+
+fn split(text: &str, arguments: &Arguments, from_right: bool) -> Result<Value, Error> {
+    let separator = arguments.string(0, "sep")?;
+    let most = arguments.integer(1, "maxsplit")?.unwrap_or(-1);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let parts: Vec<&str> = match (&separator, from_right) {
+        (Some(separator), _) if separator.is_empty() => {
+            return Err(arguments.error("cannot split at an empty separator"));
+        }
+        (Some(separator), false) => {
+            text.splitn(most.saturating_add(1), separator.as_str()).collect()
+        }
+        (Some(separator), true) => {
+            let mut parts: Vec<&str> =
+                text.rsplitn(most.saturating_add(1), separator.as_str()).collect();
+            parts.reverse();
+            parts
+        }
+        (None, false) => split_at_spaces(text, most),
+        (None, true) => rsplit_at_spaces(text, most),
+    };
+    Ok(parts.into_iter().map(Value::from).collect())
+}
+
+fn split_at_spaces(text: &str, most: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        let end = if parts.len() < most { rest.find(is_space) } else { None };
+        parts.push(&rest[..end.unwrap_or(rest.len())]);
+        rest = end.map_or("", |end| rest[end..].trim_start_matches(is_space));
+    }
+    parts
+}
+
+fn rsplit_at_spaces(text: &str, most: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim_end_matches(is_space);
+    while !rest.is_empty() {
+        let last = |text: &str| text.char_indices().rev().find(|(_, c)| is_space(*c));
+        let end = if parts.len() < most { last(rest) } else { None };
+        parts.push(&rest[end.map_or(0, |(at, c)| at + c.len_utf8())..]);
+        rest = end.map_or("", |(at, _)| rest[..at].trim_end_matches(is_space));
+    }
+    parts.reverse();
+    parts
+}
+
+fn splitlines(text: &str, keep_ends: bool) -> Value {
+    let ends = |c: char| {
+        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let at = rest.find(ends).unwrap_or(rest.len());
+        let end = match &rest[at..] {
+            tail if tail.starts_with("\r\n") => 2,
+            tail => tail.chars().next().map_or(0, char::len_utf8),
+        };
+        lines.push(Value::from(&rest[..if keep_ends { at + end } else { at }]));
+        rest = &rest[at + end..];
+    }
+    Value::from(lines)
+}
+
+/// The part of a text between two character positions, as Python counts them, and where it begins.
+fn window<'a>(text: &'a str, arguments: &Arguments) -> Result<Option<(&'a str, usize)>, Error> {
+    let length = text.chars().count() as i64;
+    let place = |bound: i64| (if bound < 0 { bound + length } else { bound }).max(0);
+    let start = place(arguments.integer(1, "start")?.unwrap_or(0));
+    let stop = place(arguments.integer(2, "end")?.unwrap_or(length)).min(length);
+    if start > stop {
+        return Ok(None);
+    }
+    let byte = |position: i64| {
+        text.char_indices().nth(position as usize).map_or(text.len(), |(byte, _)| byte)
+    };
+    Ok(Some((&text[byte(start)..byte(stop)], start as usize)))
+}
+
+fn affixed(
+    text: &str,
+    arguments: &Arguments,
+    has: impl Fn(&str, &str) -> bool,
+) -> Result<Value, Error> {
+    let affix = arguments.given(0, "affix").unwrap_or_default();
+    let affixes = if affix.is_tuple() { affix.try_iter()?.collect() } else { vec![affix] };
+    let Some((text, _)) = window(text, arguments)? else { return Ok(Value::from(false)) };
+    for affix in &affixes {
+        match affix.as_str() {
+            Some(affix) if has(text, affix) => return Ok(Value::from(true)),
+            Some(_) => {}
+            None => return Err(arguments.error("takes a string or a tuple of strings")),
+        }
+    }
+    Ok(Value::from(false))
+}
+
+fn position(
+    text: &str,
+    arguments: &Arguments,
+    must: bool,
+    find: impl Fn(&str, &str) -> Option<usize>,
+) -> Result<Value, Error> {
+    let what = arguments.required_string(0, "sub")?;
+    let found = window(text, arguments)?.and_then(|(text, start)| {
+        find(text, &what).map(|byte| start + text[..byte].chars().count())
+    });
+    match found {
+        Some(position) => Ok(Value::from(position)),
+        None if must => Err(arguments.error("finds no such text")),
+        None => Ok(Value::from(-1)),
+    }
+}
+
+fn replaced(text: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let (old, new) = (arguments.required_string(0, "old")?, arguments.required_string(1, "new")?);
+    let most = arguments.integer(2, "count")?.unwrap_or(-1);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Ok(Value::from(text.replacen(&old, &new, most)))
+}
+
+fn joined(text: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let mut out = String::new();
+    for (index, item) in arguments.get(0, "iterable").unwrap_or_default().try_iter()?.enumerate() {
+        if index > 0 {
+            out.push_str(text);
+        }
+        match item.as_str() {
+            Some(item) => out.push_str(item),
+            None => return Err(arguments.error(&format!("item {index} is no string"))),
+        }
+    }
+    Ok(Value::from(out))
+}
+
+/// Capitals after every character that is no letter, small letters elsewhere.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_word = false;
+    for c in text.chars() {
+        if in_word {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        in_word = c.is_lowercase() || c.is_uppercase();
+    }
+    out
+}
+
+fn swapcase(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c.is_uppercase() {
+            true => c.to_lowercase().collect::<Vec<char>>(),
+            false => c.to_uppercase().collect(),
+        })
+        .collect()
+}
+
+/// What a template may ask a text to be padded to.
+const WIDEST: i64 = 1 << 20;
+
+fn justified(text: &str, name: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let width = arguments.integer(0, "width")?.unwrap_or(0);
+    let fill = arguments.string(1, "fillchar")?.unwrap_or_else(|| " ".into());
+    if name == "center" {
+        return center(text, width, &fill, arguments);
+    }
+    let fill = fill.repeat(missing(text, width, arguments)?);
+    Ok(Value::from(if name == "ljust" { format!("{text}{fill}") } else { format!("{fill}{text}") }))
+}
+
+/// `text.center(width, fill)`.
+pub fn center(text: &str, width: i64, fill: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let missing = missing(text, width, arguments)?;
+    // CPython puts the odd character left if the width is odd.
+    let left = missing / 2 + (missing & 1 & usize::from(width % 2 != 0));
+    Ok(Value::from(format!("{}{text}{}", fill.repeat(left), fill.repeat(missing - left))))
+}
+
+/// Characters that a text lacks to be `width` wide.
+fn missing(text: &str, width: i64, arguments: &Arguments) -> Result<usize, Error> {
+    if width > WIDEST {
+        return Err(arguments.error("asks for too wide a text"));
+    }
+    Ok(usize::try_from(width).unwrap_or(0).saturating_sub(text.chars().count()))
+}
+
+fn zero_filled(text: &str, width: i64) -> Value {
+    let missing =
+        usize::try_from(width.min(WIDEST)).unwrap_or(0).saturating_sub(text.chars().count());
+    let sign = text.len() - text.trim_start_matches(['+', '-']).len();
+    let sign = &text[..sign.min(1)];
+    Value::from(format!("{sign}{}{}", "0".repeat(missing), &text[sign.len()..]))
+}

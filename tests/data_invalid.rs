@@ -1,0 +1,93 @@
+//! Every file of `tests/data/invalid/` is read and tokenised; what its ledger says, or the error, is
+//! in the `.expected` file beside it. `UPDATE_GOLDEN=1 cargo test --test data_invalid` refreshes them.
+//! Files named `.sft.` are read for an sft stage, all others for a preference stage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use runner::data::spec::DataSpec;
+use runner::data::{Ledger, Lengths, Need, Tokenizer, read_rows, tokenize};
+use runner::template::ChatTemplate;
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn spec(file: &Path, max_bad_rows: usize) -> DataSpec {
+    DataSpec {
+        name: "rows".into(),
+        source: Vec::new(),
+        files: vec![file.to_owned()],
+        format: None,
+        columns: Default::default(),
+        eval_fraction: 0.0,
+        limit: None,
+        max_bad_rows,
+    }
+}
+
+/// What a file comes to: the error without bad rows allowed if it has any, and the ledger with.
+fn outcome(file: &Path) -> String {
+    let need = if file.to_string_lossy().contains(".sft.") { Need::Sft } else { Need::Preference };
+    let model = tests().join("golden/models/qwen2");
+    let template = ChatTemplate::for_model(None, Path::new("."), Some(&model)).unwrap();
+    let tokenizer = Tokenizer::from_folder(&model).unwrap();
+    let lengths = Lengths { max_length: 64, max_prompt_length: None };
+    let read = |max_bad_rows| {
+        let mut ledger = Ledger::new();
+        let rows = read_rows(&spec(file, max_bad_rows), need, &mut ledger)?;
+        tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
+        anyhow::Ok(ledger)
+    };
+    let mut out = String::new();
+    let strict = read(0);
+    if let Err(error) = &strict {
+        out.push_str(&format!("error: {error:#}\n"));
+    }
+    match (strict, read(100)) {
+        (_, Ok(ledger)) => {
+            let mut lines = Vec::new();
+            ledger.write_jsonl(&mut lines).unwrap();
+            out.push_str(&String::from_utf8(lines).unwrap());
+        }
+        (Ok(_), Err(error)) => panic!("more bad rows allowed, yet: {error:#}"),
+        (Err(_), Err(error)) => {
+            let error = format!("error: {error:#}\n");
+            if error != out {
+                out.push_str(&error);
+            }
+        }
+    }
+    out.replace(&format!("{}/", file.parent().unwrap().display()), "")
+}
+
+#[test]
+fn every_broken_file_is_answered_for() {
+    let folder = tests().join("data/invalid");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension != "expected"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 30, "only {} broken files", files.len());
+    let mut differ = Vec::new();
+    for file in &files {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let golden = folder.join(format!("{name}.expected"));
+        let outcome = outcome(file);
+        assert!(!outcome.is_empty(), "{name}: read without a word");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &outcome).unwrap();
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        if outcome != expected {
+            differ.push(format!("== {name}\n-- expected\n{expected}-- now\n{outcome}"));
+        }
+    }
+    assert!(
+        differ.is_empty(),
+        "{}\n(UPDATE_GOLDEN=1 cargo test --test data_invalid refreshes them)",
+        differ.join("\n")
+    );
+}
