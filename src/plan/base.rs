@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::model::config::Config;
+use crate::model::scratch::Vocabulary;
 use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
@@ -47,6 +48,7 @@ pub struct Base {
 #[derive(Debug)]
 pub struct Scratch {
     pub spec: ScratchSpec,
+    pub vocabulary: Vocabulary,
     pub seed: u64,
     /// Digest of all that the weights and the tokenizer follow from.
     made_from: String,
@@ -110,16 +112,20 @@ impl Base {
         let unmade = if made { None } else { Some(source.write(template.source())?) };
         let files = unmade.as_ref().map_or(place, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
-        let pad = tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token));
+        let vocabulary = Vocabulary {
+            size: tokenizer.vocab_size(),
+            eos: tokenizer.eos_id(),
+            pad: tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token)),
+        };
         Ok(Self {
             artifact: Artifact { base: place.to_owned(), adapter: None },
-            config: Config::scratch(spec, tokenizer.vocab_size(), tokenizer.eos_id(), pad)?,
+            config: Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?,
             // Once more, because the special tokens come from the tokenizer's files.
             template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
             tokenizer,
             content,
             settings,
-            scratch: Some(Scratch { spec: spec.clone(), seed: recipe.seed, made_from, tokenizer: unmade }),
+            scratch: Some(Scratch { spec: spec.clone(), vocabulary, seed: recipe.seed, made_from, tokenizer: unmade }),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::report::curve::{Curve, curve};
 use crate::report::number;
 use crate::report::samples::BeforeAfter;
 use crate::report::summary::StageReport;
+use crate::template;
 
 const TEMPLATE: &str = include_str!("../../templates/report.html.jinja");
 
@@ -78,9 +80,10 @@ pub fn write(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<()> {
 fn render(page: &Page) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.render_str(TEMPLATE, page).context("cannot render the report")
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true);
+    environment.set_syntax(syntax.build().context("cannot render the report")?);
+    environment.render_str(TEMPLATE, template::value(&serde_json::to_value(page)?)).context("cannot render the report")
 }
 
 fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {

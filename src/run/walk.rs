@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::data::Tokenizer;
 use crate::model::policy::ModelInput;
+use crate::model::scratch;
 use crate::plan::artifact::Artifact;
 use crate::plan::base::Base;
 use crate::plan::document::{Plan, StagePlan};
@@ -84,12 +85,11 @@ fn write_records(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<(
 
 /// Makes the model from random weights, if the recipe wants one that is not there yet.
 fn make_base(base: &Base, console: &Console) -> Result<()> {
-    let Some(scratch) = base.scratch.as_ref().filter(|scratch| scratch.is_unmade()) else { return Ok(()) };
+    let Some(made) = base.scratch.as_ref().filter(|scratch| scratch.is_unmade()) else { return Ok(()) };
     console.line(&format!("making a model from random weights in {}", base.artifact.base.display()));
     atomic::write_folder(&base.artifact.base, |folder| {
-        scratch.write_tokenizer(folder)?;
-        let _ = &scratch.spec;
-        anyhow::bail!("seed {}", scratch.seed)
+        made.write_tokenizer(folder)?;
+        scratch::create(&made.spec, made.vocabulary, made.seed, folder)
     })
 }
 

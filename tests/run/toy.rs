@@ -31,7 +31,7 @@ pub enum Moment {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct State {
+pub struct State {
     steps: u64,
     weights: [f64; 3],
     momentum: [f64; 3],
@@ -39,7 +39,7 @@ struct State {
 }
 
 pub struct Toy {
-    state: State,
+    pub state: State,
     /// The process is gone: nothing more is written.
     pub dies: Moment,
     /// Someone presses Ctrl-C.
