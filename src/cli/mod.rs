@@ -1,5 +1,44 @@
 //! The command line: one file a subcommand.
 
+pub mod check;
+pub mod exit;
 pub mod marked;
+mod misuse;
+pub mod plan;
+mod recipe_args;
 pub mod render;
+pub mod run;
 pub mod schema;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Trains language models by recipe: SFT, then DPO, checked up front and run on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Plan(plan::PlanArgs),
+    Render(render::RenderArgs),
+    Schema(schema::SchemaArgs),
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Plan(args) => plan::run(&args),
+            Command::Render(args) => render::run(&args),
+            Command::Schema(args) => schema::run(&args),
+        }
+    }
+}

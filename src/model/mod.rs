@@ -12,5 +12,6 @@ pub mod param;
 pub mod policy;
 pub mod result;
 pub mod rope;
+pub mod scratch;
 pub mod spec;
 pub mod weights;

@@ -1,4 +1,31 @@
 //! Decides what will happen before anything heavy does.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`settings`] | a stage's resolved settings |
+//! | [`resolve`] | from a recipe as written to settings, with every problem at once |
+//! | [`document`] | the plan itself |
+//! | [`planner`] | makes it from a recipe |
+//! | [`base`] | the model that everything starts from |
+//! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
+//! | [`artifact`] | models that stages pass on |
+//! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
+//! | [`folder`] | where a run keeps what |
+//! | [`table`] | the plan as a person reads it |
 
+pub mod artifact;
+pub mod base;
+pub mod content;
+pub mod counts;
+pub mod document;
+pub mod estimate;
+pub mod fingerprint;
+pub mod folder;
+pub mod planner;
 pub mod resolve;
+pub mod rows;
 pub mod settings;
+pub mod staleness;
+pub mod steps;
+pub mod table;

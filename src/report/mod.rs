@@ -1,1 +1,25 @@
-//! What a run tells.
+//! What a run tells, while it runs and afterwards.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`metrics`] | `metrics.jsonl`: a row a logged step |
+//! | [`jsonl`] | files of one JSON object a line |
+//! | [`samples`] | `samples.jsonl`: questions and answers, before and after |
+//! | [`console`] | progress on a terminal, plain lines elsewhere |
+//! | [`columns`] | text in columns |
+//! | [`number`] | numbers, sizes and times as people read them |
+//! | [`summary`] | what a finished stage keeps about itself: `summary.json` |
+//! | [`closing`] | the tables and samples that a run ends with |
+//! | [`page`] | `report.html` |
+//! | [`curve`] | a curve as inline SVG |
+
+pub mod closing;
+pub mod columns;
+pub mod console;
+pub mod curve;
+pub mod jsonl;
+pub mod metrics;
+pub mod number;
+pub mod page;
+pub mod samples;
+pub mod summary;

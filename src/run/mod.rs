@@ -1,1 +1,19 @@
-//! Doing it.
+//! Doing it: walks a plan stage by stage, and keeps what must survive a crash.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`walk`] | the whole run: lock, base model, stages in order |
+//! | [`stage`] | one stage: its folder, from opening the model to its result |
+//! | [`train`] | the loop over optimiser steps |
+//! | [`checkpoint`] | what a half-finished stage leaves behind |
+//! | [`atomic`] | files and folders that are there whole or not at all |
+//! | [`interrupt`] | Ctrl-C |
+//! | [`lockfile`] | `recipe.lock`, and the lock that keeps two runs apart |
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod interrupt;
+pub mod lockfile;
+pub mod stage;
+pub mod train;
+pub mod walk;

@@ -139,7 +139,7 @@ impl ChatTemplate {
 }
 
 /// A JSON value as a template sees it.
-fn value(json: &serde_json::Value) -> Value {
+pub(crate) fn value(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match json {
         Json::Null => Value::from(()),

@@ -16,6 +16,7 @@ mod strftime;
 mod strings;
 mod tests;
 
+pub(crate) use chat::value;
 pub use chat::{ChatTemplate, Rendering};
 pub use shipped::names as shipped_names;
 pub use special_tokens::SpecialTokens;

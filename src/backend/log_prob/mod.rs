@@ -49,7 +49,7 @@ fn collect(rows: &[RowStatistics]) -> LogProbs {
 }
 
 /// Rows a chunk, from the vocabulary's size alone.
-fn chunk_rows(vocabulary: usize) -> usize {
+pub fn chunk_rows(vocabulary: usize) -> usize {
     (CHUNK_ELEMENTS / vocabulary).clamp(8, 128)
 }
 

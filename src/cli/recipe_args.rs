@@ -1,0 +1,33 @@
+//! What every command on a recipe takes.
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::plan::resolve::{Resolved, load};
+
+#[derive(Debug, Clone, Args)]
+pub struct RecipeArgs {
+    /// The recipe, a TOML file.
+    pub recipe: PathBuf,
+    /// Set a key for this time, e.g. `stage.dpo.beta=0.2`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// Reads and resolves the recipe, and prints its warnings. Errors with every problem at once.
+    pub fn load(&self) -> Result<Resolved> {
+        let recipe = load(&self.recipe, &self.overrides)?;
+        if !recipe.warnings.is_empty() {
+            let coloured = stderr().is_terminal();
+            eprintln!(
+                "{}\n",
+                if coloured { recipe.warnings.coloured() } else { recipe.warnings.to_string() }
+            );
+        }
+        Ok(recipe)
+    }
+}

@@ -1,0 +1,260 @@
+//! The model that everything starts from, without its weights: config, tokenizer, template, and the
+//! content that it is known by.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::data::spec::DataSpec;
+use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
+use crate::model::config::Config;
+use crate::model::scratch::Vocabulary;
+use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
+use crate::plan::artifact::Artifact;
+use crate::plan::content::{self, Hashes};
+use crate::plan::fingerprint::flatten;
+use crate::plan::folder::RunFolder;
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::need;
+use crate::template::ChatTemplate;
+
+/// Files of a model's folder that are tokenizer, template and their settings.
+const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+/// The template of a model from random weights whose tokenizer is trained: it has its tokens.
+const SCRATCH_TEMPLATE: &str = "chatml";
+/// In a folder of random weights: the digest of what it was made from.
+const MADE_FROM: &str = "made-from.txt";
+
+/// The base model, opened but for its weights.
+#[derive(Debug)]
+pub struct Base {
+    pub artifact: Artifact,
+    pub config: Config,
+    pub tokenizer: Tokenizer,
+    pub template: ChatTemplate,
+    /// For fingerprints: file → content hash.
+    pub content: BTreeMap<String, String>,
+    /// For fingerprints: settings of random weights.
+    pub settings: BTreeMap<String, Value>,
+    pub scratch: Option<Scratch>,
+}
+
+/// Random weights, yet to be made or made by an earlier run.
+#[derive(Debug)]
+pub struct Scratch {
+    pub spec: ScratchSpec,
+    pub vocabulary: Vocabulary,
+    pub seed: u64,
+    /// Digest of all that the weights and the tokenizer follow from.
+    made_from: String,
+    /// The tokenizer's files, where the model is not made yet.
+    tokenizer: Option<TempDir>,
+}
+
+impl Base {
+    /// Opens the recipe's model. A tokenizer that is to be trained is trained here, unless the run's
+    /// folder has it already.
+    pub fn open(recipe: &Resolved, folder: &RunFolder, hashes: &mut Hashes) -> Result<Self> {
+        match &recipe.model.origin {
+            ModelOrigin::Folder(path) => Self::of_folder(recipe, path, hashes),
+            ModelOrigin::Scratch(spec) => Self::of_scratch(recipe, spec, &folder.base(), hashes),
+        }
+    }
+
+    fn of_folder(recipe: &Resolved, path: &Path, hashes: &mut Hashes) -> Result<Self> {
+        let adapter = recipe.model.adapter.clone();
+        let mut content = hash_folder(path, "", hashes)?;
+        if let Some(adapter) = &adapter {
+            content.extend(hash_folder(adapter, "adapter ", hashes)?);
+        }
+        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
+        content.insert("chat template".to_owned(), content::text(template.source()));
+        Ok(Self {
+            artifact: Artifact { base: path.to_owned(), adapter },
+            config: Config::read(path)?,
+            tokenizer: Tokenizer::from_folder(path)?,
+            template,
+            content,
+            settings: BTreeMap::new(),
+            scratch: None,
+        })
+    }
+
+    fn of_scratch(recipe: &Resolved, spec: &ScratchSpec, place: &Path, hashes: &mut Hashes) -> Result<Self> {
+        let mut settings = BTreeMap::new();
+        let mut shape = serde_json::to_value(spec)?;
+        if let Some(shape) = shape.as_object_mut() {
+            shape.shift_remove("tokenizer");
+        }
+        flatten("model.scratch", shape, &mut settings);
+        settings.insert("model.seed".to_owned(), Value::from(recipe.seed));
+        let source = TokenizerSource::of(recipe, &spec.tokenizer)?;
+        let template = recipe.model.template.as_deref();
+        let template = match &source {
+            TokenizerSource::Folder(path) => ChatTemplate::for_model(template, &recipe.dir, Some(path)),
+            TokenizerSource::Train { .. } => {
+                ChatTemplate::for_model(template.or(Some(SCRATCH_TEMPLATE)), &recipe.dir, None)
+            }
+        }?;
+        let mut content = source.content(hashes)?;
+        content.insert("chat template".to_owned(), content::text(template.source()));
+        if let TokenizerSource::Train { vocab_size, data, .. } = &source {
+            settings.insert("model.scratch.tokenizer.vocab_size".to_owned(), Value::from(*vocab_size));
+            settings.extend(data_settings("model.scratch.tokenizer.data", data)?);
+        }
+        let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
+        let made = fs::read_to_string(place.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
+        let unmade = if made { None } else { Some(source.write(template.source())?) };
+        let files = unmade.as_ref().map_or(place, TempDir::path);
+        let tokenizer = Tokenizer::from_folder(files)?;
+        let vocabulary = Vocabulary {
+            size: tokenizer.vocab_size(),
+            eos: tokenizer.eos_id(),
+            pad: tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token)),
+        };
+        Ok(Self {
+            artifact: Artifact { base: place.to_owned(), adapter: None },
+            config: Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?,
+            // Once more, because the special tokens come from the tokenizer's files.
+            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
+            tokenizer,
+            content,
+            settings,
+            scratch: Some(Scratch {
+                spec: spec.clone(),
+                vocabulary,
+                seed: recipe.seed,
+                made_from,
+                tokenizer: unmade,
+            }),
+        })
+    }
+}
+
+impl Scratch {
+    /// Whether the model has yet to be made.
+    pub fn is_unmade(&self) -> bool {
+        self.tokenizer.is_some()
+    }
+
+    /// Writes the tokenizer's files into `folder`, and the digest that tells a later run that this
+    /// is the model it wants.
+    pub fn write_tokenizer(&self, folder: &Path) -> Result<()> {
+        if let Some(tokenizer) = &self.tokenizer {
+            copy_tokenizer(tokenizer.path(), folder)?;
+        }
+        fs::write(folder.join(MADE_FROM), &self.made_from)?;
+        Ok(())
+    }
+}
+
+/// Where the tokenizer of random weights comes from.
+enum TokenizerSource<'a> {
+    Folder(PathBuf),
+    Train { vocab_size: usize, data: &'a DataSpec, need: Need },
+}
+
+impl<'a> TokenizerSource<'a> {
+    fn of(recipe: &'a Resolved, spec: &TokenizerSpec) -> Result<Self> {
+        match spec {
+            TokenizerSpec::Path(path) if path.is_dir() => Ok(Self::Folder(path.clone())),
+            TokenizerSpec::Path(path) => match path.parent() {
+                Some(folder) if path.file_name().is_some_and(|name| name == TOKENIZER_FILES[0]) => {
+                    Ok(Self::Folder(folder.to_owned()))
+                }
+                _ => bail!("`{}` is neither a `tokenizer.json` nor a folder with one", path.display()),
+            },
+            TokenizerSpec::Train { vocab_size, data } => {
+                let spec = recipe.data.get(data).with_context(|| format!("there is no data `{data}`"))?;
+                // Rows are read as the first stage that uses them reads them.
+                let user = recipe.stages.iter().find(|stage| stage.data == *data);
+                let need = user.map_or(Need::Sft, |stage| need(&stage.kind));
+                Ok(Self::Train { vocab_size: *vocab_size, data: spec, need })
+            }
+        }
+    }
+
+    fn content(&self, hashes: &mut Hashes) -> Result<BTreeMap<String, String>> {
+        match self {
+            Self::Folder(folder) => hash_files(folder, "", &TOKENIZER_FILES[..3], hashes),
+            Self::Train { data, .. } => {
+                let name =
+                    |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let hash = |(i, file): (usize, &PathBuf)| {
+                    Ok((format!("tokenizer data {} ({})", i + 1, name(file)), hashes.file(file)?))
+                };
+                data.files.iter().enumerate().map(hash).collect()
+            }
+        }
+    }
+
+    /// Writes the tokenizer's files into a folder that lives as long as the answer.
+    fn write(&self, template: &str) -> Result<TempDir> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        match self {
+            Self::Folder(from) => copy_tokenizer(from, folder.path())?,
+            Self::Train { vocab_size, data, need } => {
+                let rows = read_rows(data, *need, &mut Ledger::new())?;
+                let (train, _) = split(rows, data.eval_fraction);
+                let texts: Vec<String> = train.iter().flat_map(|row| row.texts()).collect();
+                train_tokenizer(&texts, *vocab_size, template, folder.path())?;
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// How the rows of a data set are read: what enters a fingerprint besides the files themselves.
+pub fn data_settings(key: &str, data: &DataSpec) -> Result<BTreeMap<String, Value>> {
+    let DataSpec { format, columns, eval_fraction, limit, .. } = data;
+    let mut flat = BTreeMap::new();
+    flatten(&format!("{key}.format"), serde_json::to_value(format)?, &mut flat);
+    flatten(&format!("{key}.columns"), serde_json::to_value(columns)?, &mut flat);
+    flatten(&format!("{key}.eval_fraction"), serde_json::to_value(eval_fraction)?, &mut flat);
+    flatten(&format!("{key}.limit"), serde_json::to_value(limit)?, &mut flat);
+    Ok(flat)
+}
+
+fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    for file in TOKENIZER_FILES.map(|name| (from.join(name), to.join(name))) {
+        if file.0.exists() {
+            fs::copy(&file.0, &file.1).with_context(|| format!("cannot copy `{}`", file.0.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Hashes of config, tokenizer and weights in a model's or adapter's folder.
+fn hash_folder(folder: &Path, prefix: &str, hashes: &mut Hashes) -> Result<BTreeMap<String, String>> {
+    let mut names: Vec<String> = Vec::new();
+    let context = || format!("cannot list `{}`", folder.display());
+    for entry in fs::read_dir(folder).with_context(context)? {
+        let name = entry.with_context(context)?.file_name();
+        names.extend(name.to_str().filter(|name| name.ends_with(".safetensors")).map(str::to_owned));
+    }
+    let settings = ["config.json", "adapter_config.json", "model.safetensors.index.json"];
+    names.extend(settings.iter().chain(&TOKENIZER_FILES[..3]).map(|name| (*name).to_owned()));
+    hash_files(folder, prefix, &names, hashes)
+}
+
+/// Hashes of those of `names` that are in `folder`, under `prefix` and the name.
+fn hash_files(
+    folder: &Path,
+    prefix: &str,
+    names: &[impl AsRef<str>],
+    hashes: &mut Hashes,
+) -> Result<BTreeMap<String, String>> {
+    let mut content = BTreeMap::new();
+    for name in names.iter().map(AsRef::as_ref) {
+        let path = folder.join(name);
+        if path.is_file() {
+            content.insert(format!("{prefix}{name}"), hashes.file(&path)?);
+        }
+    }
+    Ok(content)
+}

@@ -1,0 +1,78 @@
+//! Rows and tokens of a stage, counted on the tokenised rows themselves.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::data::example::Family;
+
+/// What a stage reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    pub train: Tokens,
+    pub held_out: Tokens,
+    /// Rows kept, but shortened; among those above.
+    pub rows_cut: u64,
+    /// Rows of no use, malformed ones included.
+    pub rows_dropped: u64,
+    /// Reason → rows, for those cut or dropped.
+    pub reasons: IndexMap<String, u64>,
+    /// Tokens of the longest family.
+    pub longest_family: u64,
+}
+
+/// Sums over rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    pub rows: u64,
+    /// A row's prompt counted once.
+    pub shared: u64,
+    /// A row's prompt counted once an answer, as trainers without shared prompts do.
+    pub unshared: u64,
+    /// Tokens that are trained on.
+    pub trained: u64,
+    /// Pairs of a token and one that it attends to.
+    pub attended: u64,
+}
+
+impl Tokens {
+    pub fn of(families: &[Family]) -> Self {
+        let mut sum = Self { rows: families.len() as u64, ..Self::default() };
+        for family in families {
+            sum.shared += family.tokens_shared() as u64;
+            sum.unshared += family.tokens_unshared() as u64;
+            let prompt = family.prompt.len() as u64;
+            sum.attended += causal(prompt);
+            for branch in &family.branches {
+                let tokens = branch.tokens.len() as u64;
+                sum.trained += branch.trained.iter().filter(|&&trained| trained).count() as u64;
+                sum.attended += tokens * prompt + causal(tokens);
+            }
+        }
+        sum
+    }
+}
+
+/// Pairs in a causal run of tokens.
+fn causal(tokens: u64) -> u64 {
+    tokens * (tokens + 1) / 2
+}
+
+/// Tokens of the longest family, shared.
+pub fn longest<'a>(families: impl Iterator<Item = &'a Family>) -> u64 {
+    families.map(|family| family.tokens_shared() as u64).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::example::Branch;
+
+    #[test]
+    fn a_pair_counts_its_prompt_once_or_twice() {
+        let branch = |tokens: usize| Branch { tokens: vec![7; tokens], trained: vec![true; tokens] };
+        let pair = Family { row: 0, prompt: vec![1; 4], branches: vec![branch(2), branch(3)] };
+        let sum = Tokens::of(&[pair.clone(), pair]);
+        // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
+        assert_eq!(sum, Tokens { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
+    }
+}

@@ -1,0 +1,61 @@
+//! The plan: complete, serialisable, and in need of no more decisions. `plan.json` is this.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::artifact::Artifact;
+use crate::plan::counts::Counts;
+use crate::plan::estimate::{Memory, Work};
+use crate::plan::fingerprint::Inputs;
+use crate::plan::settings::StageSettings;
+use crate::plan::staleness::Status;
+use crate::plan::steps::Steps;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The recipe's name.
+    pub recipe: String,
+    /// Where everything is written.
+    pub folder: PathBuf,
+    pub base: BasePlan,
+    /// In the order they run.
+    pub stages: Vec<StagePlan>,
+}
+
+/// The model that everything starts from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BasePlan {
+    pub artifact: Artifact,
+    /// Whether it is made of random weights, in the run's folder.
+    pub scratch: bool,
+    pub parameters: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StagePlan {
+    pub settings: StageSettings,
+    /// What is trained.
+    pub policy: Artifact,
+    /// What it is compared with, where the recipe names that; else the policy as it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Artifact>,
+    /// What comes out.
+    pub result: Artifact,
+    #[serde(flatten)]
+    pub status: Status,
+    pub fingerprint: String,
+    pub inputs: Inputs,
+    pub counts: Counts,
+    pub steps: Steps,
+    /// Weights that are trained.
+    pub trainable: u64,
+    pub memory: Memory,
+    pub work: Work,
+}
+
+impl StagePlan {
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+}

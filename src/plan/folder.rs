@@ -1,0 +1,95 @@
+//! Where a run keeps what: `runs/<recipe name>/` and its stages' folders.
+
+use std::path::{Path, PathBuf};
+
+/// `runs/<recipe name>/`.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    pub root: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder of a recipe's runs, below the folder that the command was given in.
+    pub fn of(recipe: &str) -> Self {
+        Self { root: Path::new("runs").join(recipe) }
+    }
+
+    /// The recipe as it ran.
+    pub fn recipe(&self) -> PathBuf {
+        self.root.join("recipe.toml")
+    }
+
+    pub fn plan(&self) -> PathBuf {
+        self.root.join("plan.json")
+    }
+
+    /// What the run read, by content.
+    pub fn recipe_lock(&self) -> PathBuf {
+        self.root.join("recipe.lock")
+    }
+
+    /// Held by the one run that may write here.
+    pub fn in_use(&self) -> PathBuf {
+        self.root.join(".in-use")
+    }
+
+    /// Content hashes of files by path, size and modification time.
+    pub fn hashes(&self) -> PathBuf {
+        self.root.join(".hashes.json")
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// The model from random weights that the first stage starts from.
+    pub fn base(&self) -> PathBuf {
+        self.root.join("base")
+    }
+
+    pub fn stage(&self, name: &str) -> StageFolder {
+        StageFolder { root: self.root.join(name) }
+    }
+}
+
+/// `runs/<recipe name>/<stage>/`.
+#[derive(Debug, Clone)]
+pub struct StageFolder {
+    pub root: PathBuf,
+}
+
+impl StageFolder {
+    /// What this folder's result follows from: the inputs of its fingerprint.
+    pub fn inputs(&self) -> PathBuf {
+        self.root.join("inputs.json")
+    }
+
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.jsonl")
+    }
+
+    pub fn samples(&self) -> PathBuf {
+        self.root.join("samples.jsonl")
+    }
+
+    pub fn reference(&self) -> PathBuf {
+        self.root.join("reference.safetensors")
+    }
+
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    pub fn summary(&self) -> PathBuf {
+        self.root.join("summary.json")
+    }
+
+    /// The stage's result. It is there only when the stage is finished.
+    pub fn model(&self) -> PathBuf {
+        self.root.join("model")
+    }
+}

@@ -1,0 +1,248 @@
+//! Makes a plan from a recipe: reads and tokenises all rows, opens the model's config, and weighs
+//! what earlier runs left.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Result, anyhow};
+use indexmap::IndexMap;
+use jiff::Zoned;
+use jiff::civil::DateTime;
+
+use crate::plan::artifact::Artifacts;
+use crate::plan::base::{Base, data_settings};
+use crate::plan::content::Hashes;
+use crate::plan::counts::Counts;
+use crate::plan::document::{BasePlan, Plan, StagePlan};
+use crate::plan::estimate::Stage;
+use crate::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
+use crate::plan::folder::RunFolder;
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::Rows;
+use crate::plan::settings::{KindSettings, Source, StageSettings};
+use crate::plan::staleness::{self, Status};
+use crate::plan::steps::Steps;
+use crate::recipe::diagnostics::Problem;
+use crate::report::console::Console;
+use crate::report::summary::Summary;
+
+/// What is asked of a recipe.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// This stage alone, with the stages that it needs; `None`: all.
+    pub stage: Option<&'a str>,
+    /// Earlier results do not count.
+    pub fresh: bool,
+}
+
+/// A plan, and what was opened on the way to it.
+#[derive(Debug)]
+pub struct Planned {
+    pub plan: Plan,
+    pub base: Base,
+    /// Rows of the stages that are not finished, by name.
+    pub rows: IndexMap<String, Rows>,
+}
+
+/// Plans a recipe. Everything that is wrong with it is reported at once, as
+/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `check` is asked now and then whether to go on.
+pub fn plan(
+    recipe: &Resolved,
+    options: &Options,
+    console: &Console,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Planned> {
+    let folder = RunFolder::of(&recipe.name);
+    let mut hashes = Hashes::open(&folder.hashes());
+    let phase = console.phase("opening the model");
+    let base = Base::open(recipe, &folder, &mut hashes)
+        .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", message(&error), None)]))?;
+    phase.finish();
+    check()?;
+    let stages = needed(recipe, options.stage);
+    let artifacts = Artifacts::of(base.artifact.clone(), &stages, &folder);
+    let mut planner = Planner {
+        recipe,
+        fresh: options.fresh,
+        earlier: earlier_counts(&folder),
+        folder,
+        base,
+        artifacts,
+        hashes,
+        planned: Vec::new(),
+        rows: IndexMap::new(),
+        problems: Vec::new(),
+    };
+    for stage in &stages {
+        check()?;
+        let phase = console.phase(&format!("reading data `{}` for stage `{}`", stage.data, stage.name));
+        planner.stage(stage)?;
+        phase.finish();
+    }
+    planner.hashes.save();
+    planner.finish()
+}
+
+struct Planner<'a> {
+    recipe: &'a Resolved,
+    fresh: bool,
+    /// Fingerprint → counts, from the last plan.
+    earlier: BTreeMap<String, Counts>,
+    folder: RunFolder,
+    base: Base,
+    artifacts: Artifacts,
+    hashes: Hashes,
+    planned: Vec<StagePlan>,
+    rows: IndexMap<String, Rows>,
+    problems: Vec<Problem>,
+}
+
+impl Planner<'_> {
+    /// Plans one stage; what is wrong with its rows goes to `problems`.
+    fn stage(&mut self, stage: &StageSettings) -> Result<()> {
+        let place = self.folder.stage(&stage.name);
+        let mut inputs = self.inputs(stage)?;
+        let status = staleness::status(&place, &inputs, self.fresh)?;
+        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&place)) {
+            inputs.started = recorded.started;
+        }
+        let fingerprint = inputs.fingerprint()?;
+        let known = self.earlier.get(&fingerprint).filter(|_| status == Status::Finished);
+        let counts = match known {
+            Some(counts) => counts.clone(),
+            None => match self.read(stage, &inputs) {
+                Ok(rows) => {
+                    let counts = rows.counts();
+                    self.rows.insert(stage.name.clone(), rows);
+                    counts
+                }
+                Err(error) => {
+                    let index = self.recipe.stages.iter().position(|other| other.name == stage.name);
+                    let pointer = format!("/stage/{}/data", index.unwrap_or(0));
+                    self.problems.push(self.recipe.problem_at(&pointer, message(&error), None));
+                    return Ok(());
+                }
+            },
+        };
+        let steps = Steps::of(&stage.training, counts.train.rows);
+        let cost = Stage {
+            kind: &stage.kind,
+            training: &stage.training,
+            model: &self.base.config,
+            counts: &counts,
+            steps,
+        };
+        let measured = Summary::read(&place.summary()).ok().map(|summary| summary.flops_per_second());
+        let reference = reference(stage).map(|source| self.artifacts.get(source).clone());
+        self.planned.push(StagePlan {
+            settings: stage.clone(),
+            policy: self.artifacts.get(&stage.policy).clone(),
+            reference,
+            result: self.artifacts.get(&Source::Stage(stage.name.clone())).clone(),
+            status,
+            fingerprint,
+            inputs,
+            trainable: cost.trainable(),
+            memory: cost.memory(),
+            work: cost.work(measured),
+            steps,
+            counts,
+        });
+        Ok(())
+    }
+
+    fn inputs(&mut self, stage: &StageSettings) -> Result<Inputs> {
+        let data = self.recipe.data.get(&stage.data);
+        let data = data.ok_or_else(|| anyhow!("there is no data `{}`", stage.data))?;
+        let mut files = Vec::with_capacity(data.files.len());
+        for file in &data.files {
+            let name = file.strip_prefix(&self.recipe.dir).unwrap_or(file).display().to_string();
+            files.push(FileContent { name, hash: self.hashes.file(file)? });
+        }
+        let (numerics, mut settings) = fingerprint::settings(stage)?;
+        settings.extend(data_settings("data", data)?);
+        settings.extend(self.base.settings.clone());
+        let sources = [("policy", Some(&stage.policy)), ("reference", reference(stage))];
+        let mut stages = BTreeMap::new();
+        for (role, source) in sources {
+            let Some(Source::Stage(name)) = source else { continue };
+            // A stage that is missing has problems of its own; they are reported in the end.
+            let fingerprint = self.planned.iter().find(|planned| planned.name() == name);
+            let fingerprint = fingerprint.map(|planned| planned.fingerprint.clone()).unwrap_or_default();
+            stages.insert(role.to_owned(), StageInput { name: name.clone(), fingerprint });
+        }
+        let tells_time = self.base.template.source().contains("strftime_now");
+        Ok(Inputs {
+            numerics,
+            settings,
+            data: DataContent { name: stage.data.clone(), files },
+            model: self.base.content.clone(),
+            stages,
+            started: tells_time.then(|| Zoned::now().datetime().to_string()),
+        })
+    }
+
+    fn read(&self, stage: &StageSettings, inputs: &Inputs) -> Result<Rows> {
+        let data = &self.recipe.data[&stage.data];
+        match &inputs.started {
+            Some(started) => {
+                let template = self.base.template.with_now(started.parse::<DateTime>()?)?;
+                Rows::read(stage, data, &template, &self.base.tokenizer)
+            }
+            None => Rows::read(stage, data, &self.base.template, &self.base.tokenizer),
+        }
+    }
+
+    fn finish(self) -> Result<Planned> {
+        if !self.problems.is_empty() {
+            return Err(self.recipe.diagnostics(self.problems).into());
+        }
+        let base = BasePlan {
+            artifact: self.base.artifact.clone(),
+            scratch: self.base.scratch.is_some(),
+            parameters: self.base.config.parameters(),
+        };
+        let plan =
+            Plan { recipe: self.recipe.name.clone(), folder: self.folder.root, base, stages: self.planned };
+        Ok(Planned { plan, base: self.base, rows: self.rows })
+    }
+}
+
+/// The model that a stage compares its policy with, where the recipe names one.
+fn reference(stage: &StageSettings) -> Option<&Source> {
+    match &stage.kind {
+        KindSettings::Sft => None,
+        KindSettings::Dpo(dpo) => dpo.reference.as_ref(),
+    }
+}
+
+/// The stages to plan: all, or the one that is asked for with all that it needs, inputs first.
+fn needed(recipe: &Resolved, only: Option<&str>) -> Vec<StageSettings> {
+    let Some(only) = only else { return recipe.stages.clone() };
+    let mut names = vec![only.to_owned()];
+    let mut kept = Vec::new();
+    // Inputs stand before their users, so one walk from the end meets every user first.
+    for stage in recipe.stages.iter().rev() {
+        if names.contains(&stage.name) {
+            for source in std::iter::once(&stage.policy).chain(reference(stage)) {
+                if let Source::Stage(name) = source {
+                    names.push(name.clone());
+                }
+            }
+            kept.push(stage.clone());
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+fn earlier_counts(folder: &RunFolder) -> BTreeMap<String, Counts> {
+    let plan = fs::read(folder.plan()).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+    let stages = plan.map(|plan| plan.stages).unwrap_or_default();
+    stages.into_iter().map(|stage| (stage.fingerprint, stage.counts)).collect()
+}
+
+/// An error and its causes on one line.
+fn message(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}

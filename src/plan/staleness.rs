@@ -1,0 +1,145 @@
+//! Whether a stage's earlier result still holds, and if not, why not.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plan::fingerprint::Inputs;
+use crate::plan::folder::StageFolder;
+
+/// What a run will make of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// There is nothing yet.
+    New,
+    /// Its result is there and holds.
+    Finished,
+    /// It stopped half-way and goes on.
+    HalfFinished,
+    /// Something that its earlier result follows from has changed.
+    Stale { reasons: Vec<Reason> },
+}
+
+/// Why an earlier result does not hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// `--fresh`.
+    Asked,
+    /// The record beside it cannot be read.
+    NoRecord,
+    /// This program computes this kind otherwise than the one that made the result.
+    Numerics {
+        old: u32,
+        new: u32,
+    },
+    Setting {
+        key: String,
+        old: Value,
+        new: Value,
+    },
+    Data {
+        name: String,
+        files: Vec<String>,
+    },
+    /// A file of the base model, or its chat template.
+    Model {
+        file: String,
+    },
+    /// A stage that it reads.
+    Stage {
+        name: String,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Reason::Asked => write!(f, "`--fresh` asks for it"),
+            Reason::NoRecord => write!(f, "its `inputs.json` cannot be read"),
+            Reason::Numerics { old, new } => {
+                write!(f, "this version computes it differently (numerics {old} → {new})")
+            }
+            Reason::Setting { key, old, new } => write!(f, "{key}: {} → {}", shown(old), shown(new)),
+            Reason::Data { name, files } => write!(f, "data `{name}` changed ({})", files.join(", ")),
+            Reason::Model { file } => write!(f, "the model's {file} changed"),
+            Reason::Stage { name } => write!(f, "its input stage `{name}` changed"),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What is in `folder`, seen from the inputs that the stage has now.
+pub fn status(folder: &StageFolder, now: &Inputs, fresh: bool) -> Result<Status> {
+    if !folder.inputs().exists() && !folder.model().exists() {
+        return Ok(Status::New);
+    }
+    if fresh {
+        return Ok(Status::Stale { reasons: vec![Reason::Asked] });
+    }
+    let Some(before) = recorded(folder) else {
+        return Ok(Status::Stale { reasons: vec![Reason::NoRecord] });
+    };
+    let same = before.fingerprint().context("cannot compare fingerprints")? == now.fingerprint()?;
+    Ok(match (same, folder.model().exists()) {
+        (true, true) => Status::Finished,
+        (true, false) => Status::HalfFinished,
+        (false, _) => Status::Stale { reasons: reasons(&before, now) },
+    })
+}
+
+/// The inputs that the stage's folder was made with.
+pub fn recorded(folder: &StageFolder) -> Option<Inputs> {
+    serde_json::from_slice(&fs::read(folder.inputs()).ok()?).ok()
+}
+
+/// Every difference between two sets of inputs that enters the fingerprint.
+pub fn reasons(before: &Inputs, now: &Inputs) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if before.numerics != now.numerics {
+        reasons.push(Reason::Numerics { old: before.numerics, new: now.numerics });
+    }
+    let keys: BTreeSet<&String> = before.settings.keys().chain(now.settings.keys()).collect();
+    for key in keys {
+        let of = |inputs: &Inputs| inputs.settings.get(key).cloned().unwrap_or(Value::Null);
+        let (old, new) = (of(before), of(now));
+        if old != new {
+            reasons.push(Reason::Setting { key: key.clone(), old, new });
+        }
+    }
+    if let Some(files) = changed_files(before, now) {
+        reasons.push(Reason::Data { name: now.data.name.clone(), files });
+    }
+    let files: BTreeSet<&String> = before.model.keys().chain(now.model.keys()).collect();
+    for file in files.into_iter().filter(|&file| before.model.get(file) != now.model.get(file)) {
+        reasons.push(Reason::Model { file: file.clone() });
+    }
+    for (role, stage) in &now.stages {
+        if before.stages.get(role).is_some_and(|old| old.name == stage.name && old != stage) {
+            reasons.push(Reason::Stage { name: stage.name.clone() });
+        }
+    }
+    reasons
+}
+
+/// Names of data files that are new, gone or different; `None` if nothing differs.
+fn changed_files(before: &Inputs, now: &Inputs) -> Option<Vec<String>> {
+    let (old, new) = (&before.data.files, &now.data.files);
+    let same = |i: usize| old.get(i).map(|file| &file.hash) == new.get(i).map(|file| &file.hash);
+    let changed = (0..old.len().max(new.len())).filter(|&i| !same(i));
+    let names: Vec<String> =
+        changed.filter_map(|i| new.get(i).or(old.get(i)).map(|file| file.name.clone())).collect();
+    (!names.is_empty()).then_some(names)
+}

@@ -1,0 +1,153 @@
+//! The plan as a person reads it.
+
+use std::fmt::Write;
+
+use crate::plan::artifact::Artifact;
+use crate::plan::document::{Plan, StagePlan};
+use crate::plan::estimate::{Memory, Work};
+use crate::plan::settings::{KindSettings, Source};
+use crate::plan::staleness::Status;
+use crate::report::number::{bytes, count, duration, short};
+
+/// The whole plan, a block a stage.
+pub fn table(plan: &Plan) -> String {
+    let base = plan.base.artifact.base.display();
+    let origin = if plan.base.scratch { "random weights in" } else { "" };
+    let mut text = format!(
+        "{} → {}\n\nbase: {origin} {base}, {} parameters",
+        plan.recipe,
+        plan.folder.display(),
+        short(plan.base.parameters as f64)
+    )
+    .replace(":  ", ": ");
+    if let Some(adapter) = &plan.base.artifact.adapter {
+        text += &format!(", with the adapter {}", adapter.display());
+    }
+    text.push('\n');
+    for (i, stage) in plan.stages.iter().enumerate() {
+        block(&mut text, i + 1, stage);
+    }
+    text
+}
+
+fn block(text: &mut String, number: usize, stage: &StagePlan) {
+    let settings = &stage.settings;
+    let tuner = match &settings.training.lora {
+        Some(lora) => format!("LoRA of rank {}", lora.rank),
+        None => "full tuning".to_owned(),
+    };
+    let kind = settings.kind.name();
+    let trainable = short(stage.trainable as f64);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n{number}. {}: {kind}, {tuner}, {trainable} parameters trained", stage.name());
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "   {label:<10} {value}");
+    };
+    line("policy", model(&settings.policy, &stage.policy));
+    if let KindSettings::Dpo(dpo) = &settings.kind {
+        line(
+            "reference",
+            match (&dpo.reference, &stage.reference) {
+                (Some(source), Some(artifact)) => model(source, artifact),
+                _ => "the policy as the stage starts".to_owned(),
+            },
+        );
+    }
+    line("data", rows(stage));
+    if !stage.counts.reasons.is_empty() {
+        let reasons = stage.counts.reasons.iter().map(|(reason, rows)| format!("{reason}: {}", count(*rows)));
+        line("", reasons.collect::<Vec<_>>().join(", "));
+    }
+    let train = &stage.counts.train;
+    line(
+        "tokens",
+        format!(
+            "{} an epoch ({} with a prompt for every answer), {} trained on",
+            count(train.shared),
+            count(train.unshared),
+            count(train.trained)
+        ),
+    );
+    let steps = stage.steps;
+    line(
+        "steps",
+        format!(
+            "{} ({} an epoch, {} epochs)",
+            count(steps.total),
+            count(steps.per_epoch),
+            rounded(steps.epochs)
+        ),
+    );
+    line("memory", memory(&stage.memory));
+    line("work", work(&stage.work));
+    line("result", result(stage));
+    line("status", status(&stage.status));
+}
+
+fn model(source: &Source, artifact: &Artifact) -> String {
+    let path = artifact.adapter.as_ref().unwrap_or(&artifact.base).display();
+    match source {
+        Source::Base => format!("base ({path})"),
+        Source::Stage(name) => format!("stage `{name}` ({path})"),
+    }
+}
+
+fn rows(stage: &StagePlan) -> String {
+    let counts = &stage.counts;
+    format!(
+        "{}: {} rows to train on, {} held out, {} cut, {} dropped",
+        stage.settings.data,
+        count(counts.train.rows),
+        count(counts.held_out.rows),
+        count(counts.rows_cut),
+        count(counts.rows_dropped)
+    )
+}
+
+fn memory(memory: &Memory) -> String {
+    format!(
+        "{} at most: weights {}, gradients {}, optimiser {}, activations {}, logits {}",
+        bytes(memory.total()),
+        bytes(memory.weights),
+        bytes(memory.gradients),
+        bytes(memory.optimiser),
+        bytes(memory.activations),
+        bytes(memory.logits)
+    )
+}
+
+fn work(work: &Work) -> String {
+    let how = if work.measured { "measured on the last run" } else { "assumed" };
+    format!(
+        "{}FLOP, about {} at {}FLOP/s ({how})",
+        short(work.total()),
+        duration(work.seconds()),
+        short(work.flops_per_second)
+    )
+}
+
+fn result(stage: &StagePlan) -> String {
+    match &stage.result.adapter {
+        Some(adapter) => format!("{} (adapter on {})", adapter.display(), stage.result.base.display()),
+        None => format!("{} (whole model)", stage.result.base.display()),
+    }
+}
+
+/// What a run will make of the stage.
+pub fn status(status: &Status) -> String {
+    match status {
+        Status::New => "will run".to_owned(),
+        Status::Finished => "done; nothing has changed".to_owned(),
+        Status::HalfFinished => "half-finished; will go on from its newest checkpoint".to_owned(),
+        Status::Stale { reasons } => {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!("will run again: {}", reasons.join("; "))
+        }
+    }
+}
+
+/// Two decimals at most.
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,124 @@
+//! What a run ends with: a table of the stages, answers before and after, where the results are, and
+//! what to do next.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::plan::artifact::Artifact;
+use crate::report::columns::columns;
+use crate::report::number;
+use crate::report::summary::StageReport;
+
+/// Questions shown.
+const QUESTIONS: usize = 2;
+/// Characters of an answer that are shown.
+const ANSWER_WIDTH: usize = 96;
+
+/// Held-out metrics of the table: heading, name in `metrics.jsonl`.
+const HELD_OUT: [(&str, &str); 4] = [
+    ("loss", "eval_loss"),
+    ("token accuracy", "eval_mean_token_accuracy"),
+    ("reward accuracy", "eval_rewards/accuracies"),
+    ("reward margin", "eval_rewards/margins"),
+];
+
+/// The stages' table. Held-out figures are those before → after the stage.
+pub fn table(stages: &[StageReport]) -> String {
+    let mut heading: Vec<String> = ["", "steps", "time", "tokens/s"].map(str::to_owned).to_vec();
+    for (title, metric) in HELD_OUT {
+        let any = stages.iter().any(|stage| stage.before_after(metric).is_some());
+        heading.push(if any { format!("held-out {title}") } else { String::new() });
+    }
+    let row = |stage: &StageReport| {
+        let figure = |(_, metric): (&str, &str)| match stage.before_after(metric) {
+            Some((before, after)) => format!("{} → {}", number::metric(before), number::metric(after)),
+            None => String::new(),
+        };
+        let summary = &stage.summary;
+        let mut cells = vec![
+            stage.name.clone(),
+            number::count(summary.steps),
+            number::duration(summary.seconds),
+            number::short(summary.tokens_per_second()),
+        ];
+        cells.extend(HELD_OUT.map(figure));
+        cells
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(stages.iter().map(row)).collect();
+    columns(&rows).join("\n")
+}
+
+/// Held-out questions, with the answers of the untrained model and of every stage's result.
+pub fn answers(stages: &[StageReport]) -> String {
+    let Some(last) = stages.last() else { return String::new() };
+    let mut text = String::new();
+    for sample in last.samples.iter().take(QUESTIONS) {
+        let same = |stage: &&StageReport| stage.samples.iter().any(|other| other.prompt == sample.prompt);
+        let mut rows = vec![("question".to_owned(), &sample.prompt)];
+        for stage in stages.iter().filter(same) {
+            for answered in stage.samples.iter().filter(|other| other.prompt == sample.prompt).take(1) {
+                if rows.len() == 1 {
+                    rows.push((format!("before {}", stage.name), &answered.before));
+                }
+                rows.push((format!("after {}", stage.name), &answered.after));
+            }
+        }
+        let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        for (label, said) in rows {
+            let space = " ".repeat(width - label.chars().count());
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {label}{space}  {}", one_line(said));
+        }
+        text.push('\n');
+    }
+    text.trim_end().to_owned()
+}
+
+/// Where the results are, and how to load the last one in Python.
+pub fn results(results: &[(String, Artifact)], report: &Path) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (name, artifact) in results {
+        let (path, what) = match &artifact.adapter {
+            Some(adapter) => (adapter, format!("adapter on {}", artifact.base.display())),
+            None => (&artifact.base, "whole model".to_owned()),
+        };
+        rows.push(vec![format!("  {name}  {}", path.display()), what]);
+    }
+    rows.push(vec![format!("  {}", report.display()), "curves, answers, settings".to_owned()]);
+    let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
+    let lines = rows.iter().map(|row| {
+        let space = " ".repeat(width - row[0].chars().count());
+        format!("{}{space}  {}", row[0], row[1])
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The Python that loads a result.
+pub fn python(artifact: &Artifact) -> String {
+    let base = python_string(&artifact.base);
+    match &artifact.adapter {
+        Some(adapter) => format!(
+            "  from transformers import AutoModelForCausalLM\n  from peft import PeftModel\n  \
+             model = AutoModelForCausalLM.from_pretrained({base})\n  \
+             model = PeftModel.from_pretrained(model, {})",
+            python_string(adapter)
+        ),
+        None => format!(
+            "  from transformers import AutoModelForCausalLM\n  \
+             model = AutoModelForCausalLM.from_pretrained({base})"
+        ),
+    }
+}
+
+fn python_string(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.trim().replace('\n', "⏎");
+    if line.chars().count() <= ANSWER_WIDTH {
+        return line;
+    }
+    let cut: String = line.chars().take(ANSWER_WIDTH - 1).collect();
+    format!("{cut}…")
+}

@@ -1,0 +1,209 @@
+//! Progress on standard error: bars where a person watches, plain lines elsewhere.
+
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::metrics::Row;
+use crate::report::number;
+use crate::stages::StepReport;
+
+/// Plain lines about steps or phases come no closer together than this.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Where progress goes.
+#[derive(Debug)]
+pub struct Console {
+    mode: Mode,
+    /// Stands before every line: the stage at work.
+    prefix: RefCell<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Bars,
+    Lines,
+    Silent,
+}
+
+impl Console {
+    /// Bars if standard error is a terminal, else plain lines.
+    pub fn stderr() -> Self {
+        Self::new(if stderr().is_terminal() { Mode::Bars } else { Mode::Lines })
+    }
+
+    /// Says nothing.
+    pub fn silent() -> Self {
+        Self::new(Mode::Silent)
+    }
+
+    fn new(mode: Mode) -> Self {
+        Self { mode, prefix: RefCell::default() }
+    }
+
+    /// Names what is at work from now on.
+    pub fn set_stage(&self, name: &str) {
+        *self.prefix.borrow_mut() = format!("{name}: ");
+    }
+
+    /// Prints a line that stays.
+    pub fn line(&self, text: &str) {
+        if self.mode != Mode::Silent {
+            // Nowhere to complain if standard error is closed, and no reason to stop either.
+            let _ = writeln!(stderr(), "{}{text}", self.prefix.borrow());
+        }
+    }
+
+    /// The row of held-out metrics, as a line.
+    pub fn evaluation(&self, row: &Row) {
+        let name = |name: &str| name.trim_start_matches("eval_").to_owned();
+        let shown = row.metrics.iter().filter_map(|(key, value)| Some((name(key), value.as_f64()?)));
+        let shown = shown.filter(|(name, _)| HELD_OUT.contains(&name.as_str()));
+        let shown: Vec<String> =
+            shown.map(|(name, value)| format!("{name} {}", number::metric(value))).collect();
+        self.line(&format!("held out, step {}: {}", row.step, shown.join(", ")));
+    }
+
+    /// Work that is not steps: reading, hashing, reference log-probs.
+    pub fn phase(&self, label: &str) -> Phase<'_> {
+        let bar = self.bar("{prefix}{msg} {wide_bar:.dim} {percent:>3}% {eta:>4}");
+        bar.set_message(label.to_owned());
+        Phase { console: self, label: label.to_owned(), bar, said: Cell::new(Instant::now()) }
+    }
+
+    /// The bar over a stage's optimiser steps, of which `done` are done.
+    pub fn steps(&self, done: u64, total: u64) -> StepBar<'_> {
+        let bar = self.bar("{prefix}{wide_bar:.cyan/dim} {pos}/{len} {msg} {eta} left");
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.reset_eta();
+        StepBar {
+            console: self,
+            bar,
+            started: Instant::now(),
+            first: done,
+            total,
+            done: Cell::new(done),
+            tokens: Cell::new(0),
+            said: Cell::new(None),
+        }
+    }
+
+    fn bar(&self, template: &str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if self.mode != Mode::Bars {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        // A template that does not parse is a mistake of ours; the default style still tells enough.
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_prefix(self.prefix.borrow().clone());
+        bar
+    }
+}
+
+/// Held-out metrics worth a line, without their prefix.
+const HELD_OUT: [&str; 5] =
+    ["loss", "mean_token_accuracy", "rewards/accuracies", "rewards/margins", "rewards/chosen"];
+
+/// Something long that is going on. Its bar disappears when it ends.
+pub struct Phase<'a> {
+    console: &'a Console,
+    label: String,
+    bar: ProgressBar,
+    said: Cell<Instant>,
+}
+
+impl Phase<'_> {
+    /// A callback for (done, total), which fails as soon as `check` does.
+    pub fn progress<'p>(
+        &'p self,
+        check: impl Fn() -> Result<()> + 'p,
+    ) -> impl FnMut(u64, u64) -> Result<()> + 'p {
+        move |done, total| {
+            check()?;
+            self.show(done, total);
+            Ok(())
+        }
+    }
+
+    /// Shows that `done` of `total` are done.
+    pub fn show(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        if self.console.mode == Mode::Lines && self.said.get().elapsed() >= PLAIN_INTERVAL {
+            self.said.set(Instant::now());
+            self.console.line(&format!("{} {done}/{total}", self.label));
+        }
+    }
+
+    pub fn finish(self) {}
+}
+
+impl Drop for Phase<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The bar over optimiser steps.
+pub struct StepBar<'a> {
+    console: &'a Console,
+    bar: ProgressBar,
+    started: Instant,
+    first: u64,
+    total: u64,
+    done: Cell<u64>,
+    tokens: Cell<u64>,
+    said: Cell<Option<Instant>>,
+}
+
+impl StepBar<'_> {
+    /// One more step is done.
+    pub fn advance(&self, report: &StepReport) {
+        self.done.set(self.done.get() + 1);
+        self.tokens.set(self.tokens.get() + report.useful_tokens);
+        let loss = report.metrics.get("loss").copied().unwrap_or(f64::NAN);
+        self.bar.set_message(format!("loss {} · {}", number::metric(loss), self.rate()));
+        self.bar.set_position(self.done.get());
+    }
+
+    /// A row was logged: says so where there is no bar, at most every few seconds.
+    pub fn log(&self, row: &Row) {
+        let recently = self.said.get().is_some_and(|said| said.elapsed() < PLAIN_INTERVAL);
+        if self.console.mode != Mode::Lines || (recently && row.step < self.total) {
+            return;
+        }
+        self.said.set(Some(Instant::now()));
+        let value = |name: &str| row.get(name).map_or("?".to_owned(), number::metric);
+        let here = (self.done.get() - self.first).max(1) as f64;
+        let left = self.started.elapsed().as_secs_f64() / here * (self.total - self.done.get()) as f64;
+        self.console.line(&format!(
+            "step {}/{} loss {} grad_norm {} learning_rate {} {} {} left",
+            row.step,
+            self.total,
+            value("loss"),
+            value("grad_norm"),
+            value("learning_rate"),
+            self.rate(),
+            number::duration(left),
+        ));
+    }
+
+    fn rate(&self) -> String {
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        format!("{} tokens/s", number::short(self.tokens.get() as f64 / seconds))
+    }
+
+    pub fn finish(self) {}
+}
+
+impl Drop for StepBar<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,124 @@
+//! `metrics.jsonl`: one JSON object a logged step, without wall-clock times, so that a resumed
+//! stage writes the same bytes as one that never stopped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::report::jsonl;
+use crate::stages::Metrics;
+
+/// Metrics whose last value counts, where all others are averaged over a window.
+const LAST_VALUE: [&str; 2] = ["learning_rate", "num_tokens"];
+
+/// What the steps since the last logged row reported.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    metrics: IndexMap<String, Accumulator>,
+}
+
+/// Sums as bits: a checkpoint must give back the very same number, whatever it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Accumulator {
+    count: u64,
+    value_bits: u64,
+}
+
+impl Window {
+    /// Takes in one step.
+    pub fn add(&mut self, step: &Metrics) {
+        for (name, &value) in step {
+            let new = || Accumulator { count: 0, value_bits: 0f64.to_bits() };
+            let sum = self.metrics.entry(name.clone()).or_insert_with(new);
+            let last = LAST_VALUE.contains(&name.as_str());
+            let value = if last { value } else { f64::from_bits(sum.value_bits) + value };
+            sum.value_bits = value.to_bits();
+            sum.count = if last { 1 } else { sum.count + 1 };
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.metrics.is_empty()
+    }
+
+    /// Means (last values where that is what counts), and an empty window again.
+    pub fn take(&mut self) -> Metrics {
+        let mean = |sum: Accumulator| f64::from_bits(sum.value_bits) / sum.count as f64;
+        std::mem::take(&mut self.metrics).into_iter().map(|(name, sum)| (name, mean(sum))).collect()
+    }
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Optimiser steps done; 0 is before training.
+    pub step: u64,
+    pub epoch: f64,
+    /// Metric → value; `null` stands for a value that is not a number.
+    #[serde(flatten)]
+    pub metrics: Map<String, Value>,
+}
+
+impl Row {
+    pub fn new(step: u64, epoch: f64, metrics: &Metrics) -> Self {
+        let metrics = metrics.iter().map(|(name, &value)| (name.clone(), Value::from(value))).collect();
+        Self { step, epoch, metrics }
+    }
+
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.metrics.get(name)?.as_f64()
+    }
+
+    /// Whether this row is an evaluation on held-out rows.
+    pub fn is_evaluation(&self) -> bool {
+        self.metrics.keys().any(|name| name.starts_with("eval_"))
+    }
+}
+
+/// `metrics.jsonl`, open for appending.
+#[derive(Debug)]
+pub struct MetricsFile {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl MetricsFile {
+    /// Opens or creates the file and cuts it to its first `bytes` bytes. Errors if it is shorter.
+    pub fn open(path: &Path, bytes: u64) -> Result<Self> {
+        let open = || -> Result<File> {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            let found = file.metadata()?.len();
+            ensure!(
+                found >= bytes,
+                "it has {found} bytes, but the checkpoint was taken at {bytes}: start again with `--fresh`"
+            );
+            file.set_len(bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        let file = open().with_context(|| format!("cannot continue `{}`", path.display()))?;
+        Ok(Self { file, path: path.to_owned(), bytes })
+    }
+
+    pub fn append(&mut self, row: &Row) -> Result<()> {
+        let mut write = || -> Result<()> {
+            let line = jsonl::to_bytes(&[row])?;
+            self.file.write_all(&line)?;
+            self.bytes += line.len() as u64;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write `{}`", self.path.display()))
+    }
+
+    /// Flushes to the disk and says how long the file is.
+    pub fn sync(&self) -> Result<u64> {
+        self.file.sync_data().with_context(|| format!("cannot write `{}`", self.path.display()))?;
+        Ok(self.bytes)
+    }
+}

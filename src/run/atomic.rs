@@ -1,0 +1,104 @@
+//! Files and folders that appear whole or not at all: written beside their place, flushed to the
+//! disk, renamed. A crash leaves at most a folder whose name [`remove_leftovers`] knows.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::Builder;
+
+/// Starts the name of everything that is not finished yet.
+const UNFINISHED: &str = ".unfinished-";
+
+/// Writes `bytes` to `path`, replacing what is there in one move.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    place(path, |unfinished| {
+        let mut file = File::create(unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(())
+    })
+}
+
+/// Makes the folder `path` with what `fill` writes into it, in place of one that is there. If `fill`
+/// fails, that one stays.
+pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    place(path, |unfinished| {
+        fs::create_dir(unfinished)?;
+        fill(unfinished)?;
+        sync_tree(unfinished)?;
+        if path.exists() { remove_folder(path) } else { Ok(()) }
+    })
+}
+
+fn place(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let parent = parent(path)?;
+    let place = || -> Result<()> {
+        fs::create_dir_all(parent)?;
+        // A folder of its own, because temporary files are made readable for their owner alone.
+        let folder = Builder::new().prefix(UNFINISHED).tempdir_in(parent)?;
+        let unfinished = folder.path().join("content");
+        write(&unfinished)?;
+        fs::rename(&unfinished, path)?;
+        sync_folder(parent)
+    };
+    place().with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// Removes a folder so that a crash half-way leaves nothing that looks whole.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    let remove = || -> Result<()> {
+        let doomed = Builder::new().prefix(UNFINISHED).tempdir_in(parent(path)?)?;
+        fs::rename(path, doomed.path().join("content"))?;
+        doomed.close()?;
+        Ok(())
+    };
+    remove().with_context(|| format!("cannot remove the folder `{}`", path.display()))
+}
+
+/// Deletes what a crash left unfinished directly in `folder`. Does nothing where there is no such
+/// folder.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let clean = || -> Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    clean().with_context(|| format!("cannot tidy up `{}`", folder.display()))
+}
+
+fn parent(path: &Path) -> Result<&Path> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => Ok(parent),
+        Some(_) => Ok(Path::new(".")),
+        None => anyhow::bail!("`{}` has no parent folder", path.display()),
+    }
+}
+
+fn sync_tree(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Makes renames inside `folder` last. Only Unix can open a folder to flush it.
+fn sync_folder(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

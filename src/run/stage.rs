@@ -1,0 +1,53 @@
+//! One stage: takes its folder, trains, and puts the result in place.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::plan::fingerprint::Inputs;
+use crate::plan::folder::StageFolder;
+use crate::plan::staleness::Status;
+use crate::report::summary::Summary;
+use crate::run::atomic;
+use crate::run::train::{Training, train};
+use crate::stages::StageRun;
+
+/// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one. Only the
+/// reference's log-probs outlive a replacement; they carry a key of their own.
+pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
+    if matches!(status, Status::HalfFinished) {
+        return Ok(());
+    }
+    atomic::write_folder(&folder.root, |fresh| {
+        let fresh = StageFolder { root: fresh.to_owned() };
+        if folder.reference().exists() {
+            fs::rename(folder.reference(), fresh.reference())?;
+        }
+        fs::write(fresh.inputs(), serde_json::to_vec_pretty(inputs)?)?;
+        Ok(())
+    })
+}
+
+/// Trains `stage` and writes its result; with it in place, the stage is finished.
+/// `flops` are those of all its optimiser steps.
+pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64) -> Result<Summary> {
+    let folder = training.folder;
+    let done = train(stage, training)?;
+    let summary = Summary {
+        steps: done.step,
+        seconds: done.seconds,
+        useful_tokens: done.useful_tokens,
+        rows: done.rows,
+        flops,
+    };
+    atomic::write_file(&folder.summary(), &serde_json::to_vec_pretty(&summary)?)?;
+    let phase = training.console.phase("writing the result");
+    atomic::write_folder(&folder.model(), |unfinished| stage.save_result(unfinished))?;
+    phase.finish();
+    // Without `save_steps`, a checkpoint is there only because someone interrupted the stage.
+    if training.settings.save_steps.is_none() && folder.checkpoints().exists() {
+        fs::remove_dir_all(folder.checkpoints())
+            .with_context(|| format!("cannot remove `{}`", folder.checkpoints().display()))?;
+    }
+    Ok(summary)
+}

@@ -1,0 +1,187 @@
+//! The loop over optimiser steps: logs, evaluates, checkpoints, and stops where it can go on later.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::plan::folder::StageFolder;
+use crate::plan::settings::TrainingSettings;
+use crate::report::console::{Console, StepBar};
+use crate::report::jsonl;
+use crate::report::metrics::{MetricsFile, Row};
+use crate::report::samples::SampleRow;
+use crate::run::atomic;
+use crate::run::checkpoint::{self, Progress};
+use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
+use crate::stages::{StageRun, StepReport};
+
+/// Longest answer, in tokens.
+const SAMPLE_TOKENS: usize = 64;
+
+/// Everything around a stage's training that is not the stage itself.
+pub struct Training<'a> {
+    pub settings: &'a TrainingSettings,
+    pub folder: &'a StageFolder,
+    pub interrupt: &'a Interrupt,
+    pub console: &'a Console,
+    pub questions: &'a Questions<'a>,
+}
+
+/// What a stage is asked before and after training.
+pub struct Questions<'a> {
+    /// Of the first held-out rows (training rows if none are held out), in their order.
+    pub texts: Vec<String>,
+    /// Tokens that end an answer.
+    pub end_tokens: Vec<u32>,
+    pub decode: &'a dyn Fn(&[u32]) -> Result<String>,
+}
+
+/// Trains `stage` to its end, from its newest checkpoint if there is one. Errors with
+/// [`Interrupted`] after saving if asked to stop.
+pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> {
+    let Training { settings, folder, interrupt, console, .. } = training;
+    atomic::remove_leftovers(&folder.root)?;
+    atomic::remove_leftovers(&folder.checkpoints())?;
+    let phase = console.phase("reference and other work before the first step");
+    stage.prepare(&folder.root, &mut phase.progress(|| interrupt.check()))?;
+    phase.finish();
+
+    let mut progress = Progress::default();
+    if let Some((checkpoint, saved)) = checkpoint::newest(&folder.checkpoints())? {
+        stage
+            .restore(&checkpoint)
+            .with_context(|| format!("cannot continue from `{}`", checkpoint.display()))?;
+        progress = saved;
+        console.line(&format!("continuing after step {}", progress.step));
+    }
+    let metrics = MetricsFile::open(&folder.metrics(), progress.metrics_bytes)?;
+    let mut state = Loop { stage, training, metrics, progress };
+    if state.progress.step == 0 {
+        state.sample()?;
+        state.progress.evaluation_due = true;
+    }
+    state.steps(settings)?;
+    state.sample()?;
+    Ok(state.progress)
+}
+
+struct Loop<'a> {
+    stage: &'a mut dyn StageRun,
+    training: &'a Training<'a>,
+    metrics: MetricsFile,
+    progress: Progress,
+}
+
+impl Loop<'_> {
+    fn steps(&mut self, settings: &TrainingSettings) -> Result<()> {
+        let total = self.stage.total_steps();
+        let bar = self.training.console.steps(self.progress.step, total);
+        self.evaluate_if_due()?;
+        while self.progress.step < total {
+            self.step(&bar, total)?;
+            let step = self.progress.step;
+            let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every.max(1)));
+            self.progress.evaluation_due = step == total || due(settings.eval_steps);
+            if self.training.interrupt.requested() {
+                return self.stop();
+            }
+            self.evaluate_if_due()?;
+            if due(settings.save_steps) {
+                self.save()?;
+            }
+        }
+        bar.finish();
+        Ok(())
+    }
+
+    /// One optimiser step, and its row of metrics if it is time for one.
+    fn step(&mut self, bar: &StepBar, total: u64) -> Result<()> {
+        let started = Instant::now();
+        let report = self.stage.step(self.progress.step)?;
+        self.progress.step += 1;
+        self.progress.seconds += started.elapsed().as_secs_f64();
+        self.progress.useful_tokens += report.useful_tokens;
+        self.progress.rows += report.rows;
+        let step = self.progress.step;
+        require_finite(&report, step)?;
+        self.progress.window.add(&report.metrics);
+        bar.advance(&report);
+        if step == total || step.is_multiple_of(self.training.settings.logging_steps.max(1)) {
+            let row = Row::new(step, self.epoch(), &self.progress.window.take());
+            self.metrics.append(&row)?;
+            bar.log(&row);
+        }
+        Ok(())
+    }
+
+    fn epoch(&self) -> f64 {
+        self.progress.step as f64 / self.stage.steps_per_epoch()
+    }
+
+    /// Appends the row of held-out metrics, if this step has one to come. An interrupt half-way
+    /// leaves a checkpoint that knows of it.
+    fn evaluate_if_due(&mut self) -> Result<()> {
+        if !self.progress.evaluation_due {
+            return Ok(());
+        }
+        let phase = self.training.console.phase("held-out rows");
+        let evaluated = self.stage.evaluate(&mut phase.progress(|| self.training.interrupt.check()));
+        phase.finish();
+        let evaluated = match evaluated {
+            Err(error) if is_interrupt(&error) => return self.stop(),
+            evaluated => evaluated?,
+        };
+        if let Some(metrics) = evaluated {
+            let row = Row::new(self.progress.step, self.epoch(), &metrics);
+            self.metrics.append(&row)?;
+            self.training.console.evaluation(&row);
+        }
+        self.progress.evaluation_due = false;
+        Ok(())
+    }
+
+    /// Writes the model's answers as it stands now, beside those of before.
+    fn sample(&mut self) -> Result<()> {
+        let Questions { texts, end_tokens, decode } = self.training.questions;
+        let path = self.training.folder.samples();
+        let phase = self.training.console.phase("sample answers");
+        let answers = self.stage.samples(texts.len(), SAMPLE_TOKENS, end_tokens)?;
+        phase.finish();
+        let step = self.progress.step;
+        let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };
+        rows.retain(|row| row.step == 0);
+        for (prompt, sample) in texts.iter().zip(answers) {
+            let answer = decode(&sample.answer)?;
+            rows.push(SampleRow { step, prompt: prompt.clone(), answer });
+        }
+        atomic::write_file(&path, &jsonl::to_bytes(&rows)?)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.progress.metrics_bytes = self.metrics.sync()?;
+        let folder = self.training.folder.checkpoints();
+        let keep = self.training.settings.save_total_limit;
+        let stage = &self.stage;
+        checkpoint::write(&folder, &self.progress, keep, |unfinished| stage.save_state(unfinished))
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if self.progress.step > 0 {
+            self.save()?;
+        }
+        Err(Interrupted.into())
+    }
+}
+
+/// A loss or gradient that is not a number never becomes one again.
+fn require_finite(report: &StepReport, step: u64) -> Result<()> {
+    for name in ["loss", "grad_norm"] {
+        if let Some(value) = report.metrics.get(name).filter(|value| !value.is_finite()) {
+            bail!(
+                "`{name}` is {value} at step {step}: training cannot go on; lower `learning_rate`, \
+                 or set `max_grad_norm` if it is 0"
+            );
+        }
+    }
+    Ok(())
+}

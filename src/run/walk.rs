@@ -1,0 +1,144 @@
+//! A whole run: takes the run's folder, makes the base model, and goes through the stages.
+
+use anyhow::{Context, Result};
+
+use crate::data::Tokenizer;
+use crate::model::policy::ModelInput;
+use crate::model::scratch;
+use crate::plan::artifact::Artifact;
+use crate::plan::base::Base;
+use crate::plan::document::{Plan, StagePlan};
+use crate::plan::folder::RunFolder;
+use crate::plan::planner::{self, Options};
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::Rows;
+use crate::plan::staleness::Status;
+use crate::plan::table;
+use crate::report::console::Console;
+use crate::report::page;
+use crate::report::summary::StageReport;
+use crate::run::interrupt::Interrupt;
+use crate::run::stage::{claim, finish};
+use crate::run::train::{Questions, Training};
+use crate::run::{atomic, lockfile};
+use crate::stages::{self, StageInputs};
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Walked {
+    pub plan: Plan,
+    /// Stages that ran, now or in part; none if every result was there.
+    pub ran: usize,
+    pub reports: Vec<StageReport>,
+}
+
+/// Runs a recipe. Errors with [`Interrupted`](crate::run::interrupt::Interrupted) if asked to stop,
+/// and with [`Diagnostics`](crate::recipe::diagnostics::Diagnostics) if the recipe is wrong.
+pub fn walk(
+    recipe: &Resolved,
+    options: &Options,
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<Walked> {
+    let folder = RunFolder::of(&recipe.name);
+    let _in_use = lockfile::lock(&folder)?;
+    atomic::remove_leftovers(&folder.root)?;
+    let mut planned = planner::plan(recipe, options, console, &|| interrupt.check())?;
+    let plan = planned.plan;
+    write_records(recipe, &plan, &folder)?;
+    make_base(&planned.base, console)?;
+    let mut ran = 0;
+    for stage in &plan.stages {
+        console.set_stage(stage.name());
+        // Rows of a finished stage are read only where their counts were not known.
+        let rows = planned.rows.shift_remove(stage.name());
+        if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
+            run_stage(stage, rows, &planned.base.tokenizer, &folder, interrupt, console)?;
+            ran += 1;
+            page::write(recipe, &plan, &folder)?;
+        }
+    }
+    let reports = plan.stages.iter().map(|stage| report(stage, &folder)).collect::<Result<_>>()?;
+    Ok(Walked { plan, ran, reports })
+}
+
+/// Copies of recipe and plan, and the lock: what ran, from what.
+fn write_records(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<()> {
+    let mut source = recipe.source.clone();
+    for text in &recipe.overrides {
+        source.push_str(&format!("\n# --set {text}"));
+    }
+    let plan_text = serde_json::to_string_pretty(plan).context("cannot write the plan")?;
+    let records = [
+        (folder.recipe(), source),
+        (folder.plan(), plan_text + "\n"),
+        (folder.recipe_lock(), lockfile::recipe_lock(plan)?),
+    ];
+    for (path, text) in records {
+        // A run that changes nothing writes nothing.
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            atomic::write_file(&path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the model from random weights, if the recipe wants one that is not there yet.
+fn make_base(base: &Base, console: &Console) -> Result<()> {
+    let Some(made) = base.scratch.as_ref().filter(|scratch| scratch.is_unmade()) else { return Ok(()) };
+    console.line(&format!("making a model from random weights in {}", base.artifact.base.display()));
+    atomic::write_folder(&base.artifact.base, |folder| {
+        made.write_tokenizer(folder)?;
+        scratch::create(&made.spec, made.vocabulary, made.seed, folder)
+    })
+}
+
+fn run_stage(
+    plan: &StagePlan,
+    rows: Rows,
+    tokenizer: &Tokenizer,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<()> {
+    let place = folder.stage(plan.name());
+    if plan.status != Status::New {
+        console.line(&table::status(&plan.status));
+    }
+    let phase = console.phase("loading the model");
+    let decode = |tokens: &[u32]| tokenizer.decode_plain(tokens);
+    let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens, decode: &decode };
+    let mut stage = stages::open(StageInputs {
+        settings: &plan.settings,
+        policy: input(&plan.policy),
+        reference: plan.reference.as_ref().map(input),
+        rows: stages::Rows { train: rows.train, eval: rows.held_out },
+        packaging: None,
+    })?;
+    phase.finish();
+    // Only now, with everything read and opened, does an earlier result give way.
+    claim(&place, &plan.inputs, &plan.status)?;
+    let mut ledger = Vec::new();
+    rows.ledger.write_jsonl(&mut ledger)?;
+    atomic::write_file(&place.ledger(), &ledger)?;
+    let training = Training {
+        settings: &plan.settings.training,
+        folder: &place,
+        interrupt,
+        console,
+        questions: &questions,
+    };
+    finish(stage.as_mut(), &training, plan.work.training)
+        .with_context(|| format!("stage `{}`", plan.name()))?;
+    console.line(&format!("done: {}", place.model().display()));
+    Ok(())
+}
+
+fn input(artifact: &Artifact) -> ModelInput {
+    ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone() }
+}
+
+/// What a finished stage tells.
+pub fn report(stage: &StagePlan, folder: &RunFolder) -> Result<StageReport> {
+    StageReport::read(stage.name(), stage.settings.kind.name(), &folder.stage(stage.name()))
+}

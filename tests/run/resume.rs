@@ -1,0 +1,112 @@
+//! However often a stage dies, it ends with the bytes of one that never did.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use proptest::prelude::*;
+use runner::plan::folder::StageFolder;
+use runner::run::interrupt::is_interrupt;
+
+use crate::settings::training;
+use crate::toy::{Moment, STEPS, Toy};
+
+/// Metrics, samples and weights of a finished stage.
+fn outcome(folder: &StageFolder) -> [String; 3] {
+    [folder.metrics(), folder.samples(), folder.model().join("weights.json")]
+        .map(|path| fs::read_to_string(path).unwrap())
+}
+
+fn folder() -> (tempfile::TempDir, StageFolder) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = StageFolder { root: root.path().join("stage") };
+    fs::create_dir(&folder.root).unwrap();
+    (root, folder)
+}
+
+#[test]
+fn an_undisturbed_stage_writes_these_rows() {
+    let (_root, folder) = folder();
+    Toy::new().run(&folder, &training(5, Some(8), None, None)).unwrap();
+    let [metrics, samples, _] = outcome(&folder);
+    insta::assert_snapshot!(metrics, @"");
+    insta::assert_snapshot!(samples, @"");
+}
+
+fn moments() -> impl Strategy<Value = Moment> {
+    prop_oneof![
+        (0..STEPS).prop_map(Moment::InStep),
+        (0..=STEPS).prop_map(Moment::InEvaluation),
+        (1..=STEPS).prop_map(Moment::InCheckpoint),
+        Just(Moment::InResult),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn deaths_and_interrupts_leave_no_trace(
+        deaths in prop::collection::vec((moments(), any::<bool>()), 0..5),
+        logging in 1..6u64,
+        evaluating in prop::option::of(1..6u64),
+        saving in prop::option::of(1..6u64),
+        keep in prop::option::of(1..3u64),
+    ) {
+        let settings = training(logging, evaluating, saving, keep);
+        let (_root, undisturbed) = folder();
+        Toy::new().run(&undisturbed, &settings).unwrap();
+        let (_root, disturbed) = folder();
+        for (moment, by_interrupt) in deaths {
+            let mut toy = Toy::new();
+            if by_interrupt { toy.interrupted = moment } else { toy.dies = moment }
+            if toy.run(&disturbed, &settings).is_ok() {
+                break;
+            }
+            // What a killed process may leave: half a line, half a folder.
+            if !by_interrupt {
+                let mut metrics = OpenOptions::new().append(true).create(true).open(disturbed.metrics()).unwrap();
+                metrics.write_all(b"{\"step\":9,\"epo").unwrap();
+                fs::create_dir_all(disturbed.checkpoints().join(".unfinished-x/content")).unwrap();
+            }
+        }
+        if !disturbed.model().exists() {
+            Toy::new().run(&disturbed, &settings).unwrap();
+        }
+        prop_assert_eq!(outcome(&disturbed), outcome(&undisturbed));
+    }
+}
+
+#[test]
+fn an_interrupt_finishes_the_step_and_saves_it() {
+    let (_root, folder) = folder();
+    let settings = training(1, None, None, None);
+    let toy = Toy { interrupted: Moment::InStep(4), ..Toy::new() };
+    let error = toy.run(&folder, &settings).unwrap_err();
+    assert!(is_interrupt(&error), "{error:#}");
+    assert!(folder.checkpoints().join("step-000005").is_dir());
+    assert!(!folder.model().exists());
+    Toy::new().run(&folder, &settings).unwrap();
+    assert!(!folder.checkpoints().exists(), "nobody asked to keep checkpoints");
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_the_stage() {
+    let (_root, folder) = folder();
+    let toy = Toy { diverges: Some(6), ..Toy::new() };
+    let error = toy.run(&folder, &training(1, None, Some(2), None)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`loss` is NaN at step 7: training cannot go on; lower `learning_rate`, or set `max_grad_norm` if it is 0"
+    );
+    assert!(!folder.model().exists());
+}
+
+#[test]
+fn metrics_cut_short_by_someone_are_not_continued() {
+    let (_root, folder) = folder();
+    let settings = training(1, None, Some(4), None);
+    Toy { dies: Moment::InStep(9), ..Toy::new() }.run(&folder, &settings).unwrap_err();
+    fs::write(folder.metrics(), "").unwrap();
+    let error = Toy::new().run(&folder, &settings).unwrap_err();
+    assert!(format!("{error:#}").contains("start again with `--fresh`"), "{error:#}");
+}
