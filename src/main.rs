@@ -6,5 +6,6 @@ use clap::Parser;
 use runner::cli::{Cli, exit};
 
 fn main() -> ExitCode {
+    runner::backend::memory::keep_freed_memory();
     exit::code(Cli::parse().run())
 }

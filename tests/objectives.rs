@@ -41,7 +41,8 @@ fn sigmoid_with_smoothing_and_rpo_equals_trl() {
         for name in ["dpo.sigmoid", "dpo.sigmoid.label_smoothing", "dpo.rpo"] {
             let want = &case["pairs"][name];
             let parameter = |key: &str| want["params"][key].as_f64().unwrap_or(0.0);
-            let (d_chosen, d_rejected) = (numbers(&want["d_policy_chosen"]), numbers(&want["d_policy_rejected"]));
+            let (d_chosen, d_rejected) =
+                (numbers(&want["d_policy_chosen"]), numbers(&want["d_policy_rejected"]));
             let mut loss = 0.0;
             for (i, pair) in pairs.iter().enumerate() {
                 let part = sigmoid_loss(pair, parameter("beta"), parameter("label_smoothing"));
@@ -80,8 +81,12 @@ fn gradients_are_finite_differences() {
 #[test]
 fn extreme_margins_stay_finite() {
     for chosen in [-1e4, 1e4] {
-        let pair =
-            Pair { policy_chosen: chosen, policy_rejected: 0.0, reference_chosen: 0.0, reference_rejected: 0.0 };
+        let pair = Pair {
+            policy_chosen: chosen,
+            policy_rejected: 0.0,
+            reference_chosen: 0.0,
+            reference_rejected: 0.0,
+        };
         let got = sigmoid_loss(&pair, 1.0, 0.0);
         assert_eq!(got.loss, if chosen < 0.0 { 1e4 } else { 0.0 });
         assert!(got.d_chosen == if chosen < 0.0 { -1.0 } else { 0.0 });

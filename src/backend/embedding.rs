@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::storage::{Shared, update, view};
+use super::storage::{Shared, unwritten, update, view};
 
 /// table `[n, width]`, indices → `[indices, width]`. Errors on an index past the table.
 pub fn gather(table: &Tensor, indices: &[u32]) -> Result<Tensor> {
@@ -14,11 +14,14 @@ pub fn gather(table: &Tensor, indices: &[u32]) -> Result<Tensor> {
         bail!("index {bad} is past the {n} rows of the table")
     }
     let values = view(table)?;
-    let mut out = vec![0f32; indices.len() * width];
-    out.par_chunks_mut(width).zip(indices).for_each(|(row, &i)| {
-        row.copy_from_slice(&values[i as usize * width..][..width]);
-    });
-    Tensor::from_vec(out, (indices.len(), width), table.device())
+    let out = unwritten((indices.len(), width))?;
+    update(&out, |out| {
+        out.par_chunks_mut(width).zip(indices).for_each(|(row, &i)| {
+            row.copy_from_slice(&values[i as usize * width..][..width]);
+        });
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 /// table[indices\[i\]] += rows\[i\]; equal indices are summed in the order of `i`, whatever the threads.

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::lanes::{exp, wide};
-use super::storage::view;
+use super::storage::{unwritten, update, view};
 
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
@@ -16,16 +16,22 @@ pub fn silu_mul(gate_up: &Tensor) -> Result<Tensor> {
     let (rows, double) = gate_up.dims2()?;
     let width = double / 2;
     let values = view(gate_up)?;
-    let mut out = vec![0f32; rows * width];
-    out.par_chunks_mut(width).zip(values.par_chunks(double)).for_each(|(out, row)| {
-        wide(|| {
-            let (gate, up) = row.split_at(width);
-            for j in 0..width {
-                out[j] = gate[j] * sigmoid(gate[j]) * up[j];
-            }
-        })
-    });
-    Tensor::from_vec(out, (rows, width), gate_up.device())
+    let out = unwritten((rows, width))?;
+    update(&out, |out| {
+        out.par_chunks_mut(width).zip(values.par_chunks(double)).for_each(|(out, row)| {
+            wide(
+                #[inline(always)]
+                || {
+                    let (gate, up) = row.split_at(width);
+                    for j in 0..width {
+                        out[j] = gate[j] * sigmoid(gate[j]) * up[j];
+                    }
+                },
+            )
+        });
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 /// The gradient of `silu_mul` with respect to `gate_up`, `[rows, 2·width]`; d `[rows, width]`.
@@ -33,19 +39,24 @@ pub fn silu_mul_backward(gate_up: &Tensor, d: &Tensor) -> Result<Tensor> {
     let (rows, double) = gate_up.dims2()?;
     let width = double / 2;
     let (values, d) = (view(gate_up)?, view(d)?);
-    let mut out = vec![0f32; rows * double];
-    out.par_chunks_mut(double).zip(values.par_chunks(double)).zip(d.par_chunks(width)).for_each(
-        |((out, row), d)| {
-            wide(|| {
-                let (gate, up) = row.split_at(width);
-                let (d_gate, d_up) = out.split_at_mut(width);
-                for j in 0..width {
-                    let s = sigmoid(gate[j]);
-                    d_up[j] = d[j] * gate[j] * s;
-                    d_gate[j] = d[j] * up[j] * s * (1.0 + gate[j] * (1.0 - s));
-                }
-            })
-        },
-    );
-    Tensor::from_vec(out, (rows, double), gate_up.device())
+    let out = unwritten((rows, double))?;
+    update(&out, |out| {
+        let rows = out.par_chunks_mut(double).zip(values.par_chunks(double)).zip(d.par_chunks(width));
+        rows.for_each(|((out, row), d)| {
+            wide(
+                #[inline(always)]
+                || {
+                    let (gate, up) = row.split_at(width);
+                    let (d_gate, d_up) = out.split_at_mut(width);
+                    for j in 0..width {
+                        let s = sigmoid(gate[j]);
+                        d_up[j] = d[j] * gate[j] * s;
+                        d_gate[j] = d[j] * up[j] * s * (1.0 + gate[j] * (1.0 - s));
+                    }
+                },
+            )
+        });
+        Ok(())
+    })?;
+    Ok(out)
 }

@@ -74,6 +74,24 @@ pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     reduce(acc)
 }
 
+/// Σ x_i y_i z_i.
+#[inline(always)]
+pub fn dot3(x: &[f32], y: &[f32], z: &[f32]) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let n = x.len().min(y.len()).min(z.len());
+    let whole = n - n % LANES;
+    let chunks = x[..whole].chunks_exact(LANES).zip(y[..whole].chunks_exact(LANES));
+    for ((a, b), c) in chunks.zip(z[..whole].chunks_exact(LANES)) {
+        for i in 0..LANES {
+            acc[i] += a[i] * b[i] * c[i];
+        }
+    }
+    for i in whole..n {
+        acc[i - whole] += x[i] * y[i] * z[i];
+    }
+    reduce(acc)
+}
+
 /// The largest element; negative infinity of nothing.
 #[inline(always)]
 pub fn max(x: &[f32]) -> f32 {
@@ -167,7 +185,13 @@ mod tests {
         for n in [0usize, 1, 15, 16, 17, 100] {
             let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
             let want = (n * n.saturating_sub(1) / 2) as f32;
-            assert_eq!(wide(|| dot(&x, &vec![1.0; n])), want);
+            assert_eq!(
+                wide(
+                    #[inline(always)]
+                    || dot(&x, &vec![1.0; n])
+                ),
+                want
+            );
             assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { (n - 1) as f32 });
         }
     }
@@ -176,7 +200,10 @@ mod tests {
     fn exp_and_sum_is_a_softmax_numerator() {
         let mut x: Vec<f32> = (0..19).map(|i| i as f32 * 0.1).collect();
         let want: f64 = x.iter().map(|&v| f64::from(v - 1.8).exp()).sum();
-        let got = wide(|| exp_and_sum(&mut x, 1.8));
+        let got = wide(
+            #[inline(always)]
+            || exp_and_sum(&mut x, 1.8),
+        );
         assert!((f64::from(got) - want).abs() < 1e-5);
     }
 }

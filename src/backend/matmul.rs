@@ -1,15 +1,16 @@
 //! Matrix products over candle tensors of any two strides, accumulating on request. The products
 //! themselves are the `gemm` crate's (AVX-512, AVX2 or NEON, chosen at run time).
 
-use candle_core::{DType, Layout, Result, Tensor, bail};
+use candle_core::{Layout, Result, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::storage::{Shared, strided, update_strided};
+use super::storage::{Shared, strided, unwritten, update_strided};
 
-/// Rows (or columns) of the product that one task computes. It depends on shapes only, so that the
-/// number of threads cannot change a result.
-const BLOCK: usize = 256;
+/// Rows (or columns) of the product that one task computes, about. It depends on shapes only, so that
+/// the number of threads cannot change a result; and each task packs the other operand for itself,
+/// so it is not small.
+const BLOCK: usize = 512;
 
 /// A matrix inside a buffer: `[rows, cols]`, element (i, j) at `offset + i·row + j·col`.
 #[derive(Debug, Clone, Copy)]
@@ -102,11 +103,14 @@ pub(crate) fn gemm_blocks(
 ) {
     assert!(d.end() <= dst.len());
     let shared = Shared::new(dst);
-    let by_rows = d.rows >= d.cols.min(2 * BLOCK);
-    let extent = if by_rows { d.rows } else { d.cols };
-    (0..extent.div_ceil(BLOCK)).into_par_iter().for_each(|block| {
-        let start = block * BLOCK;
-        let len = BLOCK.min(extent - start);
+    let by_rows = d.rows >= d.cols;
+    let extent = d.rows.max(d.cols);
+    // an even number of equal blocks keeps two threads busy to the end
+    let blocks = if extent <= BLOCK / 2 { 1 } else { extent.div_ceil(2 * BLOCK) * 2 };
+    let step = extent.div_ceil(blocks).next_multiple_of(16);
+    (0..extent.div_ceil(step)).into_par_iter().for_each(|block| {
+        let start = block * step;
+        let len = step.min(extent - start);
         // SAFETY: blocks are disjoint rows (or columns) of `dst`, which `d` lies in
         unsafe {
             if by_rows {
@@ -139,13 +143,9 @@ pub fn matmul_into(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f64, accumul
 
 /// `lhs × rhs`, `[m, n]`: a new tensor.
 pub fn matmul(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
-    let dst = uninit(lhs.dim(0)?, rhs.dim(1)?, lhs)?;
+    let dst = unwritten((lhs.dim(0)?, rhs.dim(1)?))?;
     matmul_into(&dst, lhs, rhs, 1.0, false)?;
     Ok(dst)
-}
-
-fn uninit(rows: usize, cols: usize, like: &Tensor) -> Result<Tensor> {
-    Tensor::zeros((rows, cols), DType::F32, like.device())
 }
 
 /// y ← y + bias on every row of `[rows, cols]`.

@@ -4,8 +4,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::lanes::{dot, wide};
-use super::storage::{Shared, update, view};
+use super::lanes::{dot, dot3, wide};
+use super::storage::{Shared, unwritten, update, view};
 
 /// Rows a task.
 const BLOCK: usize = 64;
@@ -14,23 +14,28 @@ const BLOCK: usize = 64;
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     let (rows, width) = x.dims2()?;
     let (values, w) = (view(x)?, view(weight)?);
-    let mut y = vec![0f32; rows * width];
+    let y = unwritten((rows, width))?;
     let mut inverse = vec![0f32; rows];
-    y.par_chunks_mut(BLOCK * width).zip(inverse.par_chunks_mut(BLOCK)).enumerate().for_each(
-        |(block, (y, inverse))| {
-            wide(|| {
-                let x = &values[block * BLOCK * width..];
-                for (i, r) in inverse.iter_mut().enumerate() {
-                    let (x, y) = (&x[i * width..][..width], &mut y[i * width..][..width]);
-                    *r = inverse_rms(x, eps);
-                    for j in 0..width {
-                        y[j] = x[j] * *r * w[j];
+    update(&y, |y| {
+        let blocks = y.par_chunks_mut(BLOCK * width).zip(inverse.par_chunks_mut(BLOCK));
+        blocks.enumerate().for_each(|(block, (y, inverse))| {
+            wide(
+                #[inline(always)]
+                || {
+                    let x = &values[block * BLOCK * width..];
+                    for (i, r) in inverse.iter_mut().enumerate() {
+                        let (x, y) = (&x[i * width..][..width], &mut y[i * width..][..width]);
+                        *r = inverse_rms(x, eps);
+                        for j in 0..width {
+                            y[j] = x[j] * *r * w[j];
+                        }
                     }
-                }
-            })
-        },
-    );
-    Ok((Tensor::from_vec(y, (rows, width), x.device())?, Tensor::from_vec(inverse, rows, x.device())?))
+                },
+            )
+        });
+        Ok(())
+    })?;
+    Ok((y, Tensor::from_vec(inverse, rows, x.device())?))
 }
 
 #[inline(always)]
@@ -52,25 +57,31 @@ pub fn rms_norm_backward(
     let (xs, w, inv, dys) = (view(x)?, view(weight)?, view(inverse)?, view(dy)?);
     update(dx, |dx| {
         dx.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, dx)| {
-            wide(|| {
-                for (i, dx) in dx.chunks_exact_mut(width).enumerate() {
-                    let row = block * BLOCK + i;
-                    let (x, dy) = (&xs[row * width..][..width], &dys[row * width..][..width]);
-                    add_row_gradient(dx, x, &w, inv[row], dy);
-                }
-            })
+            wide(
+                #[inline(always)]
+                || {
+                    for (i, dx) in dx.chunks_exact_mut(width).enumerate() {
+                        let row = block * BLOCK + i;
+                        let (x, dy) = (&xs[row * width..][..width], &dys[row * width..][..width]);
+                        add_row_gradient(dx, x, &w, inv[row], dy);
+                    }
+                },
+            )
         });
         Ok(())
     })?;
     match weight_grad {
         Some(grad) => update(grad, |grad| {
-            wide(|| {
-                for ((x, dy), r) in xs.chunks_exact(width).zip(dys.chunks_exact(width)).zip(inv.iter()) {
-                    for j in 0..width {
-                        grad[j] += dy[j] * x[j] * r;
+            wide(
+                #[inline(always)]
+                || {
+                    for ((x, dy), r) in xs.chunks_exact(width).zip(dys.chunks_exact(width)).zip(inv.iter()) {
+                        for j in 0..width {
+                            grad[j] += dy[j] * x[j] * r;
+                        }
                     }
-                }
-            });
+                },
+            );
             Ok(())
         }),
         None => Ok(()),
@@ -80,11 +91,7 @@ pub fn rms_norm_backward(
 #[inline(always)]
 fn add_row_gradient(dx: &mut [f32], x: &[f32], w: &[f32], r: f32, dy: &[f32]) {
     let width = x.len();
-    let mut acc = [0f32; 16];
-    for j in 0..width {
-        acc[j % 16] += dy[j] * w[j] * x[j];
-    }
-    let projection = acc.iter().sum::<f32>() * r * r * r / width as f32;
+    let projection = dot3(dy, w, x) * r * r * r / width as f32;
     for j in 0..width {
         dx[j] += dy[j] * w[j] * r - x[j] * projection;
     }
@@ -105,15 +112,18 @@ pub fn rms_norm_heads(x: &Tensor, at: Heads, weight: &Tensor, eps: f64) -> Resul
     let mut inverse = vec![0f32; rows * at.heads];
     update(x, |x| {
         x.par_chunks_mut(width).zip(inverse.par_chunks_mut(at.heads)).for_each(|(x, inverse)| {
-            wide(|| {
-                for (h, r) in inverse.iter_mut().enumerate() {
-                    let head = &mut x[at.start + h * at.head_dim..][..at.head_dim];
-                    *r = inverse_rms(head, eps);
-                    for j in 0..at.head_dim {
-                        head[j] *= *r * w[j];
+            wide(
+                #[inline(always)]
+                || {
+                    for (h, r) in inverse.iter_mut().enumerate() {
+                        let head = &mut x[at.start + h * at.head_dim..][..at.head_dim];
+                        *r = inverse_rms(head, eps);
+                        for j in 0..at.head_dim {
+                            head[j] *= *r * w[j];
+                        }
                     }
-                }
-            })
+                },
+            )
         });
         Ok(())
     })?;
@@ -158,7 +168,10 @@ pub fn rms_norm_heads_backward(
                 let dx = unsafe { shared.slice(start, at.head_dim) };
                 dy.copy_from_slice(dx);
                 dx.fill(0.0);
-                wide(|| add_row_gradient(dx, &xs[start..][..at.head_dim], &w, inv[row * at.heads + h], &dy));
+                wide(
+                    #[inline(always)]
+                    || add_row_gradient(dx, &xs[start..][..at.head_dim], &w, inv[row * at.heads + h], &dy),
+                );
             }
         });
         Ok(())

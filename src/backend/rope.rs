@@ -20,18 +20,21 @@ pub fn rotate(x: &Tensor, at: Heads, cos: &Tensor, sin: &Tensor, backward: bool)
     let sign = if backward { -1.0 } else { 1.0 };
     update(x, |x| {
         x.par_chunks_mut(width).enumerate().for_each(|(row, x)| {
-            wide(|| {
-                let (c, s) = (&cos[row * half..][..half], &sin[row * half..][..half]);
-                for h in 0..at.heads {
-                    let head = &mut x[at.start + h * at.head_dim..][..at.head_dim];
-                    let (a, b) = head.split_at_mut(half);
-                    for j in 0..half {
-                        let (x, y, s) = (a[j], b[j], sign * s[j]);
-                        a[j] = x * c[j] - y * s;
-                        b[j] = y * c[j] + x * s;
+            wide(
+                #[inline(always)]
+                || {
+                    let (c, s) = (&cos[row * half..][..half], &sin[row * half..][..half]);
+                    for h in 0..at.heads {
+                        let head = &mut x[at.start + h * at.head_dim..][..at.head_dim];
+                        let (a, b) = head.split_at_mut(half);
+                        for j in 0..half {
+                            let (x, y, s) = (a[j], b[j], sign * s[j]);
+                            a[j] = x * c[j] - y * s;
+                            b[j] = y * c[j] + x * s;
+                        }
                     }
-                }
-            })
+                },
+            )
         });
         Ok(())
     })

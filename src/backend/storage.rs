@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor, bail};
+use candle_core::{
+    CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail,
+};
 
 /// A read lock on a contiguous float32 tensor, as a slice in row-major order.
 pub struct View<'a> {
@@ -117,4 +119,11 @@ pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
         dst.copy_from_slice(&src);
         Ok(())
     })
+}
+
+/// A new float32 tensor on the CPU whose elements are whatever the memory held: every caller in this
+/// module writes all of them before anything reads one.
+pub(super) fn unwritten(shape: impl Into<Shape>) -> Result<Tensor> {
+    // SAFETY: any bits are a float32, and the callers overwrite all of them
+    unsafe { Tensor::empty(shape.into(), DType::F32, &Device::Cpu) }
 }

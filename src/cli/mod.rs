@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod bench;
 pub mod check;
 pub mod exit;
 pub mod marked;
@@ -27,6 +28,7 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
+    Bench(bench::BenchArgs),
     Schema(schema::SchemaArgs),
 }
 
@@ -38,6 +40,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Render(args) => render::run(&args),
+            Command::Bench(args) => bench::run(&args),
             Command::Schema(args) => schema::run(&args),
         }
     }

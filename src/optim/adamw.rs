@@ -55,16 +55,19 @@ impl AdamW {
                             let rows = value.par_chunks_mut(BLOCK).zip(grad.par_chunks_mut(BLOCK));
                             let moments = m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK));
                             rows.zip(moments).for_each(|((value, grad), (m, v))| {
-                                wide(|| {
-                                    for i in 0..value.len() {
-                                        let g = grad[i] * scale;
-                                        m[i] += keep1 * (g - m[i]);
-                                        v[i] = b2 * v[i] + keep2 * g * g;
-                                        let denominator = v[i].sqrt() / root + epsilon;
-                                        value[i] = value[i] * decay - step_size * m[i] / denominator;
-                                        grad[i] = 0.0;
-                                    }
-                                })
+                                wide(
+                                    #[inline(always)]
+                                    || {
+                                        for i in 0..value.len() {
+                                            let g = grad[i] * scale;
+                                            m[i] += keep1 * (g - m[i]);
+                                            v[i] = b2 * v[i] + keep2 * g * g;
+                                            let denominator = v[i].sqrt() / root + epsilon;
+                                            value[i] = value[i] * decay - step_size * m[i] / denominator;
+                                            grad[i] = 0.0;
+                                        }
+                                    },
+                                )
                             });
                             Ok(())
                         })

@@ -15,7 +15,15 @@ pub fn global_norm(trained: &[Trained<'_>]) -> Result<f64> {
     let mut total = 0.0;
     for weight in trained {
         let grad = view(weight.grad)?;
-        let partial: Vec<f64> = grad.par_chunks(BLOCK).map(|g| f64::from(wide(|| dot(g, g)))).collect();
+        let partial: Vec<f64> = grad
+            .par_chunks(BLOCK)
+            .map(|g| {
+                f64::from(wide(
+                    #[inline(always)]
+                    || dot(g, g),
+                ))
+            })
+            .collect();
         total += partial.iter().sum::<f64>();
     }
     Ok(total.sqrt())

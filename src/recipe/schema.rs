@@ -126,17 +126,70 @@ impl Transform for AsToml {
         if map.contains_key("properties") && !map.contains_key("additionalProperties") {
             map.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
-        let Some(Value::Array(alternatives)) = map.get_mut("anyOf") else {
-            return;
-        };
-        alternatives.retain(|alternative| alternative["type"] != "null");
-        if let [Value::Object(only)] = alternatives.as_mut_slice() {
-            let only = std::mem::take(only);
-            map.remove("anyOf");
-            for (key, value) in only {
-                // What is said at the key is more to the point than what is said of its type.
-                map.entry(key).or_insert(value);
+        document_choices(map);
+        unwrap_options(map);
+        document_forms(map);
+    }
+}
+
+/// `Option<T>` → `T`.
+fn unwrap_options(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(forms)) = schema.get_mut("anyOf") else { return };
+    forms.retain(|form| form["type"] != "null");
+    if let [Value::Object(only)] = forms.as_mut_slice() {
+        let only = std::mem::take(only);
+        schema.remove("anyOf");
+        for (key, value) in only {
+            // What is said at the key is more to the point than what is said of its type, but the
+            // choices are said by the type alone.
+            match (schema.get_mut(&key), &value) {
+                (Some(Value::String(words)), Value::String(choices)) if key == "description" => {
+                    if let Some(list) = choices.find("- `") {
+                        words.push_str(&format!("\n\n{}", &choices[list..]));
+                    }
+                }
+                (Some(_), _) => {}
+                (None, _) => {
+                    schema.insert(key, value);
+                }
             }
         }
+    }
+}
+
+/// Choices with docs, which schemars writes as `oneOf` constants → `enum`, with the docs both in the
+/// description and where Taplo looks for them: it would show those of the constants in place of the
+/// key's own.
+fn document_choices(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = schema.get("oneOf") else { return };
+    if !choices.iter().all(|choice| choice["const"].is_string()) {
+        return;
+    }
+    let values: Vec<Value> = choices.iter().map(|choice| choice["const"].clone()).collect();
+    let docs: Vec<Value> = choices.iter().map(|choice| choice["description"].clone()).collect();
+    let list = values.iter().zip(&docs).map(|(value, doc)| {
+        format!("- `{}`: {}", value.as_str().unwrap_or_default(), doc.as_str().unwrap_or_default())
+    });
+    let list = list.collect::<Vec<_>>().join("\n");
+    let words = match schema.get("description") {
+        Some(Value::String(words)) => format!("{words}\n\n{list}"),
+        _ => list,
+    };
+    schema.remove("oneOf");
+    schema.insert("description".to_owned(), Value::String(words));
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("enum".to_owned(), Value::Array(values));
+    schema.insert("x-taplo".to_owned(), json!({ "docs": { "enumValues": docs } }));
+}
+
+/// A key of several forms: Taplo shows the docs of the forms and not the key's own, so each form
+/// gets these as well.
+fn document_forms(schema: &mut Map<String, Value>) {
+    let Some(Value::String(words)) = schema.get("description").cloned() else { return };
+    for form in schema.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        form["description"] = match &form["description"] {
+            Value::String(own) => Value::String(format!("{words}\n\n{own}")),
+            _ => Value::String(words.clone()),
+        };
     }
 }

@@ -57,7 +57,7 @@ impl<'a> Reporter<'a> {
                 self.add(pointer, Problem::error(place, message).with_help(wording::TABLE_NAMES));
             }
             Kind::AnyOf { context } => self.alternatives(error, schema, context),
-            Kind::OneOfNotValid { .. } | Kind::Enum { .. } => self.not_a_choice(&at, value, schema),
+            Kind::Enum { .. } => self.not_a_choice(&at, value, schema),
             Kind::Type { .. } => self.wrong_type(&at, value, &[schema]),
             Kind::Minimum { limit } => self.out_of_range(&at, value, "at least", limit),
             Kind::Maximum { limit } => self.out_of_range(&at, value, "at most", limit),
@@ -159,9 +159,8 @@ impl<'a> Reporter<'a> {
     }
 
     fn not_a_choice(&mut self, at: &str, value: &Value, schema: &Value) {
-        let Some(text) = value.as_str() else {
-            return self.wrong_type(at, value, &[schema]);
-        };
+        // Another type than string is a violation of its own.
+        let Some(text) = value.as_str() else { return };
         let choices = wording::choices(schema);
         let help = wording::not_here(at, text)
             .or_else(|| suggest::help(text, &choices, "choices"))

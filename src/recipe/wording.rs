@@ -59,7 +59,6 @@ pub fn type_wanted(schema: &Value) -> &'static str {
         Some("integer") => "an integer",
         Some("number") => "a number",
         Some("boolean") => "`true` or `false`",
-        // Choices are strings, and so is the rest.
         _ => "a string",
     }
 }
@@ -98,7 +97,8 @@ fn shown_text(text: &str) -> String {
 /// What a key is for: the first sentence of its doc, and its choices if it has any.
 pub fn meaning(key: &str, schema: &Value) -> String {
     let doc = schema["description"].as_str().unwrap_or_default();
-    let sentence = doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.');
+    let paragraph = doc.split_once("\n\n").map_or(doc, |(first, _)| first);
+    let sentence = paragraph.split_once(". ").map_or(paragraph, |(first, _)| first).trim_end_matches('.');
     let mut letters = sentence.chars();
     let first = letters.next().map(char::to_lowercase).into_iter().flatten();
     let sentence: String = first.chain(letters).collect();
@@ -110,9 +110,7 @@ pub fn meaning(key: &str, schema: &Value) -> String {
 
 /// The strings that a schema allows.
 pub fn choices(schema: &Value) -> Vec<&str> {
-    let documented = schema["oneOf"].as_array().into_iter().flatten();
-    let plain = schema["enum"].as_array().into_iter().flatten();
-    documented.map(|choice| &choice["const"]).chain(plain).filter_map(Value::as_str).collect()
+    schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// Message and help for a string that does not have the form of its key.

@@ -8,9 +8,11 @@
 //! | [`checkpoint`] | what a half-finished stage leaves behind |
 //! | [`atomic`] | files and folders that are there whole or not at all |
 //! | [`interrupt`] | Ctrl-C |
+//! | [`bench`] | a stage's steps timed, nothing saved |
 //! | [`lockfile`] | `recipe.lock`, and the lock that keeps two runs apart |
 
 pub mod atomic;
+pub mod bench;
 pub mod checkpoint;
 pub mod interrupt;
 pub mod lockfile;

@@ -119,25 +119,28 @@ unsafe fn tile_backward(
     let d_out = (query.d_out.values, query.d_out.mat(start, tile.len));
     scores(&mut buffers.probabilities, tile, segment, rows, heads.keys, shape.scale());
     scores(&mut buffers.d_scores, tile, segment, d_out, heads.values, 1.0);
-    wide(|| {
-        for i in 0..tile.len {
-            let row = start + i;
-            let lse = (query.lse)(row);
-            let delta = dot(query.out.row(row), query.d_out.row(row));
-            let visible = tile.visible(segment, i, shape.window);
-            let p = &mut buffers.probabilities[i * keys..][..keys];
-            let d = &mut buffers.d_scores[i * keys..][..keys];
-            for row in [&mut *p, &mut *d] {
-                row[..visible.start].fill(0.0);
-                row[visible.end..].fill(0.0);
+    wide(
+        #[inline(always)]
+        || {
+            for i in 0..tile.len {
+                let row = start + i;
+                let lse = (query.lse)(row);
+                let delta = dot(query.out.row(row), query.d_out.row(row));
+                let visible = tile.visible(segment, i, shape.window);
+                let p = &mut buffers.probabilities[i * keys..][..keys];
+                let d = &mut buffers.d_scores[i * keys..][..keys];
+                for row in [&mut *p, &mut *d] {
+                    row[..visible.start].fill(0.0);
+                    row[visible.end..].fill(0.0);
+                }
+                let (p, d) = (&mut p[visible.clone()], &mut d[visible]);
+                for j in 0..p.len() {
+                    p[j] = exp(p[j] - lse);
+                    d[j] = p[j] * (d[j] - delta);
+                }
             }
-            let (p, d) = (&mut p[visible.clone()], &mut d[visible]);
-            for j in 0..p.len() {
-                p[j] = exp(p[j] - lse);
-                d[j] = p[j] * (d[j] - delta);
-            }
-        }
-    });
+        },
+    );
     let (d_rows, stride, column) = query.d_rows;
     let d_query = Mat::rows(start * stride + column, tile.len, shape.head_dim, stride);
     // SAFETY: the caller's promise

@@ -42,14 +42,17 @@ pub fn attention(
                 let query = q.head(head, shape.head_dim);
                 let rows = (query.values, query.mat(segment.start + first, tile.len));
                 scores(buffer, &tile, segment, rows, keys, shape.scale());
-                wide(|| {
-                    for i in 0..tile.len {
-                        let row = &mut buffer[i * tile.keys()..][..tile.keys()];
-                        let lse = softmax(row, tile.visible(segment, i, shape.window));
-                        // SAFETY: one task a (row, head), both inside the buffer
-                        unsafe { *lse_shared.at((segment.start + first + i) * shape.heads + head) = lse };
-                    }
-                });
+                wide(
+                    #[inline(always)]
+                    || {
+                        for i in 0..tile.len {
+                            let row = &mut buffer[i * tile.keys()..][..tile.keys()];
+                            let lse = softmax(row, tile.visible(segment, i, shape.window));
+                            // SAFETY: one task a (row, head), both inside the buffer
+                            unsafe { *lse_shared.at((segment.start + first + i) * shape.heads + head) = lse };
+                        }
+                    },
+                );
                 let start = (segment.start + first) * width + head * shape.head_dim;
                 let d = Mat::rows(start, tile.len, shape.head_dim, width);
                 // SAFETY: one task a (row, head), inside `out`

@@ -10,6 +10,7 @@ fn packing() -> Packing {
     let segment = |start, len, prefix_start, prefix_len| Segment {
         start,
         len,
+        skip: 0,
         own_key: start,
         prefix_start,
         prefix_len,

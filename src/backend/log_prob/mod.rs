@@ -15,8 +15,8 @@ use candle_core::{Result, Tensor, bail};
 
 use super::lanes::{Sums, exp_and_sums, max};
 
-/// Logits that one task holds at once, elements.
-const CHUNK_ELEMENTS: usize = 1 << 22;
+/// Logits that exist at once, elements (64 MiB of float32).
+const CHUNK_ELEMENTS: usize = 1 << 24;
 
 /// What one pass over the head tells of each target, all `[targets]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,9 +48,9 @@ fn collect(rows: &[RowStatistics]) -> LogProbs {
     }
 }
 
-/// Rows a chunk, from the vocabulary's size alone.
+/// Rows whose logits exist at once, from the vocabulary's size alone.
 pub fn chunk_rows(vocabulary: usize) -> usize {
-    (CHUNK_ELEMENTS / vocabulary).clamp(8, 128)
+    (CHUNK_ELEMENTS / vocabulary).clamp(64, 2048)
 }
 
 fn check_shapes(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {

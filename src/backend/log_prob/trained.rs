@@ -8,9 +8,6 @@ use super::super::matmul::{Mat, gemm_blocks};
 use super::super::storage::{update, view};
 use super::{check_shapes, chunk_rows, softmax_row};
 
-/// Rows a chunk is wider than in the forward pass: here the threads share one chunk.
-const ROWS: usize = 2;
-
 /// Given `coefficients` = ∂ loss / ∂ log p `[targets]`: returns ∂ loss / ∂ hidden `[targets, width]` and
 /// adds ∂ loss / ∂ head to `head_grad` `[vocabulary, width]`.
 pub fn head_backward(
@@ -22,7 +19,7 @@ pub fn head_backward(
 ) -> Result<Tensor> {
     let (rows, width, vocabulary) = check_shapes(hidden, head, targets)?;
     let (h, w) = (view(hidden)?, view(head)?);
-    let chunk = chunk_rows(vocabulary) * ROWS;
+    let chunk = chunk_rows(vocabulary);
     let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
     let mut d_hidden = vec![0f32; rows * width];
     let head_mat = Mat::rows(0, vocabulary, width, width);
@@ -35,12 +32,15 @@ pub fn head_backward(
             logits[..n * vocabulary].par_chunks_mut(vocabulary).enumerate().for_each(|(i, row)| {
                 let target = targets[start + i] as usize;
                 let coefficient = coefficients[start + i] as f32;
-                wide(|| {
-                    softmax_row(row, target);
-                    for p in row.iter_mut() {
-                        *p *= -coefficient;
-                    }
-                });
+                wide(
+                    #[inline(always)]
+                    || {
+                        softmax_row(row, target);
+                        for p in row.iter_mut() {
+                            *p *= -coefficient;
+                        }
+                    },
+                );
                 row[target] += coefficient;
             });
             gemm_blocks((&mut d_hidden, hidden), (&logits, chunk_mat), (&w, head_mat), 1.0, false);

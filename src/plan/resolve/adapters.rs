@@ -32,9 +32,11 @@ impl Adapter {
     fn read(folder: &Path) -> Option<Self> {
         let config = std::fs::read(folder.join("adapter_config.json")).ok()?;
         let config: Value = serde_json::from_slice(&config).ok()?;
-        let modules = config["target_modules"].as_array().map(|names| {
-            listed(names.iter().filter_map(Value::as_str).map(|name| name.to_owned()).collect())
-        });
+        // PEFT may name modules by their whole path: `model.layers.0.self_attn.q_proj`.
+        let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
+        let modules = config["target_modules"]
+            .as_array()
+            .map(|names| listed(names.iter().filter_map(Value::as_str).map(last).collect()));
         Some(Adapter {
             rank: config["r"].as_u64().map(|rank| rank.to_string()),
             alpha: config["lora_alpha"].as_f64().map(|alpha| alpha.to_string()),
@@ -65,7 +67,7 @@ fn module_names(modules: &TargetModules) -> BTreeSet<String> {
 }
 
 fn listed(names: BTreeSet<String>) -> String {
-    names.into_iter().collect::<Vec<_>>().join(" ")
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// `adapter` is that of `[model]`.

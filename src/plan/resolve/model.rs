@@ -159,17 +159,18 @@ fn scratch_spec(checker: &mut Checker, recipe: &Recipe, scratch: &ScratchTable) 
     };
     let (hidden, heads) = (scratch.hidden_size?, scratch.num_attention_heads?);
     let kv_heads = scratch.num_key_value_heads.unwrap_or(heads);
-    if heads % kv_heads != 0 {
+    if !heads.is_multiple_of(kv_heads) {
         let message = format!("{kv_heads} key-value heads do not divide {heads} attention heads");
         checker.error(&at("num_key_value_heads"), message);
     }
-    if scratch.head_dim.is_none() && hidden % heads != 0 {
+    let does_not_divide = scratch.head_dim.is_none() && !hidden.is_multiple_of(heads);
+    if does_not_divide {
         let message = format!("{heads} attention heads do not divide a hidden size of {hidden}");
         checker.error(&at("num_attention_heads"), message).help =
             Some("change one of them, or set `head_dim`".to_owned());
     }
     let head_dim = scratch.head_dim.unwrap_or(hidden / heads);
-    if head_dim % 2 != 0 && !(scratch.head_dim.is_none() && hidden % heads != 0) {
+    if !head_dim.is_multiple_of(2) && !does_not_divide {
         let key = if scratch.head_dim.is_some() { "head_dim" } else { "num_attention_heads" };
         checker.error(&at(key), format!("a head {head_dim} wide cannot be rotated")).help =
             Some("rotary positions need an even width".to_owned());

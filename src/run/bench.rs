@@ -1,0 +1,135 @@
+//! Times a stage's steps without saving anything.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
+
+use crate::backend::matmul::matmul;
+use crate::backend::memory::peak_resident_bytes;
+use crate::model::policy::ModelInput;
+use crate::model::scratch;
+use crate::plan::artifact::Artifact;
+use crate::plan::base::Base;
+use crate::plan::planner::{Options, plan};
+use crate::plan::resolve::Resolved;
+use crate::report::console::Console;
+use crate::stages::{self, StageInputs};
+
+/// Side of the square matrices that the peak is measured on, and how often.
+const PEAK_SIDE: usize = 2048;
+const PEAK_ROUNDS: usize = 6;
+
+/// What a bench found. Work before the first step (the reference's log-probs) counts in full: each
+/// timed row carries its share of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bench {
+    pub stage: String,
+    /// Steps timed, and those before them.
+    pub steps: u64,
+    pub warmup_steps: u64,
+    pub rows: u64,
+    pub useful_tokens: u64,
+    /// Of the timed steps alone.
+    pub step_seconds: f64,
+    /// The timed rows' share of the work before the first step.
+    pub prepare_seconds: f64,
+    pub rows_per_second: f64,
+    pub useful_tokens_per_second: f64,
+    pub gflops: f64,
+    /// The largest rate of float32 matrix products measured here just before.
+    pub peak_gflops: f64,
+    pub peak_resident_bytes: u64,
+    /// Of the last step: zero gradients would be fast.
+    pub grad_norm: f64,
+}
+
+/// Runs `warmup + steps` steps of `stage` and times the last `steps`. A stage that starts from another
+/// stage's result starts from the base model: speed does not depend on the weights' values.
+pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &Console) -> Result<Bench> {
+    let mut recipe = recipe.clone();
+    let Some(settings) = recipe.stages.iter_mut().find(|s| s.name == stage) else {
+        bail!("the recipe has no stage `{stage}`")
+    };
+    settings.training.max_steps = Some(warmup + steps);
+    let options = Options { stage: Some(stage), fresh: true };
+    let mut planned = plan(&recipe, &options, console, &|| Ok(()))?;
+    let place = planned.plan.stages.iter().find(|s| s.name() == stage);
+    let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
+    let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;
+    let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let base = base_model(&planned.base, scratch_folder.path())?;
+    let peak_gflops = peak_gflops()?;
+
+    let phase = console.phase("loading the model");
+    let mut run = stages::open(StageInputs {
+        settings: &place.settings,
+        policy: ModelInput { base: base.base, adapter: base.adapter },
+        reference: None,
+        rows: stages::Rows { train: rows.train, eval: Vec::new() },
+        packaging: None,
+    })?;
+    phase.finish();
+    let started = Instant::now();
+    run.prepare(scratch_folder.path(), &mut |_, _| Ok(()))?;
+    let prepared = started.elapsed().as_secs_f64();
+
+    let (mut all_rows, mut rows, mut tokens, mut seconds, mut grad_norm) = (0, 0, 0, 0.0, f64::NAN);
+    for step in 0..warmup + steps {
+        let started = Instant::now();
+        let report = run.step(step)?;
+        all_rows += report.rows;
+        if step >= warmup {
+            seconds += started.elapsed().as_secs_f64();
+            rows += report.rows;
+            tokens += report.useful_tokens;
+        }
+        grad_norm = report.metrics.get("grad_norm").copied().unwrap_or(f64::NAN);
+    }
+    let share = rows as f64 / all_rows.max(1) as f64;
+    let whole = seconds + prepared * share;
+    let train = &place.counts.train;
+    let per_token = place.work.training / (place.steps.epochs * train.shared.max(1) as f64)
+        + place.work.reference / (train.shared + place.counts.held_out.shared).max(1) as f64;
+    Ok(Bench {
+        stage: stage.to_owned(),
+        steps,
+        warmup_steps: warmup,
+        rows,
+        useful_tokens: tokens,
+        step_seconds: seconds,
+        prepare_seconds: prepared * share,
+        rows_per_second: rows as f64 / whole,
+        useful_tokens_per_second: tokens as f64 / whole,
+        gflops: per_token * tokens as f64 / whole / 1e9,
+        peak_gflops,
+        peak_resident_bytes: peak_resident_bytes(),
+        grad_norm,
+    })
+}
+
+fn base_model(base: &Base, folder: &std::path::Path) -> Result<Artifact> {
+    match base.scratch.as_ref().filter(|made| made.is_unmade()) {
+        None => Ok(base.artifact.clone()),
+        Some(made) => {
+            made.write_tokenizer(folder)?;
+            scratch::create(&made.spec, made.vocabulary, made.seed, folder)?;
+            Ok(Artifact { base: folder.to_path_buf(), adapter: None })
+        }
+    }
+}
+
+/// The best rate of a few large products, GFLOP/s.
+fn peak_gflops() -> Result<f64> {
+    let matrix = || Tensor::ones((PEAK_SIDE, PEAK_SIDE), DType::F32, &Device::Cpu);
+    let (a, b) = (matrix()?, matrix()?);
+    let operations = 2.0 * (PEAK_SIDE as f64).powi(3);
+    let mut best: f64 = 0.0;
+    for _ in 0..PEAK_ROUNDS {
+        let started = Instant::now();
+        matmul(&a, &b)?;
+        best = best.max(operations / started.elapsed().as_secs_f64() / 1e9);
+    }
+    Ok(best)
+}
