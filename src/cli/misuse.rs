@@ -7,6 +7,10 @@ use std::fmt;
 pub struct Misuse(String);
 
 impl Misuse {
+    pub fn new(says: String) -> Self {
+        Self(says)
+    }
+
     /// Errors with `says` unless `sound`.
     pub fn unless(sound: bool, says: impl FnOnce() -> String) -> Result<(), Self> {
         if sound { Ok(()) } else { Err(Self(says())) }

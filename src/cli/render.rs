@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tempfile::TempDir;
 
 use super::marked::{Mark, write_family};
+use super::misuse::Misuse;
+use super::recipe_args::RecipeArgs;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
-use crate::data::{Ledger, Lengths, Need, Tokenizer, read_rows, split, train_tokenizer};
-use crate::model::spec::{ModelOrigin, TokenizerSpec};
-use crate::plan::resolve::{Resolved, load};
-use crate::plan::settings::{KindSettings, StageSettings};
+use crate::data::{Ledger, Lengths, Need, Tokenizer, read_rows, split};
+use crate::model::spec::ModelOrigin;
+use crate::plan::base::Base;
+use crate::plan::content::Hashes;
+use crate::plan::folder::RunFolder;
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::need;
+use crate::plan::settings::StageSettings;
 use crate::template::{ChatTemplate, SpecialTokens};
-
-/// The template of a model from random weights whose tokenizer is trained: it has its tokens.
-const SCRATCH_TEMPLATE: &str = "chatml";
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
 #[derive(Debug, Clone, Args)]
@@ -54,10 +56,11 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let (Some(recipe), Some(name)) = (&args.recipe, &args.stage) else {
         bail!("give a recipe and `--stage`, or `--template` and `--context`");
     };
-    let recipe = load(recipe, &args.overrides)?;
+    let recipe = RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone() }.load()?;
     let Some(stage) = recipe.stages.iter().find(|stage| stage.name == *name) else {
-        let names: Vec<String> = recipe.stages.iter().map(|s| format!("`{}`", s.name)).collect();
-        bail!("the recipe has no stage `{name}`; it has {}", names.join(", "));
+        let names: Vec<String> = recipe.stages.iter().map(|stage| format!("`{}`", stage.name)).collect();
+        let says = format!("the recipe has no stage `{name}`; it has {}", names.join(", "));
+        return Err(Misuse::new(says).into());
     };
     let Some(data) = recipe.data.get(&stage.data) else {
         bail!("stage `{name}` reads data `{}`, which the recipe does not have", stage.data);
@@ -89,10 +92,7 @@ pub fn render_rows(
     mark: Mark,
     out: &mut impl Write,
 ) -> Result<()> {
-    let need = match stage.kind {
-        KindSettings::Sft => Need::Sft,
-        KindSettings::Dpo(_) => Need::Preference,
-    };
+    let need = need(&stage.kind);
     let names: &[&str] = match need {
         Need::Sft => &["answer"],
         Need::Preference => &["chosen", "rejected"],
@@ -128,30 +128,12 @@ pub fn render_rows(
 
 /// What turns rows into tokens. A tokenizer that the recipe trains is trained here.
 fn template_and_tokenizer(recipe: &Resolved) -> Result<(ChatTemplate, Tokenizer)> {
-    let named = recipe.model.template.as_deref();
-    let scratch = match &recipe.model.origin {
-        ModelOrigin::Folder(folder) => return open(named, recipe, folder),
-        ModelOrigin::Scratch(scratch) => scratch,
-    };
-    match &scratch.tokenizer {
-        TokenizerSpec::Path(path) if path.is_dir() => open(named, recipe, path),
-        TokenizerSpec::Path(path) => open(named, recipe, path.parent().unwrap_or(path)),
-        TokenizerSpec::Train { vocab_size, data } => {
-            let Some(spec) = recipe.data.get(data) else {
-                bail!("the tokenizer is trained on data `{data}`, which the recipe does not have");
-            };
-            let rows = read_rows(spec, Need::Preference, &mut Ledger::new())
-                .or_else(|_| read_rows(spec, Need::Sft, &mut Ledger::new()))?;
-            let (rows, _) = split(rows, spec.eval_fraction);
-            let texts: Vec<String> = rows.iter().flat_map(|row| row.texts()).collect();
-            let template = ChatTemplate::for_model(named.or(Some(SCRATCH_TEMPLATE)), &recipe.dir, None)?;
-            let folder = TempDir::new().context("cannot create a temporary folder for a tokenizer")?;
-            train_tokenizer(&texts, *vocab_size, template.source(), folder.path())?;
-            open(named, recipe, folder.path())
-        }
+    if let ModelOrigin::Folder(folder) = &recipe.model.origin {
+        // Not `Base::open`, which reads all weights to know them by their content.
+        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(folder))?;
+        return Ok((template, Tokenizer::from_folder(folder)?));
     }
-}
-
-fn open(named: Option<&str>, recipe: &Resolved, folder: &Path) -> Result<(ChatTemplate, Tokenizer)> {
-    Ok((ChatTemplate::for_model(named, &recipe.dir, Some(folder))?, Tokenizer::from_folder(folder)?))
+    let folder = RunFolder::of(&recipe.name);
+    let base = Base::open(recipe, &folder, &mut Hashes::open(&folder.hashes()))?;
+    Ok((base.template, base.tokenizer))
 }
