@@ -30,6 +30,16 @@ fn every_key_is_described_and_every_table_closed() {
     assert!(keys > 100, "only {keys} keys were looked at");
 }
 
+/// The docs of `template` name every template that comes with the program.
+#[test]
+fn the_shipped_templates_are_named() {
+    let schema = schema::recipe();
+    let doc = schema["properties"]["model"]["properties"]["template"]["description"].as_str().unwrap();
+    let missing: Vec<&str> =
+        runner::template::shipped_names().filter(|name| !doc.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
 /// Notes keys without a description and tables open to any key; returns the keys seen.
 fn walk(schema: &Value, at: &str, bare: &mut Vec<String>) -> usize {
     if !schema.is_object() {

@@ -11,7 +11,7 @@ pub const MAX_BAD_ROWS: usize = 0;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct DataTable {
     /// A file, a glob pattern, or a list of them, relative to the recipe: `.jsonl`, `.json`, `.csv`
-    /// or `.parquet`, the first three also with `.gz` or `.zst`.
+    /// or `.parquet`, each also with `.gz` or `.zst`.
     #[schemars(required)]
     pub source: Option<Sources>,
     /// What the rows are. Default: detected from the first rows.

@@ -21,9 +21,10 @@ pub struct ModelTable {
     /// Numbers of weights and activations.
     #[schemars(extend("default" = "f32"))]
     pub dtype: Option<Dtype>,
-    /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`), or
-    /// a `.jinja` file relative to the recipe.
-    #[schemars(length(min = 1), extend("default" = "model", "examples" = ["model", "chatml", "llama3", "template.jinja"]))]
+    /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`, `qwen`,
+    /// `mistral`, `gemma`, `phi`, `deepseek`, `zephyr`, `alpaca`, `plain`), or a `.jinja` file relative
+    /// to the recipe. A model from scratch has none of its own.
+    #[schemars(length(min = 1), extend("default" = "model"))]
     pub template: Option<String>,
     /// Where the model runs.
     #[schemars(extend("default" = "cpu"))]
@@ -119,7 +120,7 @@ pub struct TrainedTokenizer {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct TokenizerTraining {
     /// Tokens in all: 256 bytes, the template's special tokens, and merges.
-    #[schemars(required, range(min = 260))]
+    #[schemars(required, range(min = 259))]
     pub vocab_size: Option<usize>,
     /// Name of the `[data.NAME]` table whose texts it is trained on.
     #[schemars(required)]

@@ -25,6 +25,14 @@ pub struct RawRow {
 /// What a reader calls with each row; `Break` ends the reading.
 pub type Sink<'a> = dyn FnMut(RawRow) -> Result<ControlFlow<()>> + 'a;
 
+/// The kinds of files that [`for_each_row`] reads, for messages.
+pub const KINDS: &str = ".jsonl, .json, .csv or .parquet, each also .gz or .zst";
+
+/// Whether the name of `path` is of such a kind.
+pub fn is_known(path: &Path) -> bool {
+    ["jsonl", "ndjson", "json", "csv", "parquet"].contains(&open::kind(path).0.as_str())
+}
+
 /// Reads the rows of `path` in order. Rows that cannot be read go to `sink` with their reason; an
 /// `Err` is about the file as a whole (absent, cut short, of an unknown kind).
 pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
@@ -35,8 +43,7 @@ pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
         "csv" => csv::for_each_row(path, open::reader(path, packing)?, sink),
         "parquet" => parquet::for_each_row(path, packing, sink),
         _ => bail!(
-            "`{}`: not a kind of file that rows are read from; expected .jsonl, .json, .csv or \
-             .parquet, each also .gz or .zst",
+            "`{}`: not a kind of file that rows are read from; expected {KINDS}",
             path.display()
         ),
     }

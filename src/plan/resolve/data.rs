@@ -5,16 +5,12 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::checker::Checker;
+use crate::data::source;
 use crate::data::spec::{DataSpec, Format};
 use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, RowFormat, Sources};
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
-
-/// Text formats, which may be compressed.
-const TEXT: [&str; 3] = [".jsonl", ".json", ".csv"];
-const COMPRESSED: [&str; 2] = [".gz", ".zst"];
-const PARQUET: &str = ".parquet";
 
 pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> IndexMap<String, DataSpec> {
     let tables = recipe.data.iter().flatten();
@@ -23,25 +19,22 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> IndexMap<String, DataS
 
 fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
     let at = format!("{}/source", Checker::data_table(name));
-    let (source, is_list) = match &table.source {
+    let (patterns, is_list) = match &table.source {
         None => (vec![], false),
         Some(Sources::One(one)) => (vec![one.clone()], false),
         Some(Sources::Many(many)) => (many.clone(), true),
     };
     let mut files: Vec<PathBuf> = Vec::new();
-    for (index, pattern) in source.iter().enumerate() {
+    for (index, pattern) in patterns.iter().enumerate() {
         let at = if is_list { format!("{at}/{index}") } else { at.clone() };
         match matches(checker.dir(), pattern) {
             Ok(found) => {
                 for path in found {
-                    if !is_readable(&path) {
+                    if !source::is_known(&path) {
                         let file = path.file_name().unwrap_or(path.as_os_str());
                         let message = format!("`{}` is no data file", file.display());
-                        checker.error(&at, message).help = Some(format!(
-                            "data files end in {} (each also with {}) or `{PARQUET}`",
-                            suggest::quoted(&TEXT),
-                            suggest::quoted(&COMPRESSED)
-                        ));
+                        checker.error(&at, message).help =
+                            Some(format!("rows are read from {}", source::KINDS));
                     }
                     if !files.contains(&path) {
                         files.push(path);
@@ -53,7 +46,7 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
     }
     DataSpec {
         name: name.to_owned(),
-        source,
+        source: patterns,
         files,
         format: table.format.map(|format| match format {
             RowFormat::Sft => Format::Sft,
@@ -93,13 +86,6 @@ fn matches(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, (String, Option<St
         true => Err((format!("no file matches `{pattern}`"), relative())),
         false => Ok(files),
     }
-}
-
-/// Whether the data readers take a file of this name.
-fn is_readable(path: &Path) -> bool {
-    let name = path.to_string_lossy().to_lowercase();
-    let plain = COMPRESSED.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    name.ends_with(PARQUET) || TEXT.iter().any(|end| plain.ends_with(end))
 }
 
 /// An error at `pointer` if no `[data.NAME]` table is called `name`.

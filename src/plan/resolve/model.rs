@@ -12,9 +12,7 @@ use crate::recipe::model::{
 };
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
-
-/// Templates under `templates/`.
-const SHIPPED_TEMPLATES: [&str; 2] = ["chatml", "llama3"];
+use crate::template;
 
 /// `None` if something is missing, which is then a problem.
 pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
@@ -34,7 +32,7 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
     if let Some(adapter) = &model.adapter {
         check_adapter(checker, adapter, scratch);
     }
-    let template = template(checker, model, scratch);
+    let template = chat_template(checker, model, scratch);
     let origin = match (&model.base, &model.scratch) {
         (Some(base), _) => ModelOrigin::Folder(checker.path(base)),
         (None, Some(scratch)) => ModelOrigin::Scratch(scratch_spec(checker, recipe, scratch)?),
@@ -102,9 +100,10 @@ fn check_adapter(checker: &mut Checker, adapter: &str, scratch: bool) {
     }
 }
 
-fn template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Option<String> {
+fn chat_template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Option<String> {
     let at = "/model/template";
-    let choose = format!("choose one: {}, or a `.jinja` file", suggest::quoted(&SHIPPED_TEMPLATES));
+    let shipped: Vec<&str> = template::shipped_names().collect();
+    let choose = format!("choose one: {}, or a `.jinja` file", suggest::quoted(&shipped));
     match model.template.as_deref() {
         None | Some("model") => {
             let lacks = model.base.as_ref().is_some_and(|base| {
@@ -118,11 +117,11 @@ fn template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Option<
             }
             None
         }
-        Some(name) if SHIPPED_TEMPLATES.contains(&name) => Some(name.to_owned()),
+        Some(name) if shipped.contains(&name) => Some(name.to_owned()),
         Some(name) => {
             let path = checker.path(name);
             if !path.is_file() {
-                let near = suggest::nearest(name, SHIPPED_TEMPLATES.into_iter().chain(["model"]));
+                let near = suggest::nearest(name, shipped.iter().copied().chain(["model"]));
                 let help = near.map_or(choose, |near| format!("did you mean `{near}`?"));
                 let message = format!("`{name}` is neither a shipped template nor a file");
                 checker.error(at, message).help = Some(help);
