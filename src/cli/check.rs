@@ -20,7 +20,7 @@ pub struct CheckArgs {
 /// Errors with every problem found.
 pub fn run(args: &CheckArgs) -> Result<()> {
     let recipe = args.recipe.load()?;
-    let plan = plan(&recipe, &Options::default(), &Console::stderr(), &|| Ok(()))?.plan;
+    let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     let mut out = stdout();
     writeln!(out, "{} is sound", args.recipe.recipe.display())?;
     for stage in &plan.stages {

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::recipe_args::RecipeArgs;
 use crate::plan::planner::{Options, plan};
-use crate::plan::table;
 use crate::report::console::Console;
+use crate::report::plan_table;
 
 /// Says what a run would do: rows, tokens, steps, memory, time, and what is done already.
 #[derive(Debug, Clone, Args)]
@@ -23,11 +23,11 @@ pub struct PlanArgs {
 /// Reads all rows, but no weights. Errors if the recipe or a row is wrong.
 pub fn run(args: &PlanArgs) -> Result<()> {
     let recipe = args.recipe.load()?;
-    let plan = plan(&recipe, &Options::default(), &Console::stderr(), &|| Ok(()))?.plan;
+    let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     if args.json {
         writeln!(stdout(), "{}", serde_json::to_string_pretty(&plan)?)?;
     } else {
-        write!(stdout(), "{}", table::table(&plan))?;
+        write!(stdout(), "{}", plan_table::table(&plan))?;
     }
     Ok(())
 }

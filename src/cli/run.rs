@@ -46,12 +46,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
 }
 
 fn closing_words(walked: &Walked, args: &RunArgs) -> String {
-    let Walked { plan, ran, reports } = walked;
+    let Walked { plan, reports } = walked;
     let report = RunFolder::of(&plan.recipe).report();
     let results: Vec<_> =
         plan.stages.iter().map(|stage| (stage.name().to_owned(), stage.result.clone())).collect();
     let places = closing::results(&results, &report);
-    if *ran == 0 {
+    if reports.is_empty() {
         let done = if plan.stages.len() == 1 { "the stage is done" } else { "all stages are done" };
         return format!(
             "nothing to do: {done} and nothing has changed (`--fresh` runs them again)\n{places}\n"

@@ -17,14 +17,14 @@ use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
-use crate::plan::folder::RunFolder;
+use crate::plan::folder::{RunFolder, from_here};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::need;
-use crate::template::ChatTemplate;
+use crate::template::{CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
 const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", CHAT_TEMPLATE];
 /// The template of a model from random weights whose tokenizer is trained: it has its tokens.
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
@@ -67,7 +67,7 @@ impl Base {
     }
 
     fn of_folder(recipe: &Resolved, path: &Path, hashes: &mut Hashes) -> Result<Self> {
-        let adapter = recipe.model.adapter.clone();
+        let adapter = recipe.model.adapter.as_deref().map(from_here);
         let mut content = hash_folder(path, "", hashes)?;
         if let Some(adapter) = &adapter {
             content.extend(hash_folder(adapter, "adapter ", hashes)?);
@@ -75,7 +75,7 @@ impl Base {
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
         content.insert("chat template".to_owned(), content::text(template.source()));
         Ok(Self {
-            artifact: Artifact { base: path.to_owned(), adapter },
+            artifact: Artifact { base: from_here(path), adapter },
             config: Config::read(path)?,
             tokenizer: Tokenizer::from_folder(path)?,
             template,
@@ -197,7 +197,10 @@ impl<'a> TokenizerSource<'a> {
     fn write(&self, template: &str) -> Result<TempDir> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         match self {
-            Self::Folder(from) => copy_tokenizer(from, folder.path())?,
+            Self::Folder(from) => {
+                copy_tokenizer(from, folder.path())?;
+                fs::write(folder.path().join(CHAT_TEMPLATE), template)?;
+            }
             Self::Train { vocab_size, data, need } => {
                 let rows = read_rows(data, *need, &mut Ledger::new())?;
                 let (train, _) = split(rows, data.eval_fraction);

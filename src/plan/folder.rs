@@ -2,6 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+/// `path` without the folder that the command was given in: shorter, and the same on every machine.
+pub fn from_here(path: &Path) -> PathBuf {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
+    let shorter = here.and_then(|here| whole.strip_prefix(here).map(Path::to_owned).ok());
+    shorter.filter(|path| !path.as_os_str().is_empty()).unwrap_or(whole)
+}
+
 /// `runs/<recipe name>/`.
 #[derive(Debug, Clone)]
 pub struct RunFolder {

@@ -12,7 +12,7 @@
 //! | [`artifact`] | models that stages pass on |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
-//! | [`table`] | the plan as a person reads it |
+//! | [`finished`] | what a finished stage keeps about itself |
 
 pub mod artifact;
 pub mod base;
@@ -21,6 +21,7 @@ pub mod counts;
 pub mod document;
 pub mod estimate;
 pub mod fingerprint;
+pub mod finished;
 pub mod folder;
 pub mod planner;
 pub mod resolve;
@@ -28,4 +29,3 @@ pub mod rows;
 pub mod settings;
 pub mod staleness;
 pub mod steps;
-pub mod table;

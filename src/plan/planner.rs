@@ -16,6 +16,7 @@ use crate::plan::counts::Counts;
 use crate::plan::document::{BasePlan, Plan, StagePlan};
 use crate::plan::estimate::Stage;
 use crate::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
+use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
@@ -23,8 +24,6 @@ use crate::plan::settings::{KindSettings, Source, StageSettings};
 use crate::plan::staleness::{self, Status};
 use crate::plan::steps::Steps;
 use crate::recipe::diagnostics::Problem;
-use crate::report::console::Console;
-use crate::report::summary::Summary;
 
 /// What is asked of a recipe.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,20 +44,14 @@ pub struct Planned {
 }
 
 /// Plans a recipe. Everything that is wrong with it is reported at once, as
-/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `check` is asked now and then whether to go on.
-pub fn plan(
-    recipe: &Resolved,
-    options: &Options,
-    console: &Console,
-    check: &dyn Fn() -> Result<()>,
-) -> Result<Planned> {
+/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` hears what is being done, and
+/// stops it with an error.
+pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result<()>) -> Result<Planned> {
     let folder = RunFolder::of(&recipe.name);
     let mut hashes = Hashes::open(&folder.hashes());
-    let phase = console.phase("opening the model");
+    watch("opening the model")?;
     let base = Base::open(recipe, &folder, &mut hashes)
         .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", message(&error), None)]))?;
-    phase.finish();
-    check()?;
     let stages = needed(recipe, options.stage);
     let artifacts = Artifacts::of(base.artifact.clone(), &stages, &folder);
     let mut planner = Planner {
@@ -74,10 +67,8 @@ pub fn plan(
         problems: Vec::new(),
     };
     for stage in &stages {
-        check()?;
-        let phase = console.phase(&format!("reading data `{}` for stage `{}`", stage.data, stage.name));
+        watch(&format!("reading data `{}` for stage `{}`", stage.data, stage.name))?;
         planner.stage(stage)?;
-        phase.finish();
     }
     planner.hashes.save();
     planner.finish()
@@ -193,7 +184,20 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self) -> Result<Planned> {
+    /// The run's folder has one place for each name.
+    fn check_names(&mut self) {
+        if self.base.scratch.is_none() {
+            return;
+        }
+        if let Some(index) = self.recipe.stages.iter().position(|stage| stage.name == "base") {
+            let message = "`base` is the folder of the model from random weights".to_owned();
+            let help = Some("give the stage another name".to_owned());
+            self.problems.push(self.recipe.problem_at(&format!("/stage/{index}/name"), message, help));
+        }
+    }
+
+    fn finish(mut self) -> Result<Planned> {
+        self.check_names();
         if !self.problems.is_empty() {
             return Err(self.recipe.diagnostics(self.problems).into());
         }

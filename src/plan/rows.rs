@@ -45,18 +45,17 @@ impl Rows {
     ) -> Result<Self> {
         let mut ledger = Ledger::new();
         let rows = read_rows(data, need(&stage.kind), &mut ledger)?;
-        let (train, held_out) = split(rows, data.eval_fraction);
+        let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
         let lengths = Lengths {
             max_length: stage.training.max_length,
             max_prompt_length: stage.training.max_prompt_length,
         };
-        let asked: Vec<(usize, String)> = held_out.iter().chain(&train).map(question).collect();
-        let train = tokenize(&train, template, tokenizer, lengths, &mut ledger)?;
-        let held_out = tokenize(&held_out, template, tokenizer, lengths, &mut ledger)?;
-        let first = if held_out.is_empty() { &train } else { &held_out };
-        let text =
-            |family: &Family| asked.iter().find(|(row, _)| *row == family.row).map(|(_, text)| text.clone());
-        let questions = first.iter().take(QUESTIONS).filter_map(text).collect();
+        let train = tokenize(&train_rows, template, tokenizer, lengths, &mut ledger)?;
+        let held_out = tokenize(&held_out_rows, template, tokenizer, lengths, &mut ledger)?;
+        let questions = match held_out.is_empty() {
+            true => questions(&train, &train_rows),
+            false => questions(&held_out, &held_out_rows),
+        };
         let end_tokens = end_tokens(&train, tokenizer);
         Ok(Self { train, held_out, ledger, questions, end_tokens })
     }
@@ -75,9 +74,11 @@ impl Rows {
     }
 }
 
-/// A row's index and what its last message before the answer says.
-fn question(row: &Row) -> (usize, String) {
-    (row.origin.row, row.question().last().map(Message::text).unwrap_or_default())
+/// What the rows of the first families say last before the answer.
+fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
+    let row = |family: &Family| rows.iter().find(|row| row.origin.row == family.row);
+    let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
+    families.iter().take(QUESTIONS).filter_map(row).map(text).collect()
 }
 
 /// The special tokens that answers end with, and the tokenizer's own end token.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::plan::artifact::Artifact;
 use crate::report::columns::columns;
 use crate::report::number;
-use crate::report::summary::StageReport;
+use crate::report::stage_report::StageReport;
 
 /// Questions shown.
 const QUESTIONS: usize = 2;
@@ -16,7 +16,7 @@ const ANSWER_WIDTH: usize = 96;
 
 /// Held-out metrics of the table: heading, name in `metrics.jsonl`.
 const HELD_OUT: [(&str, &str); 4] = [
-    ("loss", "eval_loss"),
+    ("held-out loss", "eval_loss"),
     ("token accuracy", "eval_mean_token_accuracy"),
     ("reward accuracy", "eval_rewards/accuracies"),
     ("reward margin", "eval_rewards/margins"),
@@ -24,10 +24,10 @@ const HELD_OUT: [(&str, &str); 4] = [
 
 /// The stages' table. Held-out figures are those before → after the stage.
 pub fn table(stages: &[StageReport]) -> String {
-    let mut heading: Vec<String> = ["", "steps", "time", "tokens/s"].map(str::to_owned).to_vec();
+    let mut heading: Vec<String> = ["", "steps", "training", "tokens/s"].map(str::to_owned).to_vec();
     for (title, metric) in HELD_OUT {
         let any = stages.iter().any(|stage| stage.before_after(metric).is_some());
-        heading.push(if any { format!("held-out {title}") } else { String::new() });
+        heading.push(if any { title.to_owned() } else { String::new() });
     }
     let row = |stage: &StageReport| {
         let figure = |(_, metric): (&str, &str)| match stage.before_after(metric) {
@@ -115,7 +115,20 @@ fn python_string(path: &Path) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    let line = text.trim().replace('\n', "⏎");
+    // Control characters could do anything to a terminal.
+    let shown = |c: char| {
+        if c == '\n' {
+            '⏎'
+        } else if c.is_control() {
+            '·'
+        } else {
+            c
+        }
+    };
+    let line: String = text.trim().chars().map(shown).collect();
+    if line.is_empty() {
+        return "(nothing)".to_owned();
+    }
     if line.chars().count() <= ANSWER_WIDTH {
         return line;
     }

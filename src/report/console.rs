@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report::metrics::Row;
 use crate::report::number;
@@ -14,12 +14,16 @@ use crate::stages::StepReport;
 /// Plain lines about steps or phases come no closer together than this.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(120);
+
 /// Where progress goes.
 #[derive(Debug)]
 pub struct Console {
     mode: Mode,
     /// Stands before every line: the stage at work.
     prefix: RefCell<String>,
+    bars: MultiProgress,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +45,11 @@ impl Console {
     }
 
     fn new(mode: Mode) -> Self {
-        Self { mode, prefix: RefCell::default() }
+        let target = match mode {
+            Mode::Bars => ProgressDrawTarget::stderr(),
+            Mode::Lines | Mode::Silent => ProgressDrawTarget::hidden(),
+        };
+        Self { mode, prefix: RefCell::default(), bars: MultiProgress::with_draw_target(target) }
     }
 
     /// Names what is at work from now on.
@@ -53,7 +61,8 @@ impl Console {
     pub fn line(&self, text: &str) {
         if self.mode != Mode::Silent {
             // Nowhere to complain if standard error is closed, and no reason to stop either.
-            let _ = writeln!(stderr(), "{}{text}", self.prefix.borrow());
+            let write = || drop(writeln!(stderr(), "{}{text}", self.prefix.borrow()));
+            self.bars.suspend(write);
         }
     }
 
@@ -69,9 +78,22 @@ impl Console {
 
     /// Work that is not steps: reading, hashing, reference log-probs.
     pub fn phase(&self, label: &str) -> Phase<'_> {
-        let bar = self.bar("{prefix}{msg} {wide_bar:.dim} {percent:>3}% {eta:>4}");
+        let bar = self.bar("{spinner} {prefix}{msg}");
         bar.set_message(label.to_owned());
+        if self.mode == Mode::Bars {
+            bar.enable_steady_tick(TICK);
+        }
         Phase { console: self, label: label.to_owned(), bar, said: Cell::new(Instant::now()) }
+    }
+
+    /// Shows each thing it hears of until the next, and errors as soon as `check` does.
+    pub fn watch<'c>(&'c self, check: impl Fn() -> Result<()> + 'c) -> impl Fn(&str) -> Result<()> + 'c {
+        let current: RefCell<Option<Phase<'c>>> = RefCell::new(None);
+        move |label| {
+            current.replace(None);
+            current.replace(Some(self.phase(label)));
+            check()
+        }
     }
 
     /// The bar over a stage's optimiser steps, of which `done` are done.
@@ -93,22 +115,20 @@ impl Console {
     }
 
     fn bar(&self, template: &str) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if self.mode != Mode::Bars {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        // A template that does not parse is a mistake of ours; the default style still tells enough.
-        bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        let bar = self.bars.add(ProgressBar::no_length());
+        bar.set_style(style(template));
         bar.set_prefix(self.prefix.borrow().clone());
         bar
     }
 }
 
+fn style(template: &str) -> ProgressStyle {
+    // A template that does not parse is a mistake of ours; the default style still tells enough.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 /// Held-out metrics worth a line, without their prefix.
-const HELD_OUT: [&str; 5] =
-    ["loss", "mean_token_accuracy", "rewards/accuracies", "rewards/margins", "rewards/chosen"];
+const HELD_OUT: [&str; 4] = ["loss", "mean_token_accuracy", "rewards/accuracies", "rewards/margins"];
 
 /// Something long that is going on. Its bar disappears when it ends.
 pub struct Phase<'a> {
@@ -133,6 +153,9 @@ impl Phase<'_> {
 
     /// Shows that `done` of `total` are done.
     pub fn show(&self, done: u64, total: u64) {
+        if self.bar.length().is_none() {
+            self.bar.set_style(style("{prefix}{msg} {wide_bar:.dim} {percent:>3}%, {eta} left"));
+        }
         self.bar.set_length(total);
         self.bar.set_position(done);
         if self.console.mode == Mode::Lines && self.said.get().elapsed() >= PLAIN_INTERVAL {

@@ -8,8 +8,9 @@
 //! | [`console`] | progress on a terminal, plain lines elsewhere |
 //! | [`columns`] | text in columns |
 //! | [`number`] | numbers, sizes and times as people read them |
-//! | [`summary`] | what a finished stage keeps about itself: `summary.json` |
+//! | [`stage_report`] | all that a finished stage tells |
 //! | [`closing`] | the tables and samples that a run ends with |
+//! | [`plan_table`] | the plan, before a run |
 //! | [`page`] | `report.html` |
 //! | [`curve`] | a curve as inline SVG |
 
@@ -21,5 +22,6 @@ pub mod jsonl;
 pub mod metrics;
 pub mod number;
 pub mod page;
+pub mod plan_table;
 pub mod samples;
-pub mod summary;
+pub mod stage_report;

@@ -1,7 +1,6 @@
 //! `report.html`: one page that needs nothing else. Curves, answers, settings, rows left out.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use anyhow::{Context, Result};
 use minijinja::syntax::SyntaxConfig;
@@ -15,7 +14,7 @@ use crate::plan::resolve::Resolved;
 use crate::report::curve::{Curve, curve};
 use crate::report::number;
 use crate::report::samples::BeforeAfter;
-use crate::report::summary::StageReport;
+use crate::report::stage_report::StageReport;
 use crate::template;
 
 const TEMPLATE: &str = include_str!("../../templates/report.html.jinja");
@@ -45,7 +44,7 @@ struct Page<'a> {
 #[derive(Serialize)]
 struct Section {
     name: String,
-    kind: String,
+    kind: &'static str,
     steps: String,
     time: String,
     tokens_per_second: String,
@@ -62,19 +61,17 @@ struct Section {
     fingerprint: String,
 }
 
-/// Writes the page of all stages that are finished.
-pub fn write(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<()> {
+/// The page of all stages that are finished.
+pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String> {
     let finished = plan.stages.iter().filter(|stage| folder.stage(stage.name()).model().exists());
-    let page = Page {
+    render(&Page {
         recipe: &recipe.name,
         source: &recipe.source,
         overrides: &recipe.overrides,
         base: plan.base.artifact.base.display().to_string(),
         parameters: number::short(plan.base.parameters as f64),
         stages: finished.map(|stage| section(stage, folder)).collect::<Result<_>>()?,
-    };
-    let path = folder.report();
-    fs::write(&path, render(&page)?).with_context(|| format!("cannot write `{}`", path.display()))
+    })
 }
 
 fn render(page: &Page) -> Result<String> {
@@ -89,7 +86,7 @@ fn render(page: &Page) -> Result<String> {
 }
 
 fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
-    let report = StageReport::read(stage.name(), stage.settings.kind.name(), &folder.stage(stage.name()))?;
+    let report = StageReport::read(stage, folder)?;
     let held_out = report.rows.first().map(|row| row.metrics.keys().cloned().collect::<Vec<_>>());
     let held_out = held_out.unwrap_or_default().into_iter().filter(|name| name.starts_with("eval_"));
     let held_out = held_out.filter_map(|name| {

@@ -54,7 +54,7 @@ pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &
     };
     settings.training.max_steps = Some(warmup + steps);
     let options = Options { stage: Some(stage), fresh: true };
-    let mut planned = plan(&recipe, &options, console, &|| Ok(()))?;
+    let mut planned = plan(&recipe, &options, &console.watch(|| Ok(())))?;
     let place = planned.plan.stages.iter().find(|s| s.name() == stage);
     let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
     let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;

@@ -5,12 +5,13 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::plan::fingerprint::Inputs;
+use crate::plan::finished::Summary;
 use crate::plan::folder::StageFolder;
 use crate::plan::staleness::Status;
-use crate::report::summary::Summary;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::stages::StageRun;
+use crate::template::CHAT_TEMPLATE;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one. Only the
 /// reference's log-probs outlive a replacement; they carry a key of their own.
@@ -29,8 +30,9 @@ pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<(
 }
 
 /// Trains `stage` and writes its result; with it in place, the stage is finished.
-/// `flops` are those of all its optimiser steps.
-pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64) -> Result<Summary> {
+/// `flops` are those of all its optimiser steps; `template` is what its rows were rendered with, and
+/// goes with the result.
+pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, template: &str) -> Result<Summary> {
     let folder = training.folder;
     let done = train(stage, training)?;
     let summary = Summary {
@@ -42,7 +44,10 @@ pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64) -> Resu
     };
     atomic::write_file(&folder.summary(), &serde_json::to_vec_pretty(&summary)?)?;
     let phase = training.console.phase("writing the result");
-    atomic::write_folder(&folder.model(), |unfinished| stage.save_result(unfinished))?;
+    atomic::write_folder(&folder.model(), |unfinished| {
+        stage.save_result(unfinished)?;
+        Ok(fs::write(unfinished.join(CHAT_TEMPLATE), template)?)
+    })?;
     phase.finish();
     // Without `save_steps`, a checkpoint is there only because someone interrupted the stage.
     if training.settings.save_steps.is_none() && folder.checkpoints().exists() {

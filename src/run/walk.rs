@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result};
 
-use crate::data::Tokenizer;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::artifact::Artifact;
@@ -13,10 +12,10 @@ use crate::plan::planner::{self, Options};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::plan::staleness::Status;
-use crate::plan::table;
 use crate::report::console::Console;
-use crate::report::page;
-use crate::report::summary::StageReport;
+use crate::report::page::page;
+use crate::report::plan_table;
+use crate::report::stage_report::StageReport;
 use crate::run::interrupt::Interrupt;
 use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
@@ -27,8 +26,7 @@ use crate::stages::{self, StageInputs};
 #[derive(Debug)]
 pub struct Walked {
     pub plan: Plan,
-    /// Stages that ran, now or in part; none if every result was there.
-    pub ran: usize,
+    /// What all stages tell; empty if every result was there and nothing ran.
     pub reports: Vec<StageReport>,
 }
 
@@ -43,9 +41,12 @@ pub fn walk(
     let folder = RunFolder::of(&recipe.name);
     let _in_use = lockfile::lock(&folder)?;
     atomic::remove_leftovers(&folder.root)?;
-    let mut planned = planner::plan(recipe, options, console, &|| interrupt.check())?;
+    let mut planned = planner::plan(recipe, options, &console.watch(|| interrupt.check()))?;
     let plan = planned.plan;
-    write_records(recipe, &plan, &folder)?;
+    // A run that changes nothing writes nothing.
+    if !planned.rows.is_empty() {
+        write_records(recipe, &plan, &folder)?;
+    }
     make_base(&planned.base, console)?;
     let mut ran = 0;
     for stage in &plan.stages {
@@ -53,13 +54,14 @@ pub fn walk(
         // Rows of a finished stage are read only where their counts were not known.
         let rows = planned.rows.shift_remove(stage.name());
         if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
-            run_stage(stage, rows, &planned.base.tokenizer, &folder, interrupt, console)?;
+            run_stage(stage, rows, &planned.base, &folder, interrupt, console)?;
             ran += 1;
-            page::write(recipe, &plan, &folder)?;
+            atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
-    let reports = plan.stages.iter().map(|stage| report(stage, &folder)).collect::<Result<_>>()?;
-    Ok(Walked { plan, ran, reports })
+    let told = plan.stages.iter().filter(|_| ran > 0);
+    let reports = told.map(|stage| StageReport::read(stage, &folder)).collect::<Result<_>>()?;
+    Ok(Walked { plan, reports })
 }
 
 /// Copies of recipe and plan, and the lock: what ran, from what.
@@ -75,10 +77,7 @@ fn write_records(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<(
         (folder.recipe_lock(), lockfile::recipe_lock(plan)?),
     ];
     for (path, text) in records {
-        // A run that changes nothing writes nothing.
-        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-            atomic::write_file(&path, text.as_bytes())?;
-        }
+        atomic::write_file(&path, text.as_bytes())?;
     }
     Ok(())
 }
@@ -96,17 +95,17 @@ fn make_base(base: &Base, console: &Console) -> Result<()> {
 fn run_stage(
     plan: &StagePlan,
     rows: Rows,
-    tokenizer: &Tokenizer,
+    base: &Base,
     folder: &RunFolder,
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<()> {
     let place = folder.stage(plan.name());
     if plan.status != Status::New {
-        console.line(&table::status(&plan.status));
+        console.line(&plan_table::status(&plan.status));
     }
     let phase = console.phase("loading the model");
-    let decode = |tokens: &[u32]| tokenizer.decode_plain(tokens);
+    let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
     let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens, decode: &decode };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
@@ -128,7 +127,7 @@ fn run_stage(
         console,
         questions: &questions,
     };
-    finish(stage.as_mut(), &training, plan.work.training)
+    finish(stage.as_mut(), &training, plan.work.training, base.template.source())
         .with_context(|| format!("stage `{}`", plan.name()))?;
     console.line(&format!("done: {}", place.model().display()));
     Ok(())
@@ -136,9 +135,4 @@ fn run_stage(
 
 fn input(artifact: &Artifact) -> ModelInput {
     ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone() }
-}
-
-/// What a finished stage tells.
-pub fn report(stage: &StagePlan, folder: &RunFolder) -> Result<StageReport> {
-    StageReport::read(stage.name(), stage.settings.kind.name(), &folder.stage(stage.name()))
 }

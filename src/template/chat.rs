@@ -176,7 +176,7 @@ fn named(name: &str, recipe_dir: &Path) -> Result<String> {
 }
 
 fn own(folder: &Path) -> Result<String> {
-    let path = folder.join("chat_template.jinja");
+    let path = folder.join(super::CHAT_TEMPLATE);
     if path.is_file() {
         return std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
     }

@@ -19,4 +19,8 @@ mod tests;
 pub(crate) use chat::value;
 pub use chat::{ChatTemplate, Rendering};
 pub use shipped::names as shipped_names;
+
 pub use special_tokens::SpecialTokens;
+
+/// The file of a model's folder that holds its template.
+pub const CHAT_TEMPLATE: &str = "chat_template.jinja";

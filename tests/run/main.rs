@@ -1,6 +1,8 @@
 //! What a run does around its stages: planning, fingerprints, checkpoints, resuming, commands.
 
+mod artifact;
 mod checkpoints;
+mod commands;
 mod estimate;
 mod fingerprint;
 mod resume;

@@ -28,8 +28,20 @@ fn an_undisturbed_stage_writes_these_rows() {
     let (_root, folder) = folder();
     Toy::new().run(&folder, &training(5, Some(8), None, None)).unwrap();
     let [metrics, samples, _] = outcome(&folder);
-    insta::assert_snapshot!(metrics, @"");
-    insta::assert_snapshot!(samples, @"");
+    insta::assert_snapshot!(metrics, @r#"
+{"step":0,"epoch":0.0,"eval_loss":0.0}
+{"step":5,"epoch":0.625,"loss":0.08003288942546713,"grad_norm":0.2151423672554401,"learning_rate":0.02,"num_tokens":60.0}
+{"step":8,"epoch":1.0,"eval_loss":-0.43861071850334576}
+{"step":10,"epoch":1.25,"loss":0.061478534689339726,"grad_norm":0.21235330491867438,"learning_rate":0.01,"num_tokens":145.0}
+{"step":12,"epoch":1.5,"loss":0.11268012265281857,"grad_norm":0.1850580872017131,"learning_rate":0.008333333333333333,"num_tokens":186.0}
+{"step":12,"epoch":1.5,"eval_loss":-0.652398663217627}
+"#);
+    insta::assert_snapshot!(samples, @r#"
+{"step":0,"prompt":"first","answer":"[0]"}
+{"step":0,"prompt":"second","answer":"[0]"}
+{"step":12,"prompt":"first","answer":"[29914]"}
+{"step":12,"prompt":"second","answer":"[343406]"}
+"#);
 }
 
 fn moments() -> impl Strategy<Value = Moment> {

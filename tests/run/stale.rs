@@ -5,7 +5,7 @@ use std::fs;
 use runner::plan::fingerprint::Inputs;
 use runner::plan::folder::StageFolder;
 use runner::plan::staleness::{Status, reasons, status};
-use runner::plan::table;
+use runner::report::plan_table as table;
 use runner::run::stage::claim;
 use serde_json::json;
 

@@ -80,7 +80,7 @@ impl Toy {
             console: &Console::silent(),
             questions: &questions,
         };
-        finish(&mut self, &training, 1e6).map(|_| ())
+        finish(&mut self, &training, 1e6, "{{ messages }}").map(|_| ())
     }
 }
 

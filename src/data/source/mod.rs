@@ -42,10 +42,7 @@ pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
         "json" => json::for_each_row(path, open::reader(path, packing)?, sink),
         "csv" => csv::for_each_row(path, open::reader(path, packing)?, sink),
         "parquet" => parquet::for_each_row(path, packing, sink),
-        _ => bail!(
-            "`{}`: not a kind of file that rows are read from; expected {KINDS}",
-            path.display()
-        ),
+        _ => bail!("`{}`: not a kind of file that rows are read from; expected {KINDS}", path.display()),
     }
 }
 

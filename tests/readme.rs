@@ -1,0 +1,106 @@
+//! Every command of the README does what it says, on the quickstart (with few steps).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const QUICKSTART: [&str; 4] = ["--set", "stage.sft.max_steps=3", "--set", "stage.dpo.max_steps=2"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// Runs `runner ARGUMENTS` in `folder` and returns what it prints.
+fn runner(folder: &Path, arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_runner")).args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "runner {arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Subcommands that the README's table names.
+fn documented() -> Vec<String> {
+    let readme = readme();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `runner "));
+    rows.map(|row| row.split([' ', '`']).next().unwrap().to_string()).collect()
+}
+
+#[test]
+fn the_table_of_commands_is_complete() {
+    let help = runner(&root(), &["--help"]);
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut listed: Vec<String> = listed
+        .map(|line| line.split_whitespace().next().unwrap().to_string())
+        .filter(|c| c != "help")
+        .collect();
+    let mut documented = documented();
+    listed.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, listed);
+}
+
+#[test]
+fn every_command_runs_on_the_quickstart() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = root().join("recipes/quickstart.toml");
+    let recipe = recipe.to_str().unwrap();
+    let with = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(QUICKSTART);
+        runner(folder.path(), &all)
+    };
+    for command in documented() {
+        let said = match command.as_str() {
+            "render" => with(&["render", recipe, "--stage", "dpo", "-n", "1"]),
+            "bench" => with(&["bench", recipe, "--steps", "1", "--warmup", "0"]),
+            "schema" => runner(folder.path(), &["schema", "recipe"]),
+            other => with(&[other, recipe]),
+        };
+        let expected = match command.as_str() {
+            "run" => "runs/quickstart/dpo/model",
+            "check" => "",
+            "plan" => "optimiser",
+            "render" => "<|im_start|>",
+            "bench" => "pairs/s",
+            "schema" => "\"$schema\"",
+            other => panic!("a new command, `{other}`: say here what it prints"),
+        };
+        assert!(said.contains(expected), "{command} printed:\n{said}");
+    }
+    let report = std::fs::read_to_string(folder.path().join("runs/quickstart/report.html")).unwrap();
+    assert!(report.contains("<svg") && !report.contains("http://") && !report.contains("https://"));
+}
+
+#[test]
+fn its_recipe_is_a_recipe() {
+    let readme = readme();
+    let recipe = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("recipes/recipe.toml", recipe);
+    let golden = root().join("tests/golden/models/qwen2");
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        let text = std::fs::read_to_string(golden.join(name)).unwrap();
+        write(&format!("models/Qwen2.5-0.5B-Instruct/{name}"), &text);
+    }
+    let rows: String = (0..60)
+        .map(|i| {
+            format!("{{\"question\": \"What is {i}?\", \"good\": \"A number.\", \"bad\": \"No {i}.\"}}\n")
+        })
+        .collect();
+    write("recipes/data/tickets-1.jsonl", &rows);
+    // the glob of the README asks for compressed files; these are not
+    let plain = recipe.replace("tickets-*.jsonl.gz", "tickets-*.jsonl");
+    write("recipes/recipe.toml", &plain);
+    let plan = runner(folder.path(), &["plan", "recipes/recipe.toml"]);
+    assert!(plan.contains("support-dpo"), "{plan}");
+}

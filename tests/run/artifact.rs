@@ -1,0 +1,41 @@
+//! Which base and which adapter a stage's result is.
+
+use std::path::PathBuf;
+
+use runner::plan::artifact::{Artifact, Artifacts};
+use runner::plan::folder::RunFolder;
+use runner::plan::settings::{LoraSettings, Source, StageSettings, TargetModules};
+
+use crate::settings::dpo_stage;
+
+fn stage(name: &str, policy: Source, lora: bool) -> StageSettings {
+    let mut stage = dpo_stage();
+    stage.name = name.to_owned();
+    stage.policy = policy;
+    let target_modules = TargetModules::All;
+    let adapter = LoraSettings { rank: 8, alpha: 16.0, dropout: 0.0, target_modules, rslora: false };
+    stage.training.lora = lora.then_some(adapter);
+    stage
+}
+
+#[test]
+fn adapters_stay_on_their_base_until_a_full_stage_makes_a_base_of_its_own() {
+    let after = |name: &str| Source::Stage(name.to_owned());
+    let stages = [
+        stage("a", Source::Base, true),
+        stage("b", after("a"), true),
+        stage("c", after("b"), false),
+        stage("d", after("c"), true),
+    ];
+    let artifact = |base: &str, adapter: Option<&str>| Artifact {
+        base: base.into(),
+        adapter: adapter.map(PathBuf::from),
+    };
+    let base = artifact("llama", Some("start"));
+    let artifacts = Artifacts::of(base.clone(), &stages, &RunFolder::of("r"));
+    assert_eq!(artifacts.get(&Source::Base), &base);
+    assert_eq!(artifacts.get(&after("a")), &artifact("llama", Some("runs/r/a/model")));
+    assert_eq!(artifacts.get(&after("b")), &artifact("llama", Some("runs/r/b/model")));
+    assert_eq!(artifacts.get(&after("c")), &artifact("runs/r/c/model", None));
+    assert_eq!(artifacts.get(&after("d")), &artifact("runs/r/c/model", Some("runs/r/d/model")));
+}

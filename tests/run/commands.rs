@@ -1,0 +1,274 @@
+//! The program itself, on a tiny model: what it leaves, what it says, how it ends.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+fn recipe() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/recipe.toml")
+}
+
+/// A folder to give commands in.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        let (subcommand, rest) = arguments.split_first().unwrap();
+        command.current_dir(self.0.path()).arg(subcommand).arg(recipe()).args(rest);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().unwrap())
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join("runs/pairs").join(path)
+    }
+
+    fn read(&self, path: &str) -> Vec<u8> {
+        fs::read(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Metrics and weights of both stages.
+    fn outcome(&self) -> [Vec<u8>; 4] {
+        [
+            "sft/metrics.jsonl",
+            "dpo/metrics.jsonl",
+            "sft/model/adapter_model.safetensors",
+            "dpo/model/adapter_model.safetensors",
+        ]
+        .map(|path| self.read(path))
+    }
+}
+
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+#[test]
+fn a_second_run_does_nothing_and_a_changed_one_only_what_depends_on_the_change() {
+    let desk = Desk::new();
+    let first = desk.run(&["run"]);
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    for file in [
+        "recipe.toml",
+        "plan.json",
+        "recipe.lock",
+        "report.html",
+        "dpo/ledger.jsonl",
+        "dpo/samples.jsonl",
+        "dpo/reference.safetensors",
+    ] {
+        assert!(desk.path(file).exists(), "{file}");
+    }
+    let before = desk.outcome();
+
+    let (mut best, mut again) = (Duration::MAX, None);
+    for _ in 0..3 {
+        let started = Instant::now();
+        again = Some(desk.run(&["run"]));
+        best = best.min(started.elapsed());
+    }
+    let again = again.unwrap();
+    let out = again.out.replace(env!("CARGO_MANIFEST_DIR"), "HERE");
+    insta::assert_snapshot!(out, @r#"
+nothing to do: all stages are done and nothing has changed (`--fresh` runs them again)
+  sft  runs/pairs/sft/model  adapter on HERE/tests/golden/models/qwen2
+  dpo  runs/pairs/dpo/model  adapter on HERE/tests/golden/models/qwen2
+  runs/pairs/report.html     curves, answers, settings
+"#);
+    assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+    assert!(best < Duration::from_secs(1), "{best:?}");
+    assert_eq!(desk.outcome(), before);
+
+    let changed = desk.run(&["run", "--set", "stage.dpo.beta=0.3"]);
+    assert_eq!(changed.code, Some(0), "{}", changed.err);
+    assert!(changed.err.contains("dpo: will run again: beta: 0.1 → 0.3"), "{}", changed.err);
+    assert!(!changed.err.contains("sft:"), "{}", changed.err);
+    let after = desk.outcome();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    assert_ne!(after[3], before[3]);
+
+    let one = desk.run(&["run", "--stage", "sft", "--fresh"]);
+    assert_eq!(one.code, Some(0), "{}", one.err);
+    assert!(one.err.contains("sft: will run again: `--fresh` asks for it"), "{}", one.err);
+    assert_eq!(desk.outcome(), after, "the same recipe gives the same bytes");
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_happened() {
+    let undisturbed = Desk::new();
+    assert_eq!(undisturbed.run(&["run"]).code, Some(0));
+    let killed = Desk::new();
+    for (stage, rows) in [("sft", 1), ("sft", 5), ("dpo", 2), ("dpo", 6)] {
+        let mut child = killed.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let metrics = killed.path(stage).join("metrics.jsonl");
+        let written = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+        while written() < rows && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let last = killed.run(&["run"]);
+    assert_eq!(last.code, Some(0), "{}", last.err);
+    assert_eq!(killed.outcome(), undisturbed.outcome());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_and_ends_with_130() {
+    let desk = Desk::new();
+    let child = desk.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !desk.path("sft/metrics.jsonl").exists() {
+        sleep(Duration::from_millis(2));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let said = Said::of(child.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(130), "{}", said.err);
+    assert!(said.err.ends_with("stopped; the same command goes on from here\n"), "{}", said.err);
+    assert!(!desk.path("dpo/model").exists());
+    assert_eq!(desk.run(&["run"]).code, Some(0));
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let desk = Desk::new();
+    fs::create_dir_all(desk.path("")).unwrap();
+    let held = File::create(desk.path(".in-use")).unwrap();
+    held.lock().unwrap();
+    let said = desk.run(&["run"]);
+    assert_eq!(said.code, Some(1));
+    let expected =
+        "error: another run is writing to `runs/pairs`: wait for it, or give this recipe another `name`\n";
+    assert_eq!(said.err, expected);
+}
+
+#[test]
+fn a_wrong_command_or_recipe_ends_with_2_and_a_folder_that_cannot_be_made_with_1() {
+    let desk = Desk::new();
+    let said = desk.run(&["run", "--stage", "rm"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (Some(2), "error: the recipe has no stage `rm`; it has `sft`, `dpo`\n")
+    );
+    assert_eq!(desk.run(&["run", "--what"]).code, Some(2));
+    let said = desk.run(&["check", "--set", "stage.dpo.betta=1"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("did you mean `beta`"), "{}", said.err);
+    fs::write(desk.0.path().join("runs"), "a file").unwrap();
+    let said = desk.run(&["run"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.starts_with("error: cannot make the folder `runs/pairs`\n"), "{}", said.err);
+}
+
+#[test]
+fn check_says_that_a_recipe_is_sound_and_writes_nothing() {
+    let desk = Desk::new();
+    let said = desk.run(&["check"]);
+    let out = said.out.replace(&recipe().display().to_string(), "recipe.toml");
+    insta::assert_snapshot!(out, @r#"
+recipe.toml is sound
+  sft: 77 rows to train on, 19 held out, 0 cut, 0 dropped
+  dpo: 77 rows to train on, 19 held out, 0 cut, 0 dropped
+"#);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(!desk.0.path().join("runs").exists());
+}
+
+#[test]
+fn rows_that_do_not_fit_are_pointed_at_for_every_stage_at_once() {
+    let desk = Desk::new();
+    let said = desk.run(&[
+        "check",
+        "--set",
+        "data.pairs.source=../golden/data/sft.jsonl",
+        "--set",
+        "stage.sft.max_length=2",
+    ]);
+    let err = said.err.replace(env!("CARGO_MANIFEST_DIR"), "HERE");
+    insta::assert_snapshot!(err, @r#"
+error: none of 77 rows can be trained on; the first, `HERE/tests/run/../golden/data/sft.jsonl` line 1: prompt fills max_length; raise `max_length`
+  --> HERE/tests/run/recipe.toml:24:8
+   |
+24 | data = "pairs"
+   |        ^^^^^^^
+
+error: data `pairs`: 96 of 96 rows are malformed, 0 may be (`max_bad_rows`):
+         `HERE/tests/run/../golden/data/sft.jsonl` line 1: no known format: the row has `messages`
+         `HERE/tests/run/../golden/data/sft.jsonl` line 2: no known format: the row has `messages`
+         `HERE/tests/run/../golden/data/sft.jsonl` line 3: no known format: the row has `messages`
+         `HERE/tests/run/../golden/data/sft.jsonl` line 4: no known format: the row has `messages`
+         `HERE/tests/run/../golden/data/sft.jsonl` line 5: no known format: the row has `messages`
+         and 91 more
+         expected `chosen` and `rejected` (with `prompt` or `conversations`), `messages` and `rejected_response` or `rejected_messages`, or `query`, `response` and `rejected_response`; map other names with `columns`
+  --> HERE/tests/run/recipe.toml:30:8
+   |
+30 | data = "pairs"
+   |        ^^^^^^^
+
+2 errors
+"#);
+    assert_eq!(said.code, Some(2));
+}
+
+#[test]
+fn plan_prints_a_table_and_json() {
+    let desk = Desk::new();
+    let said = desk.run(&["plan"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let here = env!("CARGO_MANIFEST_DIR");
+    // Memory depends on the number of threads, time on the machine.
+    let table = said.out.replace(here, "HERE");
+    let machines = |line: &&str| !line.starts_with("   memory") && !line.starts_with("   work");
+    insta::assert_snapshot!(table.lines().filter(machines).collect::<Vec<_>>().join("\n"), @r#"
+pairs → runs/pairs
+
+base: HERE/tests/golden/models/qwen2, 119 k parameters
+
+1. sft: sft, LoRA of rank 4, 8.96 k parameters trained
+   policy     base (HERE/tests/golden/models/qwen2)
+   data       pairs: 77 rows to train on, 19 held out, 0 cut, 0 dropped
+   tokens     6 062 an epoch (6 062 with a prompt for every answer), 2 462 trained on
+   steps      78 (39 an epoch, 2 epochs)
+   result     runs/pairs/sft/model (adapter on HERE/tests/golden/models/qwen2)
+   status     will run
+
+2. dpo: dpo, LoRA of rank 4, 8.96 k parameters trained
+   policy     stage `sft` (runs/pairs/sft/model)
+   reference  the policy as the stage starts
+   data       pairs: 77 rows to train on, 19 held out, 0 cut, 0 dropped
+   tokens     8 400 an epoch (12 000 with a prompt for every answer), 4 800 trained on
+   steps      78 (39 an epoch, 2 epochs)
+   result     runs/pairs/dpo/model (adapter on HERE/tests/golden/models/qwen2)
+   status     will run
+"#);
+
+    let said = desk.run(&["plan", "--json"]);
+    let mut plan: serde_json::Value = serde_json::from_str(&said.out.replace(here, "HERE")).unwrap();
+    // What depends on the machine.
+    for stage in plan["stages"].as_array_mut().unwrap() {
+        assert!(stage["memory"].as_object_mut().unwrap().remove("logits").is_some());
+        assert!(stage["work"].as_object_mut().unwrap().remove("flops_per_second").is_some());
+    }
+    insta::assert_snapshot!("plan", serde_json::to_string_pretty(&plan).unwrap());
+}
