@@ -226,7 +226,8 @@ fn every_kind_of_file_gives_the_same_rows() {
 #[test]
 fn parquet_rows_are_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/valid/preference.parquet");
-    let packed = tempfile::tempdir().unwrap().keep().join("rows.parquet.gz");
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("rows.parquet.gz");
     let mut gzip =
         flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());
     gzip.write_all(&fs::read(&path).unwrap()).unwrap();

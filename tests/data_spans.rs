@@ -278,7 +278,8 @@ fn rows_are_shown_with_what_is_trained() {
         limit: Some(1),
         max_bad_rows: 0,
     };
-    let recipe = tempfile::tempdir().unwrap().keep().join("r.toml");
+    let place = tempfile::tempdir().unwrap();
+    let recipe = place.path().join("r.toml");
     let text = format!(
         "name = 'r'\n[model]\nbase = '{}'\n[data.rows]\nsource = '{}'\n[[stage]]\nname = 's'\nkind = 'sft'\n\
          data = 'rows'\n",
