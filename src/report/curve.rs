@@ -60,7 +60,7 @@ mod tests {
         let row = |step, loss| Row::new(step, 0.0, &Metrics::from([("loss".to_owned(), loss)]));
         let rows = [row(1, 3.0), row(2, 2.0), row(5, 1.0)];
         let curve = curve("loss", "loss", &rows).map(|curve| (curve.points, curve.lowest, curve.highest));
-        let expected = ("0.0,0.0 90.0,60.0 360.0,120.0", "1.0000", "3.0000");
+        let expected = ("0.0,0.0 90.0,60.0 360.0,120.0", "1.000", "3.000");
         assert_eq!(curve, Some((expected.0.to_owned(), expected.1.to_owned(), expected.2.to_owned())));
     }
 }
