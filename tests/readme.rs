@@ -92,6 +92,9 @@ fn its_recipe_is_a_recipe() {
         let text = std::fs::read_to_string(golden.join(name)).unwrap();
         write(&format!("models/Qwen2.5-0.5B-Instruct/{name}"), &text);
     }
+    let weights = "model.safetensors";
+    std::fs::copy(golden.join(weights), folder.path().join("models/Qwen2.5-0.5B-Instruct").join(weights))
+        .unwrap();
     let rows: String = (0..60)
         .map(|i| {
             format!("{{\"question\": \"What is {i}?\", \"good\": \"A number.\", \"bad\": \"No {i}.\"}}\n")

@@ -81,13 +81,12 @@ impl Stage<'_> {
         let adapter = if self.training.lora.is_some() { trainable + model.trunk_weights() } else { 0 };
         let checkpointing = self.training.gradient_checkpointing;
         let kept = activation_elements(model, checkpointing) as u64;
-        let threads = rayon::current_num_threads();
         Memory {
             weights: FLOAT * (model.parameters() + adapter),
             gradients: FLOAT * trainable,
             optimiser: 2 * FLOAT * trainable,
             activations: FLOAT * kept * self.tokens_in_flight(),
-            logits: FLOAT * (threads * chunk_rows(model.vocab_size) * model.vocab_size) as u64,
+            logits: FLOAT * (chunk_rows(model.vocab_size) * model.vocab_size) as u64,
         }
     }
 

@@ -49,7 +49,7 @@ pub fn metric(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         "0".to_owned()
-    } else if size < 1e-3 || size >= 1e6 {
+    } else if !(1e-3..1e6).contains(&size) {
         format!("{value:.2e}")
     } else {
         let decimals = (3 - size.log10().floor() as i32).clamp(0, 4) as usize;
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!([bytes(17), bytes(60_000_000), bytes(1 << 30)], ["17 B", "57.2 MiB", "1 GiB"]);
         assert_eq!([duration(8.24), duration(59.7), duration(200.0)], ["8.2 s", "1 min 00 s", "3 min 20 s"]);
         assert_eq!([duration(7500.0), duration(275_000.0)], ["2 h 05 min", "3 d 04 h"]);
-        assert_eq!([metric(0.693147), metric(5e-5), metric(-12.3456)], ["0.6931", "5.00e-5", "-12.35"]);
+        assert_eq!([metric(0.712349), metric(5e-5), metric(-12.3456)], ["0.7123", "5.00e-5", "-12.35"]);
         assert_eq!([metric(0.0), metric(1234.5), metric(0.05)], ["0", "1234", "0.0500"]);
     }
 }
