@@ -30,6 +30,12 @@ pub struct Packing {
 }
 
 impl Packing {
+    /// One sequence of `len` tokens.
+    pub fn sequence(len: usize) -> Self {
+        let segment = Segment { start: 0, len, skip: 0, own_key: 0, prefix_start: 0, prefix_len: 0 };
+        Packing { segments: vec![segment], groups: std::iter::once(0..1).collect() }
+    }
+
     /// Rows of the stream.
     pub fn tokens(&self) -> usize {
         self.segments.iter().map(|s| s.len).sum()

@@ -102,11 +102,11 @@ impl Config {
             Some(other) => bail!("hidden_act `{other}` is not supported; supported: silu"),
         }
         let kv_heads = f.num_key_value_heads.unwrap_or(f.num_attention_heads);
-        if kv_heads == 0 || f.num_attention_heads % kv_heads != 0 {
+        if kv_heads == 0 || !f.num_attention_heads.is_multiple_of(kv_heads) {
             bail!("{} attention heads cannot share {kv_heads} key-value heads", f.num_attention_heads)
         }
         let head_dim = f.head_dim.unwrap_or(f.hidden_size / f.num_attention_heads);
-        if head_dim == 0 || head_dim % 2 != 0 {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
             bail!("head_dim {head_dim} is not an even number above 0")
         }
         let windows = (0..f.num_hidden_layers).map(|layer| f.window(architecture, layer)).collect();

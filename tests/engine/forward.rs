@@ -1,8 +1,8 @@
 //! One forward of each golden model against transformers: expected agreement 2e-5.
 
+use runner::backend::Packing;
 use runner::backend::log_prob::LogProbs;
 use runner::backend::matmul::matmul;
-use runner::backend::{Packing, Segment};
 use runner::model::decoder::{Keep, Tokens};
 use runner::model::log_prob::Targets;
 use runner::model::policy::{ModelInput, open_frozen};
@@ -28,10 +28,7 @@ fn log_probs_and_logits_agree_with_transformers() {
             open_frozen(&ModelInput { base: golden(&format!("models/{model}")), adapter: None }).unwrap();
         let ids = ids(&want["input_ids"]);
         let n = ids.len();
-        let packing = Packing {
-            segments: vec![Segment { start: 0, len: n, skip: 0, own_key: 0, prefix_start: 0, prefix_len: 0 }],
-            groups: vec![0..1],
-        };
+        let packing = Packing::sequence(n);
         let rows: Vec<u32> = (0..n as u32).collect();
         let tokens = Tokens { ids: &ids, packing: &packing, needed: &rows, dropout: None };
         // each row predicts the next token; what the last one predicts matters to its entropy only

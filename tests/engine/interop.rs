@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use runner::backend::{Packing, Segment};
+use runner::backend::Packing;
 use runner::model::decoder::{Decoder, Tokens};
 use runner::model::log_prob::Targets;
 use runner::model::policy::{ModelInput, open_frozen, open_trained};
@@ -14,8 +14,7 @@ use super::trace::{golden, ids, json as read_json, open_trace, settings};
 /// Log-probability of every token but the first.
 fn token_log_probs(decoder: &Decoder, ids: &[u32]) -> Vec<f64> {
     let n = ids.len();
-    let segment = Segment { start: 0, len: n, skip: 0, own_key: 0, prefix_start: 0, prefix_len: 0 };
-    let packing = Packing { segments: vec![segment], groups: vec![0..1] };
+    let packing = Packing::sequence(n);
     let rows: Vec<u32> = (0..n as u32 - 1).collect();
     let tokens = Tokens { ids, packing: &packing, needed: &rows, dropout: None };
     decoder.log_probs(&tokens, Targets { hidden: &rows, tokens: &ids[1..] }).unwrap().log_prob
