@@ -42,10 +42,6 @@ impl Window {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.metrics.is_empty()
-    }
-
     /// Means (last values where that is what counts), and an empty window again.
     pub fn take(&mut self) -> Metrics {
         let mean = |sum: Accumulator| f64::from_bits(sum.value_bits) / sum.count as f64;
@@ -72,11 +68,6 @@ impl Row {
 
     pub fn get(&self, name: &str) -> Option<f64> {
         self.metrics.get(name)?.as_f64()
-    }
-
-    /// Whether this row is an evaluation on held-out rows.
-    pub fn is_evaluation(&self) -> bool {
-        self.metrics.keys().any(|name| name.starts_with("eval_"))
     }
 }
 

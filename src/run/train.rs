@@ -42,7 +42,7 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
     let Training { settings, folder, interrupt, console, .. } = training;
     atomic::remove_leftovers(&folder.root)?;
     atomic::remove_leftovers(&folder.checkpoints())?;
-    let phase = console.phase("log-probs of the reference, and other work before the first step");
+    let phase = console.phase("preparing the first step");
     stage.prepare(&folder.root, &mut phase.progress(|| interrupt.check()))?;
     phase.finish();
 
