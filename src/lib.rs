@@ -1,20 +1,23 @@
 //! `runner` takes a version-controlled TOML recipe of staged training, checks all of it up front
-//! and runs it. Modules, in the order that data flows (arrows point down this list only):
+//! and runs it.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | [`cli`] | one file a subcommand: clap types and nothing clever |
-//! | [`recipe`] | what a user writes: TOML with spans, schema, diagnostics |
-//! | [`plan`] | what will happen: resolved settings, artifacts, fingerprints, estimates |
 //! | [`run`] | doing it: walks the plan, owns locks, checkpoints, events, interrupts |
-//! | [`report`] | metrics.jsonl, samples, the tables a run ends with |
+//! | [`report`] | metrics.jsonl, samples, the report page, the tables a run ends with |
+//! | [`plan`] | what will happen: resolved settings, artifacts, fingerprints, estimates |
+//! | [`recipe`] | what a user writes: TOML with spans, schema, diagnostics |
 //! | [`stages`] | one file a kind: batch → model → objective → gradients → optimiser |
-//! | [`objective`] | the maths of each paper as pure functions over slices of `f64` |
-//! | [`data`] | sources, row formats, tokens and masks, the ledger, the sampler |
+//! | [`objective`] | the maths of each paper as pure functions over `f64` |
+//! | [`data`] | sources, row formats, tokens and masks, the ledger |
 //! | [`template`] | the chat-template environment |
-//! | [`model`] | architecture, weights, LoRA, decoder forward and backward, generation |
 //! | [`optim`] | AdamW, schedules, clipping |
+//! | [`model`] | architecture, weights, LoRA, decoder forward and backward, generation |
 //! | [`backend`] | tensor operations behind one function each |
+//!
+//! A module uses those below it, with two exceptions: [`plan::settings`] holds plain types that
+//! `stages`, `optim` and `model` read, and a template renders the messages of [`data`].
 
 pub mod backend;
 pub mod cli;
