@@ -1,6 +1,7 @@
 //! The engine against TRL and transformers, and against itself.
 
 mod forward;
+mod greedy;
 mod interop;
 mod invariance;
 mod reproduce;
