@@ -9,7 +9,6 @@ pub enum Purpose {
     LoraA = 2,
     Shuffle = 3,
     Dropout = 4,
-    Split = 5,
 }
 
 /// A stream named by its keys.
@@ -24,6 +23,9 @@ fn mix(mut z: u64) -> u64 {
 }
 
 impl Stream {
+    /// The stream of no seed, for a choice that no recipe may change.
+    pub const FIXED: Stream = Stream(0);
+
     pub fn new(seed: u64, purpose: Purpose) -> Self {
         Stream(mix(mix(seed) ^ purpose as u64))
     }

@@ -3,9 +3,7 @@
 //! data set, of whatever kind and whichever rows it can use, holds out the same rows.
 
 use super::row::Row;
-
-/// The split's own stream of hashes, apart from every seed of a recipe.
-const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
+use crate::backend::random::Stream;
 
 /// Splits rows into (train, held out), order kept. A fraction of 0 holds out nothing; otherwise at
 /// least one row is held out, and at least one is left to train on where there are two or more.
@@ -24,13 +22,9 @@ pub fn split(rows: Vec<Row>, eval_fraction: f64) -> (Vec<Row>, Vec<Row>) {
     (kept, held)
 }
 
-/// A row's place in 0..1: SplitMix64's finaliser over its index, with 53 bits.
+/// A row's place in 0..1, the same under every seed.
 fn share(row: usize) -> f64 {
-    let mut z = (row as u64).wrapping_add(1).wrapping_mul(KEY);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    (z >> 11) as f64 / (1u64 << 53) as f64
+    Stream::FIXED.uniform(row as u64)
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ pub struct Config {
     pub rms_norm_eps: f64,
     pub rope: Rope,
     pub tie_word_embeddings: bool,
-    pub max_position_embeddings: usize,
     pub initializer_range: f64,
     /// Keys a query of each layer sees at most; `None`: all before it.
     pub windows: Vec<Option<usize>>,
@@ -46,8 +45,6 @@ struct Fields {
     rms_norm_eps: f64,
     #[serde(default)]
     tie_word_embeddings: bool,
-    #[serde(default = "default_positions")]
-    max_position_embeddings: usize,
     #[serde(default = "default_range")]
     initializer_range: f64,
     hidden_act: Option<String>,
@@ -60,10 +57,6 @@ struct Fields {
     #[serde(default)]
     mlp_bias: bool,
     quantization_config: Option<Value>,
-}
-
-fn default_positions() -> usize {
-    2048
 }
 
 fn default_range() -> f64 {
@@ -122,7 +115,6 @@ impl Config {
             rms_norm_eps: f.rms_norm_eps,
             rope: Rope::from_config(&raw, head_dim)?,
             tie_word_embeddings: f.tie_word_embeddings,
-            max_position_embeddings: f.max_position_embeddings,
             initializer_range: f.initializer_range,
             windows,
             raw,

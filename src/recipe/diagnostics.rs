@@ -52,11 +52,6 @@ impl Problem {
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Problem { help: Some(help.into()), ..self }
     }
-
-    pub fn with_related(mut self, place: Option<Place>, words: impl Into<String>) -> Self {
-        self.related.extend(place.map(|place| (place, words.into())));
-        self
-    }
 }
 
 /// Problems in the order of their places, with the texts that they point into.
