@@ -95,6 +95,8 @@ pub fn render_rows(
     let need = need(&stage.kind);
     let names: &[&str] = match need {
         Need::Sft => &["answer"],
+        Need::Unpaired { .. } => &["answer", "mismatched"],
+        Need::Prompt => &[],
         Need::Preference => &["chosen", "rejected"],
     };
     let lengths = Lengths {

@@ -1,14 +1,19 @@
 //! Rows as the engine reads them: token ids and what is trained.
 
 /// One prompt and the answers that continue it. The prompt goes through the model once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Family {
     /// Index of the row in its data set as read (0-based, before any shuffle), for keys and errors.
     pub row: usize,
     /// Token ids that all branches share and none trains. May be empty.
     pub prompt: Vec<u32>,
-    /// Preference rows: `[chosen, rejected]`; sft rows: one branch.
+    /// Preference rows: `[chosen, rejected]`; sft rows: one branch; unpaired rows: the answer and,
+    /// where KTO's KL needs it, another row's answer; prompts: none.
     pub branches: Vec<Branch>,
+    /// Unpaired rows: whether the answer is desirable.
+    pub label: Option<bool>,
+    /// Preference rows: how much better the chosen answer is, where the row says so.
+    pub margin: Option<f64>,
 }
 
 /// One answer: the tokens after the prompt.

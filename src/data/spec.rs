@@ -31,4 +31,8 @@ pub struct DataSpec {
 pub enum Format {
     Sft,
     Preference,
+    /// `{prompt, completion, label}`.
+    Unpaired,
+    /// `{prompt}`.
+    Prompt,
 }

@@ -27,7 +27,7 @@ pub struct Lengths {
 }
 
 /// A row's tokens, and what was cut to get them within bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tokenized {
     pub family: Family,
     pub cuts: Vec<Reason>,
@@ -117,7 +117,7 @@ fn share_prompt(row: usize, mut branches: Vec<Branch>) -> Family {
         branch.tokens.drain(..length);
         branch.trained.drain(..length);
     }
-    Family { row, prompt, branches }
+    Family { row, prompt, branches, ..Family::default() }
 }
 
 /// Cuts a family to its bounds.

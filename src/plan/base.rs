@@ -75,7 +75,7 @@ impl Base {
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
         content.insert("chat template".to_owned(), content::text(template.source()));
         Ok(Self {
-            artifact: Artifact { base: from_here(path), adapter },
+            artifact: Artifact { base: from_here(path), adapter, head: None },
             config: Config::read(path)?,
             tokenizer: Tokenizer::from_folder(path)?,
             template,
@@ -118,7 +118,7 @@ impl Base {
             pad: tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token)),
         };
         Ok(Self {
-            artifact: Artifact { base: place.to_owned(), adapter: None },
+            artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
             config: Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?,
             // Once more, because the special tokens come from the tokenizer's files.
             template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,

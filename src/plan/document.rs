@@ -40,6 +40,9 @@ pub struct StagePlan {
     /// What it is compared with, where the recipe names that; else the policy as it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Artifact>,
+    /// The reward model of a ppo stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<Artifact>,
     /// What comes out.
     pub result: Artifact,
     #[serde(flatten)]

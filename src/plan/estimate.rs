@@ -103,8 +103,8 @@ impl Stage<'_> {
     pub fn work(&self, measured: Option<f64>) -> Work {
         let Counts { train, held_out, .. } = self.counts;
         let reference = match self.kind {
-            KindSettings::Dpo(_) => 1.0,
-            KindSettings::Sft => 0.0,
+            KindSettings::Dpo(_) | KindSettings::Kto(_) => 1.0,
+            _ => 0.0,
         };
         let every = self.training.eval_steps.unwrap_or(self.steps.total).max(1);
         let evaluations = 1.0 + self.steps.total.div_ceil(every) as f64;

@@ -26,8 +26,14 @@ const NOT_NUMERIC: [&str; 4] = ["logging_steps", "eval_steps", "save_steps", "sa
 /// Bumped whenever a change to the code changes the results of a kind.
 fn numerics(kind: &KindSettings) -> u32 {
     match kind {
-        KindSettings::Sft => 1,
-        KindSettings::Dpo(_) => 1,
+        KindSettings::Sft
+        | KindSettings::Rm(_)
+        | KindSettings::Ppo(_)
+        | KindSettings::Dpo(_)
+        | KindSettings::Kto(_)
+        | KindSettings::Cpo(_)
+        | KindSettings::Orpo(_)
+        | KindSettings::Simpo(_) => 1,
     }
 }
 

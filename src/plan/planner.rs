@@ -20,7 +20,7 @@ use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{KindSettings, Source, StageSettings};
+use crate::plan::settings::{Source, StageSettings};
 use crate::plan::staleness::{self, Status};
 use crate::plan::steps::Steps;
 use crate::recipe::diagnostics::Problem;
@@ -124,12 +124,16 @@ impl Planner<'_> {
             steps,
         };
         let measured = Summary::read(&place.summary()).ok().map(|summary| summary.flops_per_second());
-        let reference = reference(stage).map(|source| self.artifacts.get(source).clone());
+        let artifact = |key: &str| {
+            let named = stage.kind.sources().into_iter().find(|(role, _)| *role == key);
+            named.map(|(_, source)| self.artifacts.get(source))
+        };
         self.planned.push(StagePlan {
             settings: stage.clone(),
-            policy: self.artifacts.get(&stage.policy).clone(),
-            reference,
-            result: self.artifacts.get(&Source::Stage(stage.name.clone())).clone(),
+            policy: self.artifacts.get(&stage.policy),
+            reference: artifact("reference"),
+            reward: artifact("reward"),
+            result: self.artifacts.get(&Source::Stage(stage.name.clone())),
             status,
             fingerprint,
             inputs,
@@ -153,10 +157,10 @@ impl Planner<'_> {
         let (numerics, mut settings) = fingerprint::settings(stage)?;
         settings.extend(data_settings("data", data)?);
         settings.extend(self.base.settings.clone());
-        let sources = [("policy", Some(&stage.policy)), ("reference", reference(stage))];
+        let sources = std::iter::once(("policy", &stage.policy)).chain(stage.kind.sources());
         let mut stages = BTreeMap::new();
         for (role, source) in sources {
-            let Some(Source::Stage(name)) = source else { continue };
+            let Source::Stage(name) = source else { continue };
             // A stage that is missing has problems of its own; they are reported in the end.
             let fingerprint = self.planned.iter().find(|planned| planned.name() == name);
             let fingerprint = fingerprint.map(|planned| planned.fingerprint.clone()).unwrap_or_default();
@@ -212,14 +216,6 @@ impl Planner<'_> {
     }
 }
 
-/// The model that a stage compares its policy with, where the recipe names one.
-fn reference(stage: &StageSettings) -> Option<&Source> {
-    match &stage.kind {
-        KindSettings::Sft => None,
-        KindSettings::Dpo(dpo) => dpo.reference.as_ref(),
-    }
-}
-
 /// The stages to plan: all, or the one that is asked for with all that it needs, inputs first.
 fn needed(recipe: &Resolved, only: Option<&str>) -> Vec<StageSettings> {
     let Some(only) = only else { return recipe.stages.clone() };
@@ -228,7 +224,9 @@ fn needed(recipe: &Resolved, only: Option<&str>) -> Vec<StageSettings> {
     // Inputs stand before their users, so one walk from the end meets every user first.
     for stage in recipe.stages.iter().rev() {
         if names.contains(&stage.name) {
-            for source in std::iter::once(&stage.policy).chain(reference(stage)) {
+            for source in std::iter::once(&stage.policy)
+                .chain(stage.kind.sources().into_iter().map(|(_, source)| source))
+            {
                 if let Source::Stage(name) = source {
                     names.push(name.clone());
                 }

@@ -31,7 +31,13 @@ pub struct Rows {
 pub fn need(kind: &KindSettings) -> Need {
     match kind {
         KindSettings::Sft => Need::Sft,
-        KindSettings::Dpo(_) => Need::Preference,
+        KindSettings::Kto(kto) => Need::Unpaired { unpair: kto.unpair },
+        KindSettings::Ppo(_) => Need::Prompt,
+        KindSettings::Rm(_)
+        | KindSettings::Dpo(_)
+        | KindSettings::Cpo(_)
+        | KindSettings::Orpo(_)
+        | KindSettings::Simpo(_) => Need::Preference,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::plan::artifact::Artifact;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::estimate::{Memory, Work};
-use crate::plan::settings::{KindSettings, Source};
+use crate::plan::settings::Source;
 use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
 
@@ -44,14 +44,13 @@ fn block(text: &mut String, number: usize, stage: &StagePlan) {
         let _ = writeln!(text, "   {label:<10} {value}");
     };
     line("policy", model(&settings.policy, &stage.policy));
-    if let KindSettings::Dpo(dpo) = &settings.kind {
-        line(
-            "reference",
-            match (&dpo.reference, &stage.reference) {
-                (Some(source), Some(artifact)) => model(source, artifact),
-                _ => "the policy as the stage starts".to_owned(),
-            },
-        );
+    let artifacts = [("reference", &stage.reference), ("reward", &stage.reward)];
+    for (role, source) in settings.kind.sources() {
+        let artifact = artifacts.iter().find(|(name, _)| *name == role).and_then(|(_, found)| found.as_ref());
+        line(role, artifact.map(|artifact| model(source, artifact)).unwrap_or_default());
+    }
+    if settings.kind.has_reference() && stage.reference.is_none() {
+        line("reference", "the policy as the stage starts".to_owned());
     }
     line("data", rows(stage));
     if !stage.counts.reasons.is_empty() {
@@ -89,6 +88,7 @@ fn model(source: &Source, artifact: &Artifact) -> String {
     match source {
         Source::Base => format!("base ({path})"),
         Source::Stage(name) => format!("stage `{name}` ({path})"),
+        Source::Folder(_) => path.to_string(),
     }
 }
 

@@ -115,7 +115,7 @@ fn base_model(base: &Base, folder: &std::path::Path) -> Result<Artifact> {
         Some(made) => {
             made.write_tokenizer(folder)?;
             scratch::create(&made.spec, made.vocabulary, made.seed, folder)?;
-            Ok(Artifact { base: folder.to_path_buf(), adapter: None })
+            Ok(Artifact { base: folder.to_path_buf(), adapter: None, head: None })
         }
     }
 }

@@ -59,6 +59,7 @@ impl Dpo {
                     share.d_rejected += weight * part.d_rejected;
                 }
                 DpoLoss::Sft => share.add_nll(scored, weight),
+                other => unreachable!("{other:?}"),
             }
         }
         if let Some(alpha) = self.settings.rpo_alpha {

@@ -47,6 +47,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
     let kind: Box<dyn Kind> = match &settings.kind {
         KindSettings::Sft => Box::new(Sft),
         KindSettings::Dpo(dpo) => Box::new(Dpo::new(dpo.clone(), reference)),
+        other => anyhow::bail!("{} stages have no executor", other.name()),
     };
     let trainer = Trainer::new(decoder, &settings.name, training, packaging, rows.train, rows.eval)?;
     Ok(Box::new(Executor { trainer, kind, policy }))

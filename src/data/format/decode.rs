@@ -124,8 +124,9 @@ fn pair(
 ) -> Result<Content, Reason> {
     match need {
         Need::Sft => answers(prompt, vec![chosen], system, extras),
+        Need::Prompt => answers(prompt, vec![], system, extras),
         Need::Preference if chosen == rejected => Err(Reason::ChosenEqualsRejected),
-        Need::Preference => answers(prompt, vec![chosen, rejected], system, extras),
+        Need::Preference | Need::Unpaired { .. } => answers(prompt, vec![chosen, rejected], system, extras),
     }
 }
 

@@ -11,6 +11,11 @@ pub enum Need {
     Sft,
     /// A prompt with a chosen and a rejected answer.
     Preference,
+    /// A prompt with one answer and whether it is desirable. With `unpair`, pairs, each of which
+    /// makes two such rows.
+    Unpaired { unpair: bool },
+    /// A prompt; rows with answers serve without them.
+    Prompt,
 }
 
 impl Need {
@@ -21,7 +26,11 @@ impl Need {
                 "`messages`, `conversations`, `prompt` and `completion`, `instruction` and `output`, \
                  `query` and `response`, or a preference row; map other names with `columns`"
             }
-            Need::Preference => {
+            Need::Unpaired { unpair: false } => {
+                "`prompt`, `completion` and `label`, or `messages` and `label`; map other names with `columns`"
+            }
+            Need::Prompt => "a `prompt`, or any row of the other formats; map other names with `columns`",
+            Need::Preference | Need::Unpaired { unpair: true } => {
                 "`chosen` and `rejected` (with `prompt` or `conversations`), `messages` and \
                  `rejected_response` or `rejected_messages`, or `query`, `response` and \
                  `rejected_response`; map other names with `columns`"

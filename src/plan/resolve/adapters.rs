@@ -79,6 +79,7 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
         };
         let own = Adapter::of(lora);
         match &stage.policy {
+            Source::Folder(_) => {}
             Source::Base => {
                 if let Some(theirs) = &of_model {
                     let whose = "the adapter of `[model]`".to_owned();

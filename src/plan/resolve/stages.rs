@@ -122,6 +122,10 @@ fn dpo(keys: &DpoKeys, reference: Option<Source>) -> DpoSettings {
         losses: losses.into_iter().zip(weights).collect(),
         rpo_alpha: keys.rpo_alpha.filter(|alpha| *alpha > 0.0),
         label_smoothing: keys.label_smoothing.unwrap_or(dpo::LABEL_SMOOTHING),
+        f_divergence: None,
+        ld_alpha: None,
+        use_weighting: None,
+        discopop_tau: None,
     }
 }
 
