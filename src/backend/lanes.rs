@@ -164,6 +164,25 @@ pub fn exp_and_sums(x: &mut [f32], shift: f32) -> Sums {
     Sums { exp: reduce_f64(sum), weighted: reduce_f64(weighted), shifted: reduce_f64(shifted) }
 }
 
+/// x ← factor · x; returns Σ x² of the result.
+#[inline(always)]
+pub fn scale_and_square_sum(x: &mut [f32], factor: f32) -> f64 {
+    let mut acc = [0.0f32; LANES];
+    let whole = x.len() - x.len() % LANES;
+    let (head, tail) = x.split_at_mut(whole);
+    for chunk in head.chunks_exact_mut(LANES) {
+        for i in 0..LANES {
+            chunk[i] *= factor;
+            acc[i] += chunk[i] * chunk[i];
+        }
+    }
+    for (i, v) in tail.iter_mut().enumerate() {
+        *v *= factor;
+        acc[i] += *v * *v;
+    }
+    reduce_f64(acc)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

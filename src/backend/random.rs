@@ -9,6 +9,9 @@ pub enum Purpose {
     LoraA = 2,
     Shuffle = 3,
     Dropout = 4,
+    ValueHead = 5,
+    /// Sampled answers and the order of a ppo update's mini-batches.
+    Rollout = 6,
 }
 
 /// A stream named by its keys.

@@ -119,12 +119,13 @@ impl Attention {
     /// `[cache rows, 2 · kv_heads · head_dim]`; those of this pass go to `cache_rows`.
     pub fn forward_cached(
         &self,
-        x: &Tensor,
+        queries: &Tensor,
+        keys: &Tensor,
         rows: &Rows<'_>,
         cache: &Tensor,
         cache_rows: &[u32],
     ) -> Result<Tensor> {
-        let (q, kv, _) = self.project(x, x, rows)?;
+        let (q, kv, _) = self.project(queries, keys, rows)?;
         crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
         let (k, v) = self.split(cache)?;
         let (out, _) = attention(&q, &k, &v, rows.packing, self.shape)?;

@@ -60,16 +60,22 @@ impl Layer {
         Ok((y, LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up }))
     }
 
-    /// Forward without a trace, keys and values kept in `cache` (see `Attention::forward_cached`).
+    /// `forward` without a trace, keys and values kept in `cache` (see `Attention::forward_cached`).
     pub fn forward_cached(
         &self,
         x: &Tensor,
         rows: &Rows<'_>,
+        needed: Option<&[u32]>,
         cache: &Tensor,
         cache_rows: &[u32],
     ) -> Result<Tensor> {
         let (normed, _) = rms_norm(x, &self.attention_norm.value, self.eps)?;
-        let middle = add(x, &self.attention.forward_cached(&normed, rows, cache, cache_rows)?)?;
+        let (residual, queries) = match needed {
+            None => (x.clone(), normed.clone()),
+            Some(needed) => (gather(x, needed)?, gather(&normed, needed)?),
+        };
+        let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows)?;
+        let middle = add(&residual, &attended)?;
         let (normed, _) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
         Ok(add(&middle, &self.down.forward(&silu_mul(&self.gate_up.forward(&normed, None)?)?, None)?)?)
     }

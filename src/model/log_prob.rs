@@ -1,4 +1,5 @@
 //! Log-probabilities of a batch's targets under a decoder, and the way back from their gradients.
+//! With a temperature τ they are those of softmax(logits / τ), which is softmax over `h/τ` × head.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -14,6 +15,28 @@ use crate::backend::storage::update;
 pub struct Targets<'a> {
     pub hidden: &'a [u32],
     pub tokens: &'a [u32],
+    /// 1: the model's own distribution.
+    pub temperature: f64,
+}
+
+impl Targets<'_> {
+    /// Hidden rows of the targets, divided by the temperature.
+    fn rows(&self, hidden: &Tensor) -> Result<Tensor> {
+        let rows = gather(hidden, self.hidden)?;
+        self.divide(&rows)?;
+        Ok(rows)
+    }
+
+    fn divide(&self, rows: &Tensor) -> Result<()> {
+        if self.temperature == 1.0 {
+            return Ok(());
+        }
+        let factor = (1.0 / self.temperature) as f32;
+        Ok(update(rows, |values| {
+            values.par_chunks_mut(1 << 14).for_each(|part| part.iter_mut().for_each(|x| *x *= factor));
+            Ok(())
+        })?)
+    }
 }
 
 /// A forward whose backward is still to come.
@@ -29,7 +52,7 @@ impl Decoder {
     /// Log-probabilities without a backward to come.
     pub fn log_probs(&self, tokens: &Tokens<'_>, targets: Targets<'_>) -> Result<LogProbs> {
         let (hidden, _) = self.forward(tokens, Keep::Nothing)?;
-        Ok(log_probs(&gather(&hidden, targets.hidden)?, &self.head().value, targets.tokens, false)?.0)
+        Ok(log_probs(&targets.rows(&hidden)?, &self.head().value, targets.tokens, false)?.0)
     }
 
     /// Log-probabilities, and what `backward_log_probs` needs.
@@ -41,7 +64,7 @@ impl Decoder {
     ) -> Result<(LogProbs, Pending)> {
         let (hidden, trace) = self.forward(tokens, keep)?;
         let head = self.head();
-        let rows = gather(&hidden, targets.hidden)?;
+        let rows = targets.rows(&hidden)?;
         let (found, direction) = log_probs(&rows, &head.value, targets.tokens, head.grad.is_none())?;
         Ok((found, Pending { trace, hidden, direction }))
     }
@@ -62,11 +85,12 @@ impl Decoder {
                 direction
             }
             (None, Some(grad)) => {
-                let rows = gather(&hidden, targets.hidden)?;
+                let rows = targets.rows(&hidden)?;
                 head_backward(&rows, &head.value, targets.tokens, coefficients, grad)?
             }
             (None, None) => anyhow::bail!("a frozen head came without its direction"),
         };
+        targets.divide(&d_rows)?;
         let d_hidden = hidden.zeros_like()?;
         scatter_add(&d_hidden, targets.hidden, &d_rows)?;
         self.backward(tokens, trace, &d_hidden)

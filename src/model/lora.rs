@@ -16,6 +16,10 @@ use crate::plan::settings::{LoraSettings, TargetModules};
 
 const PREFIX: &str = "base_model.model.";
 
+/// What PEFT keeps beside the adapter of a sequence classifier. The decoder has no place for it; a
+/// reward model's head is `[model] head`.
+const HEADS: [&str; 2] = ["score", "classifier"];
+
 impl LoraSettings {
     /// What `B·A` is multiplied with.
     pub fn scale(&self) -> f64 {
@@ -102,8 +106,12 @@ impl AdapterConfig {
             Value::String(text) => text != "none",
             _ => true,
         };
-        for key in ["use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "bias", "fan_in_fan_out"]
-        {
+        let saved = config["modules_to_save"].as_array().into_iter().flatten();
+        let is_head = |module: &Value| module.as_str().is_some_and(|name| HEADS.contains(&name));
+        let only_heads = saved.clone().all(is_head);
+        let unsupported = ["use_dora", "rank_pattern", "alpha_pattern", "bias", "fan_in_fan_out"];
+        let other_modules = (!only_heads).then_some("modules_to_save");
+        for key in unsupported.into_iter().chain(other_modules) {
             if on(key) {
                 bail!("`{}`: `{key}` is not supported", path.display())
             }
@@ -139,7 +147,8 @@ pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) 
         .with_context(|| format!("cannot read the adapter `{}`", path.display()))?;
     let modules: Vec<String> =
         decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.clone())).collect();
-    for name in files.names() {
+    let is_head = |name: &str| HEADS.iter().any(|head| name == format!("{PREFIX}{head}.weight"));
+    for name in files.names().iter().filter(|name| !is_head(name)) {
         let module =
             name.strip_prefix(PREFIX).and_then(|n| n.rsplit_once(".lora_")).map(|(module, _)| module);
         if !module.is_some_and(|m| modules.iter().any(|known| known == m)) {

@@ -12,6 +12,8 @@ pub mod param;
 pub mod policy;
 pub mod result;
 pub mod rope;
+pub mod score;
 pub mod scratch;
 pub mod spec;
+pub mod value_head;
 pub mod weights;

@@ -1,5 +1,6 @@
 //! A model ready to train or to be asked: base weights, an adapter, a tuner.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -12,55 +13,90 @@ use super::weights::{FolderWeights, build};
 use crate::plan::settings::LoraSettings;
 
 /// Where a model's weights lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelInput {
     /// A folder in Hugging Face layout.
     pub base: PathBuf,
     /// A PEFT folder on top of it.
     pub adapter: Option<PathBuf>,
+    /// A value head on top of that.
+    pub head: Option<PathBuf>,
 }
 
-/// The model as it is, nothing trained.
-pub fn open_frozen(input: &ModelInput) -> Result<Decoder> {
-    let decoder = build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, false)?;
-    match &input.adapter {
-        Some(adapter) => load_adapter(decoder, adapter, 0.0, false),
-        None => Ok(decoder),
+/// Opens models. Those on one base share its frozen weights, which are read once.
+#[derive(Default)]
+pub struct Models {
+    frozen: HashMap<PathBuf, Decoder>,
+}
+
+impl Models {
+    /// The base without its adapter, nothing trained.
+    fn base(&mut self, input: &ModelInput) -> Result<Decoder> {
+        if let Some(decoder) = self.frozen.get(&input.base) {
+            return Ok(decoder.clone());
+        }
+        let decoder = build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, false)?;
+        self.frozen.insert(input.base.clone(), decoder.clone());
+        Ok(decoder)
     }
-}
 
-/// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
-/// without `lora`, every weight (an adapter it came with is merged first).
-pub fn open_trained(input: &ModelInput, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
-    match (lora, &input.adapter) {
-        (None, None) => build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, true),
-        (None, Some(_)) => train_merged(open_frozen(input)?),
-        (Some(lora), None) => new_adapter(open_frozen(input)?, lora, seed),
-        (Some(lora), Some(adapter)) => {
-            let has = AdapterConfig::read(adapter)?;
-            if has.rank != lora.rank || has.alpha != lora.alpha || has.rslora != lora.rslora {
-                bail!(
-                    "the adapter `{}` has rank {}, alpha {}, rslora {}; this stage continues it, so `lora` must say the same, not rank {}, alpha {}, rslora {}",
-                    adapter.display(),
-                    has.rank,
-                    has.alpha,
-                    has.rslora,
-                    lora.rank,
-                    lora.alpha,
-                    lora.rslora
-                )
+    /// The model as it is, nothing trained.
+    pub fn frozen(&mut self, input: &ModelInput) -> Result<Decoder> {
+        let decoder = self.base(input)?;
+        match &input.adapter {
+            Some(adapter) => load_adapter(decoder, adapter, 0.0, false),
+            None => Ok(decoder),
+        }
+    }
+
+    /// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
+    /// without `lora`, every weight (an adapter it came with is merged first).
+    pub fn trained(&mut self, input: &ModelInput, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
+        match (lora, &input.adapter) {
+            (None, None) => build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, true),
+            (None, Some(_)) => train_merged(self.frozen(input)?),
+            (Some(lora), None) => new_adapter(self.base(input)?, lora, seed),
+            (Some(lora), Some(adapter)) => {
+                let has = AdapterConfig::read(adapter)?;
+                if has.rank != lora.rank || has.alpha != lora.alpha || has.rslora != lora.rslora {
+                    bail!(
+                        "the adapter `{}` has rank {}, alpha {}, rslora {}; this stage continues it, so `lora` must say the same, not rank {}, alpha {}, rslora {}",
+                        adapter.display(),
+                        has.rank,
+                        has.alpha,
+                        has.rslora,
+                        lora.rank,
+                        lora.alpha,
+                        lora.rslora
+                    )
+                }
+                load_adapter(self.base(input)?, adapter, lora.dropout, true)
+                    .with_context(|| format!("cannot continue the adapter `{}`", adapter.display()))
             }
-            let base = open_frozen(&ModelInput { base: input.base.clone(), adapter: None })?;
-            load_adapter(base, adapter, lora.dropout, true)
-                .with_context(|| format!("cannot continue the adapter `{}`", adapter.display()))
+        }
+    }
+
+    /// As [`Models::trained`], but an adapter that the model came with keeps its own shape.
+    pub fn continued(
+        &mut self,
+        input: &ModelInput,
+        lora: Option<&LoraSettings>,
+        seed: u64,
+    ) -> Result<Decoder> {
+        match (lora, &input.adapter) {
+            (Some(lora), Some(adapter)) => {
+                let AdapterConfig { rank, alpha, rslora } = AdapterConfig::read(adapter)?;
+                self.trained(input, Some(&LoraSettings { rank, alpha, rslora, ..lora.clone() }), seed)
+            }
+            _ => self.trained(input, lora, seed),
         }
     }
 }
 
-/// Every weight trained, LoRA merged in.
+/// Every weight trained, LoRA merged in. Nothing is shared with the model that it was.
 fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
     let train = |param: &mut Param| -> Result<()> {
-        *param = Param::trained(param.value.clone())?;
+        *param = Param::trained(param.value.copy()?)?;
         Ok(())
     };
     train(&mut decoder.embedding)?;
@@ -77,7 +113,7 @@ fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
         for linear in
             [&mut attention.q, &mut attention.kv, &mut attention.o, &mut layer.gate_up, &mut layer.down]
         {
-            linear.weight = Param::trained(linear.effective().clone())?;
+            linear.weight = Param::trained(linear.effective().copy()?)?;
             linear.bias.as_mut().map(train).transpose()?;
             linear.lora = None;
         }

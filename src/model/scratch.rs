@@ -49,7 +49,7 @@ pub fn create(spec: &ScratchSpec, vocabulary: Vocabulary, seed: u64, folder: &Pa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::{ModelInput, open_frozen};
+    use crate::model::policy::{ModelInput, Models};
     use crate::model::spec::{Architecture, TokenizerSpec};
 
     #[test]
@@ -71,7 +71,9 @@ mod tests {
         };
         let vocabulary = Vocabulary { size: 300, eos: Some(2), pad: Some(0) };
         create(&spec, vocabulary, 3, folder.path()).unwrap();
-        let decoder = open_frozen(&ModelInput { base: folder.path().into(), adapter: None }).unwrap();
+        let decoder = Models::default()
+            .frozen(&ModelInput { base: folder.path().into(), ..ModelInput::default() })
+            .unwrap();
         assert_eq!(decoder.config.parameters(), {
             let named = crate::model::weights::named_weights(&decoder).unwrap();
             named.values().map(|w| w.elem_count() as u64).sum::<u64>()

@@ -1,14 +1,17 @@
-//! The maths of each paper as pure functions over slices of f64: log-probs in, loss and gradients out.
+//! The maths of each paper as pure functions over slices of f64: log-probs or scores in, loss and
+//! gradients out. What a mean is taken over is the caller's, unless a function says otherwise.
 
+pub mod aot;
+pub mod box_cox;
+pub mod cpo;
 pub mod dpo;
+pub mod f_divergence;
+pub mod kto;
+pub mod margin;
 pub mod nll;
-
-/// log σ(x), exact for large |x|.
-pub fn log_sigmoid(x: f64) -> f64 {
-    x.min(0.0) - (-x.abs()).exp().ln_1p()
-}
-
-/// σ(x).
-pub fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
-}
+pub mod orpo;
+pub mod pair;
+pub mod ppo;
+pub mod reward;
+pub mod sigmoid;
+pub mod simpo;

@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn a_pair_counts_its_prompt_once_or_twice() {
         let branch = |tokens: usize| Branch { tokens: vec![7; tokens], trained: vec![true; tokens] };
-        let pair = Family { row: 0, prompt: vec![1; 4], branches: vec![branch(2), branch(3)] };
+        let pair =
+            Family { row: 0, prompt: vec![1; 4], branches: vec![branch(2), branch(3)], ..Family::default() };
         let sum = Tokens::of(&[pair.clone(), pair]);
         // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, Tokens { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });

@@ -55,6 +55,11 @@ impl RunFolder {
         self.root.join("base")
     }
 
+    /// Log-probs of reference models, a file a model.
+    pub fn references(&self) -> PathBuf {
+        self.root.join("reference")
+    }
+
     pub fn stage(&self, name: &str) -> StageFolder {
         StageFolder { root: self.root.join(name) }
     }
@@ -82,10 +87,6 @@ impl StageFolder {
 
     pub fn samples(&self) -> PathBuf {
         self.root.join("samples.jsonl")
-    }
-
-    pub fn reference(&self) -> PathBuf {
-        self.root.join("reference.safetensors")
     }
 
     pub fn checkpoints(&self) -> PathBuf {

@@ -115,7 +115,7 @@ impl Planner<'_> {
                 }
             },
         };
-        let steps = Steps::of(&stage.training, counts.train.rows);
+        let steps = Steps::of(stage, counts.train.rows);
         let cost = Stage {
             kind: &stage.kind,
             training: &stage.training,
@@ -190,13 +190,17 @@ impl Planner<'_> {
 
     /// The run's folder has one place for each name.
     fn check_names(&mut self) {
-        if self.base.scratch.is_none() {
-            return;
-        }
-        if let Some(index) = self.recipe.stages.iter().position(|stage| stage.name == "base") {
-            let message = "`base` is the folder of the model from random weights".to_owned();
-            let help = Some("give the stage another name".to_owned());
-            self.problems.push(self.recipe.problem_at(&format!("/stage/{index}/name"), message, help));
+        let taken = [
+            ("reference", "`reference` is the folder of reference log-probs"),
+            ("base", "`base` is the folder of the model from random weights"),
+        ];
+        for (name, message) in taken {
+            let index = self.recipe.stages.iter().position(|stage| stage.name == name);
+            if let (Some(index), true) = (index, name != "base" || self.base.scratch.is_some()) {
+                let help = Some("give the stage another name".to_owned());
+                let at = format!("/stage/{index}/name");
+                self.problems.push(self.recipe.problem_at(&at, message.to_owned(), help));
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Rows {
     pub questions: Vec<String>,
     /// Tokens that end answers.
     pub end_tokens: Vec<u32>,
+    /// What the template writes after an answer's end token.
+    pub closing: Vec<u32>,
 }
 
 /// What a kind needs of a row.
@@ -63,7 +65,7 @@ impl Rows {
             false => questions(&held_out, &held_out_rows),
         };
         let end_tokens = end_tokens(&train, tokenizer);
-        Ok(Self { train, held_out, ledger, questions, end_tokens })
+        Ok(Self { train, held_out, ledger, questions, end_tokens, closing: Vec::new() })
     }
 
     pub fn counts(&self) -> Counts {

@@ -65,9 +65,15 @@ pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
         settings: &place.settings,
-        policy: ModelInput { base: base.base, adapter: base.adapter },
+        policy: ModelInput { base: base.base, adapter: base.adapter, head: base.head },
         reference: None,
-        rows: stages::Rows { train: rows.train, eval: Vec::new() },
+        reward: None,
+        rows: stages::Rows {
+            train: rows.train,
+            eval: Vec::new(),
+            end_tokens: rows.end_tokens,
+            closing: rows.closing,
+        },
         packaging: None,
     })?;
     phase.finish();
@@ -78,7 +84,7 @@ pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &
     let (mut all_rows, mut rows, mut tokens, mut seconds, mut grad_norm) = (0, 0, 0, 0.0, f64::NAN);
     for step in 0..warmup + steps {
         let started = Instant::now();
-        let report = run.step(step)?;
+        let report = run.step(step, &mut |_, _| Ok(()))?;
         all_rows += report.rows;
         if step >= warmup {
             seconds += started.elapsed().as_secs_f64();

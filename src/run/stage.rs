@@ -13,17 +13,13 @@ use crate::run::train::{Training, train};
 use crate::stages::StageRun;
 use crate::template::CHAT_TEMPLATE;
 
-/// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one. Only the
-/// reference's log-probs outlive a replacement; they carry a key of their own.
+/// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
     if matches!(status, Status::HalfFinished) {
         return Ok(());
     }
     atomic::write_folder(&folder.root, |fresh| {
         let fresh = StageFolder { root: fresh.to_owned() };
-        if folder.reference().exists() {
-            fs::rename(folder.reference(), fresh.reference())?;
-        }
         fs::write(fresh.inputs(), serde_json::to_vec_pretty(inputs)?)?;
         Ok(())
     })

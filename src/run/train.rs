@@ -1,5 +1,6 @@
 //! The loop over optimiser steps: logs, evaluates, checkpoints, and stops where it can go on later.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,8 @@ const SAMPLE_TOKENS: usize = 64;
 pub struct Training<'a> {
     pub settings: &'a TrainingSettings,
     pub folder: &'a StageFolder,
+    /// Where log-probs of reference models are kept.
+    pub references: &'a Path,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
     pub questions: &'a Questions<'a>,
@@ -43,7 +46,7 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
     atomic::remove_leftovers(&folder.root)?;
     atomic::remove_leftovers(&folder.checkpoints())?;
     let phase = console.phase("preparing the first step");
-    stage.prepare(&folder.root, &mut phase.progress(|| interrupt.check()))?;
+    stage.prepare(training.references, &mut phase.progress(|| interrupt.check()))?;
     phase.finish();
 
     let mut progress = Progress::default();
@@ -86,6 +89,9 @@ impl Loop<'_> {
                 return self.stop();
             }
             self.evaluate_if_due()?;
+            if step < total && due(self.stage.sample_steps()) {
+                self.sample()?;
+            }
             if due(settings.save_steps) {
                 self.save()?;
             }
@@ -97,7 +103,11 @@ impl Loop<'_> {
     /// One optimiser step, and its row of metrics if it is time for one.
     fn step(&mut self, bar: &StepBar, total: u64) -> Result<()> {
         let started = Instant::now();
-        let report = self.stage.step(self.progress.step)?;
+        let interrupt = self.training.interrupt;
+        let report = match self.stage.step(self.progress.step, &mut |_, _| interrupt.check()) {
+            Err(error) if is_interrupt(&error) => return self.stop(),
+            report => report?,
+        };
         self.progress.step += 1;
         self.progress.seconds += started.elapsed().as_secs_f64();
         self.progress.useful_tokens += report.useful_tokens;
@@ -149,7 +159,8 @@ impl Loop<'_> {
         phase.finish();
         let step = self.progress.step;
         let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };
-        rows.retain(|row| row.step == 0);
+        // a resumed stage comes by again
+        rows.retain(|row| row.step < step);
         for (prompt, sample) in texts.iter().zip(answers) {
             let answer = decode(&sample.answer)?;
             rows.push(SampleRow { step, prompt: prompt.clone(), answer });

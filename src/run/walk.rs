@@ -106,12 +106,18 @@ fn run_stage(
     }
     let phase = console.phase("loading the model");
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
-    let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens, decode: &decode };
+    let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens.clone(), decode: &decode };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
         policy: input(&plan.policy),
         reference: plan.reference.as_ref().map(input),
-        rows: stages::Rows { train: rows.train, eval: rows.held_out },
+        reward: plan.reward.as_ref().map(input),
+        rows: stages::Rows {
+            train: rows.train,
+            eval: rows.held_out,
+            end_tokens: rows.end_tokens,
+            closing: rows.closing,
+        },
         packaging: None,
     })?;
     phase.finish();
@@ -123,6 +129,7 @@ fn run_stage(
     let training = Training {
         settings: &plan.settings.training,
         folder: &place,
+        references: &folder.references(),
         interrupt,
         console,
         questions: &questions,
@@ -134,5 +141,5 @@ fn run_stage(
 }
 
 fn input(artifact: &Artifact) -> ModelInput {
-    ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone() }
+    ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone(), head: artifact.head.clone() }
 }

@@ -5,6 +5,17 @@ use std::ops::Range;
 use crate::backend::{Packing, Segment};
 use crate::data::example::Family;
 
+/// What is asked of packed families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// The log-probability of each trained token.
+    Answers,
+    /// That, and of each token of the prompts but the first.
+    AnswersAndPrompts,
+    /// The hidden state of each branch's last token.
+    Ends,
+}
+
 /// One stream and its targets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -15,26 +26,50 @@ pub struct Batch {
     pub needed: Vec<u32>,
     /// For each target, its row in `needed`.
     pub hidden: Vec<u32>,
-    /// Tokens whose log-probability is asked for, `[targets]`.
+    /// Tokens whose log-probability is asked for, `[targets]`; none with [`Ask::Ends`].
     pub targets: Vec<u32>,
-    /// Targets of each branch, families in order, branches in order.
-    pub branches: Vec<Range<usize>>,
+    /// What each family asks for, families in order.
+    pub families: Vec<FamilyTargets>,
     /// A key of each token for dropout, the same however the tokens are packed.
     pub row_keys: Vec<u64>,
 }
 
+/// A family's targets, which are contiguous: its prompt's, then those of each branch. With
+/// [`Ask::Ends`] a branch has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FamilyTargets {
+    /// Empty unless asked for.
+    pub prompt: Range<usize>,
+    pub branches: Vec<Range<usize>>,
+}
+
+impl FamilyTargets {
+    /// All of the family's targets.
+    pub fn all(&self) -> Range<usize> {
+        self.prompt.start..self.branches.last().map_or(self.prompt.end, |branch| branch.end)
+    }
+}
+
 /// Packs families. Without `share_prefix` every branch has a copy of its prompt, which changes
 /// results by rounding only.
-pub fn pack(families: &[&Family], share_prefix: bool) -> Batch {
+pub fn pack(families: &[&Family], ask: Ask, share_prefix: bool) -> Batch {
     let mut batch = Batch::default();
+    // row of the stream of each target
     let mut asked: Vec<u32> = Vec::new();
     for family in families {
         let shared = if share_prefix { batch.prompt(family) } else { 0..0 };
+        let first = asked.len();
+        let mut targets = FamilyTargets { prompt: first..first, branches: Vec::new() };
         for (index, branch) in family.branches.iter().enumerate() {
             let prompt = if share_prefix { shared.clone() } else { batch.prompt(family) };
+            if index == 0 && ask == Ask::AnswersAndPrompts && prompt.len() > 1 {
+                asked.extend((prompt.start..prompt.end - 1).map(|row| row as u32));
+                batch.targets.extend(&family.prompt[1..]);
+                targets.prompt.end = asked.len();
+            }
             let start = batch.ids.len();
-            // the last token predicts nothing and nobody attends to it
-            let fed = branch.tokens.len().saturating_sub(1);
+            // unless it is asked for, the last token predicts nothing and nobody attends to it
+            let fed = branch.tokens.len().saturating_sub(usize::from(ask != Ask::Ends));
             batch.ids.extend(&branch.tokens[..fed]);
             let key = |position: usize| row_key(family.row, index + 1, position);
             batch.row_keys.extend((0..fed).map(key));
@@ -48,21 +83,25 @@ pub fn pack(families: &[&Family], share_prefix: bool) -> Batch {
                     prefix_len: prompt.len(),
                 });
             }
-            let first = batch.targets.len();
-            for (i, (&token, _)) in
-                branch.tokens.iter().zip(&branch.trained).enumerate().filter(|(_, (_, trained))| **trained)
-            {
-                let row = if i > 0 { Some(start + i - 1) } else { prompt.clone().last() };
-                if let Some(row) = row {
-                    asked.push(row as u32);
-                    batch.targets.push(token);
+            let first = asked.len();
+            let predictor = |i: usize| if i > 0 { Some(start + i - 1) } else { prompt.clone().last() };
+            if ask == Ask::Ends {
+                asked.extend(predictor(fed).map(|row| row as u32));
+            } else {
+                let trained = branch.tokens.iter().zip(&branch.trained).enumerate();
+                for (i, (&token, _)) in trained.filter(|(_, (_, trained))| **trained) {
+                    if let Some(row) = predictor(i) {
+                        asked.push(row as u32);
+                        batch.targets.push(token);
+                    }
                 }
             }
-            batch.branches.push(first..batch.targets.len());
+            targets.branches.push(first..asked.len());
             if !share_prefix {
                 batch.close_group();
             }
         }
+        batch.families.push(targets);
         batch.close_group();
     }
     batch.needed = asked.clone();
@@ -109,24 +148,26 @@ mod tests {
 
     fn pair() -> Family {
         let branches = vec![branch(&[7, 8], &[true, true]), branch(&[9], &[true])];
-        Family { row: 3, prompt: vec![1, 2, 3], branches }
+        Family { row: 3, prompt: vec![1, 2, 3], branches, ..Family::default() }
     }
 
     #[test]
     fn a_prompt_is_shared_and_predicts_the_first_token_of_each_branch() {
-        let batch = pack(&[&pair(), &pair()], true);
+        let batch = pack(&[&pair(), &pair()], Ask::Answers, true);
         assert_eq!(batch.ids, [1, 2, 3, 7, 1, 2, 3, 7]);
         assert_eq!(batch.needed, [2, 3, 6, 7]);
         assert_eq!(batch.hidden, [0, 1, 0, 2, 3, 2]);
         assert_eq!(batch.targets, [7, 8, 9, 7, 8, 9]);
-        assert_eq!(batch.branches, [0..2, 2..3, 3..5, 5..6]);
+        let targets =
+            |prompt, branches: [Range<usize>; 2]| FamilyTargets { prompt, branches: branches.into() };
+        assert_eq!(batch.families, [targets(0..0, [0..2, 2..3]), targets(3..3, [3..5, 5..6])]);
         assert_eq!(batch.packing.groups, [0..2, 2..4]);
         assert_eq!(batch.packing.positions(), [0, 1, 2, 3, 0, 1, 2, 3]);
     }
 
     #[test]
     fn copies_of_the_prompt_ask_for_the_same_targets() {
-        let (shared, copied) = (pack(&[&pair()], true), pack(&[&pair()], false));
+        let (shared, copied) = (pack(&[&pair()], Ask::Answers, true), pack(&[&pair()], Ask::Answers, false));
         assert_eq!(copied.ids, [1, 2, 3, 7, 1, 2, 3]);
         assert_eq!(copied.targets, shared.targets);
         assert_eq!(copied.packing.groups, [0..2, 2..3]);
@@ -135,9 +176,24 @@ mod tests {
 
     #[test]
     fn masked_tokens_and_an_empty_prompt_ask_for_less() {
-        let family =
-            Family { row: 0, prompt: vec![], branches: vec![branch(&[4, 5, 6], &[true, false, true])] };
-        let batch = pack(&[&family], true);
+        let branches = vec![branch(&[4, 5, 6], &[true, false, true])];
+        let family = Family { branches, ..Family::default() };
+        let batch = pack(&[&family], Ask::Answers, true);
         assert_eq!((batch.needed, batch.targets), (vec![1], vec![6]));
+    }
+
+    #[test]
+    fn prompts_and_ends_are_asked_for_once_a_family_and_once_a_branch() {
+        for share_prefix in [true, false] {
+            let with_prompt = pack(&[&pair()], Ask::AnswersAndPrompts, share_prefix);
+            assert_eq!(with_prompt.targets, [2, 3, 7, 8, 9]);
+            assert_eq!(with_prompt.families[0].prompt, 0..2);
+            assert_eq!(with_prompt.families[0].all(), 0..5);
+        }
+        let ends = pack(&[&pair(), &pair()], Ask::Ends, true);
+        assert_eq!(ends.ids, [1, 2, 3, 7, 8, 9, 1, 2, 3, 7, 8, 9]);
+        assert_eq!(ends.needed, [4, 5, 10, 11]);
+        assert_eq!((ends.hidden, ends.targets), (vec![0, 1, 2, 3], vec![]));
+        assert_eq!(ends.families[1].branches, [2..3, 3..4]);
     }
 }

@@ -1,184 +1,143 @@
-//! Direct preference optimisation: pairs against a stored reference.
+//! Direct preference optimisation and its variants: pairs against a stored reference.
 
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::Progress;
+use super::answers::{Objective, Seen, Totals};
 use super::means::Means;
-use super::reference::Reference;
-use super::trainer::{Answer, Trainer};
-use super::{Kind, Metrics, Progress};
-use crate::backend::log_prob::LogProbs;
-use crate::data::example::Family;
-use crate::model::policy::{ModelInput, open_frozen};
-use crate::objective::dpo::{Pair, sigmoid_loss};
+use super::pair_metrics::PairSeen;
+use super::reference::{Reference, shared_tokens};
+use super::trainer::Trainer;
+use crate::model::policy::{ModelInput, Models};
+use crate::objective::dpo::{Parameters, is_coupled, losses};
 use crate::objective::nll::nll;
+use crate::objective::pair::Pair;
 use crate::plan::settings::{DpoLoss, DpoSettings};
 
 pub struct Dpo {
     settings: DpoSettings,
+    parameters: Parameters,
     /// Another model than the policy as the stage starts.
     reference_model: Option<ModelInput>,
     /// There once the stage is prepared.
     reference: Option<Reference>,
 }
 
-/// One pair's answers and what its micro-batch averages over.
+/// One pair of the micro-batch.
 struct Scored {
-    chosen: Answer,
-    rejected: Answer,
+    seen: PairSeen,
     pair: Pair,
-    /// Chosen tokens of the micro-batch.
-    chosen_tokens: usize,
-    /// Pairs of the micro-batch.
-    pairs: usize,
-}
-
-/// A pair's share of its micro-batch's loss, and ∂ / ∂ log p of each chosen and rejected token.
-struct Share {
-    loss: f64,
-    d_chosen: f64,
-    d_rejected: f64,
+    /// WPO's weight; 1 without it.
+    weight: f64,
 }
 
 impl Dpo {
     pub fn new(settings: DpoSettings, reference_model: Option<ModelInput>) -> Self {
-        Dpo { settings, reference_model, reference: None }
+        let parameters = Parameters {
+            beta: settings.beta,
+            label_smoothing: settings.label_smoothing,
+            f_divergence: settings.f_divergence,
+            discopop_tau: settings.discopop_tau.unwrap_or(DISCOPOP_TAU),
+        };
+        Dpo { settings, parameters, reference_model, reference: None }
     }
 
-    fn share(&self, scored: &Scored) -> Share {
-        let mut share = Share { loss: 0.0, d_chosen: 0.0, d_rejected: 0.0 };
-        for &(loss, weight) in &self.settings.losses {
-            match loss {
-                DpoLoss::Sigmoid => {
-                    let part = sigmoid_loss(&scored.pair, self.settings.beta, self.settings.label_smoothing);
-                    let weight = weight / scored.pairs as f64;
-                    share.loss += weight * part.loss;
-                    share.d_chosen += weight * part.d_chosen;
-                    share.d_rejected += weight * part.d_rejected;
-                }
-                DpoLoss::Sft => share.add_nll(scored, weight),
-                other => unreachable!("{other:?}"),
+    fn scored(&self, row: &Seen<'_>) -> Result<Scored> {
+        let reference = self.reference.as_ref();
+        let reference = reference.context("the reference's log-probs are computed before the first step")?;
+        let &[reference_chosen, reference_rejected] = reference.row(row.part, row.row)? else {
+            bail!("a pair has two answers")
+        };
+        let (chosen, rejected) = (row.answer(0), row.answer(1));
+        let sums = [0, 1].map(|branch| self.sum(row, branch));
+        let pair = Pair {
+            policy_chosen: sums[0],
+            policy_rejected: sums[1],
+            reference_chosen,
+            reference_rejected,
+            chosen_tokens: chosen.tokens as f64,
+            rejected_tokens: rejected.tokens as f64,
+        };
+        let weight = match self.settings.use_weighting {
+            Some(true) => [&chosen, &rejected].iter().map(|a| (a.aligned / a.tokens as f64).exp()).product(),
+            _ => 1.0,
+        };
+        let rewards = pair.rewards(self.settings.beta);
+        let seen = PairSeen { chosen, rejected, rewards, log_probs: (sums[0], sums[1]) };
+        Ok(Scored { seen, pair, weight })
+    }
+
+    fn sft_weight(&self) -> f64 {
+        self.settings.losses.iter().filter(|(loss, _)| *loss == DpoLoss::Sft).map(|(_, weight)| weight).sum()
+    }
+
+    /// Summed log-probability of an answer; LD-DPO weighs its tokens past the shorter one's length.
+    fn sum(&self, row: &Seen<'_>, branch: usize) -> f64 {
+        let log_probs = row.log_probs(branch);
+        match self.settings.ld_alpha {
+            None => log_probs.iter().sum(),
+            Some(alpha) => {
+                let (first, rest) = log_probs.split_at(shared_tokens(row.family).min(log_probs.len()));
+                first.iter().sum::<f64>() + alpha * rest.iter().sum::<f64>()
             }
         }
-        if let Some(alpha) = self.settings.rpo_alpha {
-            share.add_nll(scored, alpha);
+    }
+
+    /// Adds ∂ loss / ∂ (that sum).
+    fn add_slope(&self, row: &mut Seen<'_>, branch: usize, slope: f64) {
+        row.add_slope(branch, slope);
+        if let Some(alpha) = self.settings.ld_alpha {
+            row.add_slope_from(branch, shared_tokens(row.family), (alpha - 1.0) * slope);
         }
-        share
-    }
-
-    fn reference(&self) -> Result<&Reference> {
-        self.reference.as_ref().context("the reference's log-probs are computed before the first step")
-    }
-
-    fn add(&self, means: &mut Means, micro: usize, scored: &Scored) {
-        let Scored { chosen, rejected, pair, .. } = scored;
-        let (reward_chosen, reward_rejected) = pair.rewards(self.settings.beta);
-        let tokens = |a: &Answer| a.tokens as f64;
-        means.add("rewards/chosen", micro, reward_chosen, 1.0);
-        means.add("rewards/rejected", micro, reward_rejected, 1.0);
-        means.add("rewards/accuracies", micro, f64::from(u8::from(reward_chosen > reward_rejected)), 1.0);
-        means.add("rewards/margins", micro, reward_chosen - reward_rejected, 1.0);
-        means.add("logps/chosen", micro, chosen.log_prob, 1.0);
-        means.add("logps/rejected", micro, rejected.log_prob, 1.0);
-        means.add("logits/chosen", micro, chosen.mean_logit, tokens(chosen));
-        means.add("logits/rejected", micro, rejected.mean_logit, tokens(rejected));
-        means.add("entropy", micro, chosen.entropy + rejected.entropy, tokens(chosen) + tokens(rejected));
-        means.add("mean_token_accuracy", micro, chosen.correct, tokens(chosen));
     }
 }
 
-impl Share {
-    fn add_nll(&mut self, scored: &Scored, weight: f64) {
-        let (loss, slope) = nll(scored.chosen.log_prob, scored.chosen_tokens);
-        self.loss += weight * loss;
-        self.d_chosen += weight * slope;
+/// Of TRL.
+const DISCOPOP_TAU: f64 = 0.05;
+
+impl Objective for Dpo {
+    fn is_coupled(&self) -> bool {
+        // WPO weighs the NLL by the micro-batch's mean weight
+        let weighs_nll = self.settings.use_weighting == Some(true) && self.sft_weight() != 0.0;
+        weighs_nll || self.settings.losses.iter().any(|(loss, _)| is_coupled(*loss))
     }
-}
 
-/// The two answers of a pair and its sums.
-fn answers(found: &LogProbs, branches: &[Range<usize>]) -> Result<[Answer; 2]> {
-    let [chosen, rejected] = branches else { bail!("a pair has {} answers", branches.len()) };
-    Ok([Answer::of(found, chosen.clone()), Answer::of(found, rejected.clone())])
-}
-
-fn pair_of(chosen: &Answer, rejected: &Answer, [reference_chosen, reference_rejected]: [f64; 2]) -> Pair {
-    Pair {
-        policy_chosen: chosen.log_prob,
-        policy_rejected: rejected.log_prob,
-        reference_chosen,
-        reference_rejected,
-    }
-}
-
-/// Trained tokens of a family's chosen answer.
-fn chosen_tokens(family: &Family) -> usize {
-    family.branches.first().map_or(0, |b| b.trained.iter().filter(|t| **t).count())
-}
-
-impl Kind for Dpo {
-    fn prepare(&mut self, trainer: &mut Trainer, stage_dir: &Path, progress: &mut Progress) -> Result<()> {
-        let other = self.reference_model.as_ref().map(open_frozen).transpose()?;
+    fn prepare(&mut self, trainer: &mut Trainer, references: &Path, progress: &mut Progress) -> Result<()> {
+        let other = self.reference_model.as_ref().map(|input| Models::default().frozen(input)).transpose()?;
         let seen = trainer.rows_seen();
-        let decoder = other.as_ref().unwrap_or(&trainer.decoder);
-        let file = stage_dir.join("reference.safetensors");
-        self.reference = Some(Reference::obtain(&file, decoder, trainer, &seen, progress)?);
+        let decoder = other.as_ref().unwrap_or(trainer.decoder());
+        let alpha = self.settings.ld_alpha;
+        self.reference = Some(Reference::obtain(references, decoder, trainer, &seen, alpha, progress)?);
         Ok(())
     }
 
-    fn gradients(&self, trainer: &Trainer, rows: &[(usize, usize)], micro_batches: usize) -> Result<Metrics> {
-        let reference = self.reference()?;
-        let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
-        let mut totals = vec![(0usize, 0usize); micro_batches];
-        for (family, &(micro, _)) in families.iter().zip(rows) {
-            totals[micro].0 += 1;
-            totals[micro].1 += chosen_tokens(family);
-        }
-        let mut means = Means::default();
-        let mut loss = 0.0;
-        for pass in trainer.passes(&families) {
-            trainer.train_pass(&families[pass.clone()], |batch, found| {
-                let mut coefficients = vec![0.0; batch.targets.len()];
-                for (branches, &(micro, row)) in batch.branches.chunks_exact(2).zip(&rows[pass]) {
-                    let [chosen, rejected] = answers(found, branches)?;
-                    let pair = pair_of(&chosen, &rejected, reference.train_row(row)?);
-                    let (pairs, chosen_tokens) = totals[micro];
-                    let scored = Scored { chosen, rejected, pair, chosen_tokens, pairs };
-                    let share = self.share(&scored);
-                    let weight = 1.0 / micro_batches as f64;
-                    loss += weight * share.loss;
-                    coefficients[branches[0].clone()].fill(weight * share.d_chosen);
-                    coefficients[branches[1].clone()].fill(weight * share.d_rejected);
-                    self.add(&mut means, micro, &scored);
-                }
-                Ok(coefficients)
-            })?;
-        }
-        let mut metrics = Metrics::from([("loss".to_string(), loss)]);
-        metrics.extend(means.finish());
-        Ok(metrics)
-    }
-
-    fn evaluate(&self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
-        let reference = self.reference()?;
-        let families: Vec<&Family> = trainer.eval.iter().collect();
-        let tokens = families.iter().map(|f| chosen_tokens(f)).sum();
-        let mut means = Means::default();
-        let mut loss = 0.0;
-        for pass in trainer.passes(&families) {
-            progress(pass.start as u64, families.len() as u64)?;
-            let (batch, found) = trainer.log_probs(&trainer.decoder, &families[pass.clone()])?;
-            for (branches, row) in batch.branches.chunks_exact(2).zip(pass) {
-                let [chosen, rejected] = answers(&found, branches)?;
-                let pair = pair_of(&chosen, &rejected, reference.eval_row(row)?);
-                let scored = Scored { chosen, rejected, pair, chosen_tokens: tokens, pairs: families.len() };
-                loss += self.share(&scored).loss;
-                self.add(&mut means, 0, &scored);
+    fn share(&self, micro: usize, totals: &Totals, rows: &mut [Seen<'_>], means: &mut Means) -> Result<f64> {
+        let scored = rows.iter().map(|row| self.scored(row)).collect::<Result<Vec<Scored>>>()?;
+        let pairs: Vec<Pair> = scored.iter().map(|scored| scored.pair).collect();
+        let mut total = 0.0;
+        for &(loss, weight) in &self.settings.losses {
+            for ((row, scored), part) in
+                rows.iter_mut().zip(&scored).zip(losses(loss, &pairs, &self.parameters))
+            {
+                let weight = weight * scored.weight / totals.rows as f64;
+                total += weight * part.loss;
+                self.add_slope(row, 0, weight * part.d_chosen);
+                self.add_slope(row, 1, weight * part.d_rejected);
             }
         }
-        let mut metrics = Metrics::from([("loss".to_string(), loss)]);
-        metrics.extend(means.finish());
-        Ok(metrics)
+        // every pair's weight is 1 without WPO
+        let mean_weight = scored.iter().map(|scored| scored.weight).sum::<f64>() / scored.len().max(1) as f64;
+        let nll_weight = self.sft_weight() * mean_weight + self.settings.rpo_alpha.unwrap_or(0.0);
+        for (row, scored) in rows.iter_mut().zip(&scored) {
+            if nll_weight != 0.0 {
+                let (loss, slope) = nll(scored.seen.chosen.log_prob, totals.chosen_tokens);
+                total += nll_weight * loss;
+                row.add_slope(0, nll_weight * slope);
+            }
+            scored.seen.add(means, micro);
+        }
+        Ok(total)
     }
 }

@@ -2,15 +2,22 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::answers::Answers;
 use super::dpo::Dpo;
+use super::kto::Kto;
+use super::ppo::{Judges, Ppo};
+use super::reference_free::{Cpo, Orpo, Simpo};
+use super::rm::Rm;
 use super::sft::Sft;
-use super::trainer::{Packaging, Trainer};
+use super::trainer::{Critic, Models, Packaging, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
 use crate::data::example::Family;
 use crate::model::generate::greedy;
-use crate::model::policy::{ModelInput, open_trained};
+use crate::model::policy::{self, ModelInput};
+use crate::model::value_head::{TrainedPart, ValueHead};
+use crate::plan::artifact::VALUE_HEAD;
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// The rows of a stage, tokenised.
@@ -18,6 +25,10 @@ use crate::plan::settings::{KindSettings, StageSettings};
 pub struct Rows {
     pub train: Vec<Family>,
     pub eval: Vec<Family>,
+    /// Tokens that end an answer.
+    pub end_tokens: Vec<u32>,
+    /// What the template writes after an answer's end token.
+    pub closing: Vec<u32>,
 }
 
 /// All that a stage is made from.
@@ -26,6 +37,8 @@ pub struct StageInputs<'a> {
     pub policy: ModelInput,
     /// Another reference than the policy as the stage starts.
     pub reference: Option<ModelInput>,
+    /// The reward model of a ppo stage.
+    pub reward: Option<ModelInput>,
     pub rows: Rows,
     /// `None`: as the model's size suggests.
     pub packaging: Option<Packaging>,
@@ -37,47 +50,79 @@ struct Executor {
     policy: ModelInput,
 }
 
-/// Loads the model and makes the stage ready.
+/// Loads the models and makes the stage ready.
 pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
-    let StageInputs { settings, policy, reference, rows, packaging } = inputs;
-    let training = settings.training.clone();
-    let decoder = open_trained(&policy, training.lora.as_ref(), training.seed)?;
+    let StageInputs { settings, policy, reference, reward, rows, packaging } = inputs;
+    let training = &settings.training;
+    let mut opened = policy::Models::default();
+    let decoder = opened.trained(&policy, training.lora.as_ref(), training.seed)?;
     let packaging =
         packaging.unwrap_or_else(|| Packaging::for_model(&decoder.config, training.gradient_checkpointing));
+    let mut models = Models { decoder, head: None, critic: None };
+    let Rows { train, eval, end_tokens, closing } = rows;
     let kind: Box<dyn Kind> = match &settings.kind {
         KindSettings::Sft => Box::new(Sft),
-        KindSettings::Dpo(dpo) => Box::new(Dpo::new(dpo.clone(), reference)),
-        other => anyhow::bail!("{} stages have no executor", other.name()),
+        KindSettings::Dpo(dpo) => Box::new(Answers { objective: Dpo::new(dpo.clone(), reference) }),
+        KindSettings::Kto(kto) => Box::new(Answers { objective: Kto::new(kto, reference) }),
+        KindSettings::Cpo(cpo) => Box::new(Answers { objective: Cpo(cpo.clone()) }),
+        KindSettings::Orpo(orpo) => Box::new(Answers { objective: Orpo(orpo.clone()) }),
+        KindSettings::Simpo(simpo) => Box::new(Answers { objective: Simpo(simpo.clone()) }),
+        KindSettings::Rm(rm) => {
+            let part = if rm.head_bias { TrainedPart::WeightAndBias } else { TrainedPart::Weight };
+            let config = &models.decoder.config;
+            models.head = Some(match &policy.head {
+                Some(head) => ValueHead::read(head, config.hidden_size, part)?,
+                None => ValueHead::new(config.hidden_size, config.initializer_range, training.seed, part)?,
+            });
+            Box::new(Rm { settings: rm.clone() })
+        }
+        KindSettings::Ppo(ppo) => {
+            let reward = reward.context("a ppo stage has a reward model")?;
+            let head = reward.head.as_ref();
+            let head = head.with_context(|| format!("`{}` has no value head", reward.base.display()))?;
+            let decoder = opened.frozen(&reward)?;
+            let width = decoder.config.hidden_size;
+            models.critic = Some(Critic {
+                decoder: opened.continued(&reward, training.lora.as_ref(), training.seed)?,
+                head: ValueHead::read(head, width, TrainedPart::WeightAndBias)?,
+            });
+            let reference = opened.frozen(reference.as_ref().unwrap_or(&policy))?;
+            let reward = Critic { decoder, head: ValueHead::read(head, width, TrainedPart::Nothing)? };
+            Box::new(Ppo::new(settings, ppo, train.len(), Judges { reference, reward }, end_tokens, closing))
+        }
     };
-    let trainer = Trainer::new(decoder, &settings.name, training, packaging, rows.train, rows.eval)?;
+    let mut trainer = Trainer::new(models, settings, packaging, train, eval)?;
+    if let KindSettings::Ppo(ppo) = &settings.kind {
+        // dropout would make the ratio of a token's probabilities noise
+        trainer.drops = false;
+        trainer.temperature = ppo.temperature;
+    }
     Ok(Box::new(Executor { trainer, kind, policy }))
 }
 
 impl StageRun for Executor {
     fn total_steps(&self) -> u64 {
-        self.trainer.total_steps()
+        self.trainer.steps().total
     }
 
     fn steps_per_epoch(&self) -> f64 {
-        self.trainer.steps_per_epoch()
+        self.trainer.steps().per_epoch as f64
     }
 
-    fn prepare(&mut self, stage_dir: &Path, progress: &mut Progress) -> Result<()> {
-        self.kind.prepare(&mut self.trainer, stage_dir, progress)
+    fn prepare(&mut self, references: &Path, progress: &mut Progress) -> Result<()> {
+        self.kind.prepare(&mut self.trainer, references, progress)
     }
 
-    fn step(&mut self, step: u64) -> Result<StepReport> {
-        let rows = self.trainer.step_rows(step);
-        let found = self.kind.gradients(&self.trainer, &rows.rows, rows.micro_batches)?;
-        let (grad_norm, rate) = self.trainer.update(&rows)?;
+    fn step(&mut self, step: u64, progress: &mut Progress) -> Result<StepReport> {
+        let found = self.kind.gradients(&mut self.trainer, step, progress)?;
+        let (grad_norm, rate) = self.trainer.update(found.tokens)?;
         let mut metrics = Metrics::new();
-        metrics.insert("loss".to_string(), found.get("loss").copied().unwrap_or(f64::NAN));
+        metrics.insert("loss".to_string(), found.metrics.get("loss").copied().unwrap_or(f64::NAN));
         metrics.insert("grad_norm".to_string(), grad_norm);
         metrics.insert("learning_rate".to_string(), rate);
-        metrics.extend(found.into_iter().filter(|(name, _)| name != "loss"));
+        metrics.extend(found.metrics.into_iter().filter(|(name, _)| name != "loss"));
         metrics.insert("num_tokens".to_string(), self.trainer.num_tokens() as f64);
-        let useful = rows.rows.iter().map(|&(_, row)| self.trainer.train[row].tokens_shared() as u64);
-        Ok(StepReport { metrics, useful_tokens: useful.sum(), rows: rows.rows.len() as u64 })
+        Ok(StepReport { metrics, useful_tokens: found.useful_tokens, rows: found.rows })
     }
 
     fn evaluate(&mut self, progress: &mut Progress) -> Result<Option<Metrics>> {
@@ -89,26 +134,40 @@ impl StageRun for Executor {
     }
 
     fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
+        if !self.kind.speaks() {
+            return Ok(Vec::new());
+        }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
         let prompts: Vec<Vec<u32>> = rows.iter().take(n).map(|family| family.prompt.clone()).collect();
-        let answers = greedy(&self.trainer.decoder, &prompts, max_new_tokens, end_tokens)?;
+        let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;
         Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Sample { prompt, answer }).collect())
     }
 
+    fn sample_steps(&self) -> Option<u64> {
+        self.kind.sample_steps()
+    }
+
     fn save_state(&self, dir: &Path) -> Result<()> {
-        self.trainer.save_state(dir)
+        self.trainer.save_state(dir)?;
+        self.kind.save_state(dir)
     }
 
     fn restore(&mut self, dir: &Path) -> Result<()> {
-        self.trainer.restore(dir)
+        self.trainer.restore(dir)?;
+        self.kind.restore(dir)
     }
 
     fn save_result(&self, dir: &Path) -> Result<()> {
+        let trainer = &self.trainer;
         crate::model::result::save(
-            &self.trainer.decoder,
-            self.trainer.settings.lora.as_ref(),
+            trainer.decoder(),
+            trainer.settings.lora.as_ref(),
             &self.policy.base,
             dir,
-        )
+        )?;
+        match &trainer.models.head {
+            Some(head) => head.save(&dir.join(VALUE_HEAD)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,140 +1,194 @@
-//! Log-probabilities of the reference policy: computed once a row, before training, and stored next
-//! to the stage under a key of weights and tokens.
+//! Log-probabilities of the reference policy: computed once an answer, before training, and kept in
+//! the run's folder in one file a model. Stages that compare with the same model share them, and so do
+//! a stage's resumed runs. An answer is known by a digest of its tokens.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 
 use super::Progress;
+use super::answers::Part;
+use super::batch::Ask;
+use super::passes::Answer;
 use super::trainer::Trainer;
-use crate::data::example::Family;
+use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::weights::named_weights;
 
-/// Summed log-probability of each answer, nats.
+const DIGEST: usize = 32;
+type Digest = [u8; DIGEST];
+
+/// Summed log-probability of an answer's trained tokens, nats: of the first so many, and of the rest.
+type Sums = [f64; 2];
+
+/// The reference's summed log-probabilities of a stage's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
-    /// Answers of training row i, if the stage sees that row.
+    /// Of the training rows that the stage sees.
     train: HashMap<usize, Vec<f64>>,
-    /// Answers of each held-out row.
-    eval: Vec<Vec<f64>>,
+    held_out: Vec<Vec<f64>>,
 }
 
 impl Reference {
-    /// `[chosen, rejected]` of a training row.
-    pub fn train_row(&self, row: usize) -> Result<[f64; 2]> {
-        pair(self.train.get(&row).map_or(&[], Vec::as_slice))
-            .with_context(|| format!("training row {row} has no reference log-probs"))
+    /// One number a branch of that row, nats.
+    pub fn row(&self, part: Part, row: usize) -> Result<&[f64]> {
+        let found = match part {
+            Part::Train => self.train.get(&row),
+            Part::HeldOut => self.held_out.get(row),
+        };
+        match found {
+            Some(found) => Ok(found),
+            None => bail!("row {row} ({part:?}) has no reference log-probs"),
+        }
     }
 
-    /// `[chosen, rejected]` of a held-out row.
-    pub fn eval_row(&self, row: usize) -> Result<[f64; 2]> {
-        pair(self.eval.get(row).map_or(&[], Vec::as_slice))
-            .with_context(|| format!("held-out row {row} has no reference log-probs"))
-    }
-
-    /// Reads `file` if it was made from these weights and tokens, else computes and writes it.
+    /// Those of the training rows `seen` and of all held-out rows: read where `folder` has them, else
+    /// computed and kept there. With `ld_alpha`, tokens past [`shared_tokens`] weigh that much.
     pub fn obtain(
-        file: &Path,
+        folder: &Path,
         decoder: &Decoder,
         trainer: &Trainer,
         seen: &[usize],
+        ld_alpha: Option<f64>,
         progress: &mut Progress,
     ) -> Result<Self> {
         let families: Vec<&Family> = seen.iter().map(|&r| &trainer.train[r]).chain(&trainer.eval).collect();
-        let key = key(decoder, &families)?;
-        let answers = match read(file, &key, &families) {
-            Some(answers) => answers,
-            None => {
-                let answers = compute(decoder, trainer, &families, progress)?;
-                write(file, &key, &answers)?;
-                answers
-            }
+        let mut store = Store::open(folder, decoder)?;
+        let split = |family: &Family| ld_alpha.map(|_| shared_tokens(family));
+        store.complete(decoder, trainer, &families, &split, progress)?;
+        let alpha = ld_alpha.unwrap_or(1.0);
+        let of = |family: &&Family| -> Vec<f64> {
+            let sums = family.branches.iter().map(|branch| store.get(family, branch, split(family)));
+            sums.map(|[first, rest]| first + alpha * rest).collect()
         };
-        let (train, eval) = answers.split_at(seen.len());
-        let train = seen.iter().copied().zip(train.iter().cloned()).collect();
-        Ok(Reference { train, eval: eval.to_vec() })
+        let (train, held_out) = families.split_at(seen.len());
+        let train = seen.iter().copied().zip(train.iter().map(of)).collect();
+        Ok(Reference { train, held_out: held_out.iter().map(of).collect() })
     }
 }
 
-fn pair(answers: &[f64]) -> Option<[f64; 2]> {
-    answers.try_into().ok()
+/// LD-DPO: trained tokens of the shorter answer.
+pub fn shared_tokens(family: &Family) -> usize {
+    let trained = |branch: &Branch| branch.trained.iter().filter(|trained| **trained).count();
+    family.branches.iter().map(trained).min().unwrap_or(0)
 }
 
-fn compute(
-    decoder: &Decoder,
-    trainer: &Trainer,
-    families: &[&Family],
-    progress: &mut Progress,
-) -> Result<Vec<Vec<f64>>> {
-    let mut answers = Vec::with_capacity(families.len());
-    for pass in trainer.passes(families) {
-        progress(pass.start as u64, families.len() as u64)?;
-        let pass = &families[pass];
-        let (batch, found) = trainer.log_probs(decoder, pass)?;
-        let sums: Vec<f64> = batch.branches.iter().map(|b| found.log_prob[b.clone()].iter().sum()).collect();
-        let mut rest = sums.as_slice();
-        for family in pass {
-            let (own, others) = rest.split_at(family.branches.len());
-            answers.push(own.to_vec());
-            rest = others;
+/// The file of one model.
+struct Store {
+    path: PathBuf,
+    /// Digest of the model's weights.
+    weights: String,
+    sums: BTreeMap<Digest, Sums>,
+}
+
+impl Store {
+    /// One that is not there, or does not read, counts as empty.
+    fn open(folder: &Path, decoder: &Decoder) -> Result<Self> {
+        let weights = weights_digest(decoder)?;
+        let path = folder.join(format!("{}.safetensors", &weights[..16]));
+        let sums = read(&path, &weights).unwrap_or_default();
+        Ok(Store { path, weights, sums })
+    }
+
+    fn get(&self, family: &Family, branch: &Branch, split: Option<usize>) -> Sums {
+        self.sums.get(&digest(family, branch, split)).copied().unwrap_or_default()
+    }
+
+    /// Computes what is missing, and writes the file if anything was.
+    fn complete(
+        &mut self,
+        decoder: &Decoder,
+        trainer: &Trainer,
+        families: &[&Family],
+        split: &dyn Fn(&Family) -> Option<usize>,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let is_missing = |family: &Family, branch: &Branch| {
+            !self.sums.contains_key(&digest(family, branch, split(family)))
+        };
+        let missing: Vec<(Family, Option<usize>)> = families
+            .iter()
+            .map(|family| {
+                let branches = family.branches.iter().filter(|branch| is_missing(family, branch));
+                let branches = branches.cloned().collect();
+                (Family { branches, prompt: family.prompt.clone(), ..Family::default() }, split(family))
+            })
+            .filter(|(family, _)| !family.branches.is_empty())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
         }
+        let families: Vec<&Family> = missing.iter().map(|(family, _)| family).collect();
+        for pass in trainer.passes(&families) {
+            progress(pass.start as u64, families.len() as u64)?;
+            let (batch, found) = trainer.log_probs(decoder, &families[pass.clone()], Ask::Answers)?;
+            for ((family, split), targets) in missing[pass].iter().zip(&batch.families) {
+                for (branch, targets) in family.branches.iter().zip(&targets.branches) {
+                    let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));
+                    let sums = [targets.start..middle, middle..targets.end];
+                    let sums = sums.map(|targets| Answer::of(&found, targets).log_prob);
+                    self.sums.insert(digest(family, branch, *split), sums);
+                }
+            }
+        }
+        self.write()
     }
-    Ok(answers)
+
+    fn write(&self) -> Result<()> {
+        let context = || format!("cannot write `{}`", self.path.display());
+        let n = self.sums.len();
+        let digests: Vec<u8> = self.sums.keys().flatten().copied().collect();
+        let sums: Vec<f64> = self.sums.values().flatten().copied().collect();
+        let tensors = BTreeMap::from([
+            ("answers", Tensor::from_vec(digests, (n, DIGEST), &Device::Cpu)?),
+            ("log_probs", Tensor::from_vec(sums, (n, 2), &Device::Cpu)?),
+        ]);
+        let metadata = HashMap::from([("weights".to_string(), self.weights.clone())]);
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(context)?;
+        let unfinished = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+        safetensors::serialize_to_file(tensors.iter(), Some(metadata), unfinished.path())
+            .with_context(context)?;
+        unfinished.persist(&self.path).with_context(context)?;
+        Ok(())
+    }
 }
 
-/// A hash of all weights and of all tokens and what is trained of them.
-fn key(decoder: &Decoder, families: &[&Family]) -> Result<String> {
+/// `None` if the file is missing, is another model's, or does not read.
+fn read(path: &Path, weights: &str) -> Option<BTreeMap<Digest, Sums>> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
+    if header.metadata().as_ref()?.get("weights")? != weights {
+        return None;
+    }
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
+    let digests = tensors.tensor("answers").ok()?;
+    let sums = tensors.tensor("log_probs").ok()?;
+    let number = |bytes: &[u8]| Some(f64::from_le_bytes(bytes.try_into().ok()?));
+    let rows = digests.data().chunks_exact(DIGEST).zip(sums.data().chunks_exact(16));
+    rows.map(|(digest, sums)| Some((digest.try_into().ok()?, [number(&sums[..8])?, number(&sums[8..])?])))
+        .collect()
+}
+
+fn weights_digest(decoder: &Decoder) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for (name, weight) in named_weights(decoder)? {
         hasher.update(name.as_bytes());
-        let values = crate::backend::storage::view(&weight)?;
-        hasher.update(bytemuck::cast_slice(&values));
-    }
-    for family in families {
-        hasher.update(&(family.prompt.len() as u64).to_le_bytes());
-        hasher.update(&le_bytes(&family.prompt));
-        for branch in &family.branches {
-            hasher.update(&(branch.tokens.len() as u64).to_le_bytes());
-            hasher.update(&le_bytes(&branch.tokens));
-            hasher.update(&branch.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>());
-        }
+        let values = crate::backend::storage::view(&weight).with_context(|| format!("weight `{name}`"))?;
+        hasher.update_rayon(bytemuck::cast_slice(&values));
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn le_bytes(tokens: &[u32]) -> Vec<u8> {
-    tokens.iter().flat_map(|t| t.to_le_bytes()).collect()
-}
-
-fn write(file: &Path, key: &str, answers: &[Vec<f64>]) -> Result<()> {
-    let flat: Vec<f64> = answers.concat();
-    let sums = Tensor::from_vec(flat.clone(), flat.len(), &Device::Cpu)?;
-    let tensors = BTreeMap::from([("log_probs", sums)]);
-    let metadata = HashMap::from([("key".to_string(), key.to_string())]);
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let unfinished = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write in `{}`", folder.display()))?;
-    safetensors::serialize_to_file(tensors.iter(), Some(metadata), unfinished.path())
-        .with_context(|| format!("cannot write `{}`", file.display()))?;
-    unfinished.persist(file).with_context(|| format!("cannot write `{}`", file.display()))?;
-    Ok(())
-}
-
-/// `None` if the file is missing, was made from something else, or does not read.
-fn read(file: &Path, key: &str, families: &[&Family]) -> Option<Vec<Vec<f64>>> {
-    let bytes = std::fs::read(file).ok()?;
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
-    if header.metadata().as_ref()?.get("key")? != key {
-        return None;
+fn digest(family: &Family, branch: &Branch, split: Option<usize>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(split.unwrap_or(usize::MAX) as u64).to_le_bytes());
+    hasher.update(&(family.prompt.len() as u64).to_le_bytes());
+    for token in family.prompt.iter().chain(&branch.tokens) {
+        hasher.update(&token.to_le_bytes());
     }
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
-    let data = tensors.tensor("log_probs").ok()?;
-    let mut values =
-        data.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()));
-    let answers: Vec<Vec<f64>> =
-        families.iter().map(|f| values.by_ref().take(f.branches.len()).collect()).collect();
-    answers.iter().zip(families).all(|(a, f)| a.len() == f.branches.len()).then_some(answers)
+    hasher.update(&branch.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>());
+    *hasher.finalize().as_bytes()
 }

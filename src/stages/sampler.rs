@@ -34,12 +34,6 @@ impl Sampler {
         self.rows.div_ceil(self.batch_size).div_ceil(self.accumulation) as u64
     }
 
-    /// Optimiser steps of the stage.
-    pub fn total_steps(&self, settings: &TrainingSettings) -> u64 {
-        let by_epochs = (settings.num_train_epochs * self.steps_per_epoch() as f64).ceil() as u64;
-        settings.max_steps.unwrap_or(by_epochs)
-    }
-
     /// Row indices of each micro-batch of optimiser step `step` (from 0).
     pub fn micro_batches(&mut self, step: u64) -> Vec<Vec<usize>> {
         let per_epoch = self.steps_per_epoch().max(1);

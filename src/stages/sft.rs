@@ -2,21 +2,20 @@
 
 use anyhow::{Result, bail};
 
+use super::batch::Ask;
 use super::means::Means;
-use super::trainer::{Answer, Trainer};
-use super::{Kind, Metrics, Progress};
+use super::passes::Answer;
+use super::trainer::Trainer;
+use super::{Gradients, Kind, Metrics, Progress};
 use crate::data::example::Family;
 use crate::objective::nll::nll;
 
 pub struct Sft;
 
 impl Kind for Sft {
-    fn gradients(
-        &self,
-        trainer: &Trainer,
-        rows: &[(usize, usize)],
-        _micro_batches: usize,
-    ) -> Result<Metrics> {
+    fn gradients(&mut self, trainer: &mut Trainer, step: u64, _: &mut Progress) -> Result<Gradients> {
+        let rows = trainer.window_rows(step).rows;
+        let trainer = &*trainer;
         let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
         let trained: usize = families.iter().map(|f| trained_tokens(f)).sum();
         if trained == 0 {
@@ -25,31 +24,29 @@ impl Kind for Sft {
         let mut means = Means::default();
         let mut loss = 0.0;
         for pass in trainer.passes(&families) {
-            trainer.train_pass(&families[pass.clone()], |batch, found| {
-                let mut coefficients = vec![0.0; batch.targets.len()];
-                for (branch, &(micro, _)) in batch.branches.iter().zip(&rows[pass]) {
-                    let answer = Answer::of(found, branch.clone());
-                    let (value, slope) = nll(answer.log_prob, trained);
-                    loss += value;
-                    coefficients[branch.clone()].fill(slope);
+            trainer.train_pass(&families[pass.clone()], Ask::Answers, |batch, found| {
+                for (targets, &(micro, _)) in batch.families.iter().zip(&rows[pass]) {
+                    let answer = Answer::of(found, targets.all());
+                    loss += nll(answer.log_prob, trained).0;
                     add(&mut means, micro, &answer);
                 }
-                Ok(coefficients)
+                let (_, slope) = nll(0.0, trained);
+                Ok(vec![slope; batch.targets.len()])
             })?;
         }
         let mut metrics = Metrics::from([("loss".to_string(), loss)]);
         metrics.extend(means.finish());
-        Ok(metrics)
+        Ok(Gradients::of(metrics, &families))
     }
 
-    fn evaluate(&self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
+    fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
         let families: Vec<&Family> = trainer.eval.iter().collect();
         let mut means = Means::default();
         for pass in trainer.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
-            let (batch, found) = trainer.log_probs(&trainer.decoder, &families[pass])?;
-            for branch in &batch.branches {
-                let answer = Answer::of(&found, branch.clone());
+            let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
+            for targets in &batch.families {
+                let answer = Answer::of(&found, targets.all());
                 means.add("loss", 0, -answer.log_prob, answer.tokens as f64);
                 add(&mut means, 0, &answer);
             }

@@ -1,25 +1,24 @@
-//! What every kind shares: passes over packed rows, gradients, the optimiser's step, the state.
+//! What every kind shares: the models in training, the optimiser's step, the state.
 
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::batch::{Batch, pack};
 use super::sampler::Sampler;
-use crate::backend::log_prob::LogProbs;
 use crate::backend::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::data::example::Family;
 use crate::model::config::Config;
-use crate::model::decoder::{Decoder, Keep, Tokens};
-use crate::model::log_prob::Targets;
+use crate::model::decoder::Decoder;
+use crate::model::param::Trained;
+use crate::model::value_head::ValueHead;
 use crate::model::weights::write_safetensors;
 use crate::optim::adamw::{AdamW, AdamWSettings};
 use crate::optim::clip::{clip_factor, global_norm};
 use crate::optim::schedule::learning_rate;
-use crate::plan::settings::TrainingSettings;
+use crate::plan::settings::{StageSettings, TrainingSettings};
+use crate::plan::steps::Steps;
 
 /// How the engine packs rows. Results do not depend on it beyond rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +52,36 @@ pub fn activation_elements(config: &Config, gradient_checkpointing: bool) -> usi
     }
 }
 
-/// A model in training and its rows.
-pub struct Trainer {
+/// The value model of PPO.
+pub struct Critic {
     pub decoder: Decoder,
+    pub head: ValueHead,
+}
+
+/// The models of a stage that are trained.
+pub struct Models {
+    /// The policy; of a rm stage, the trunk of the reward model.
+    pub decoder: Decoder,
+    /// The head of a reward model.
+    pub head: Option<ValueHead>,
+    pub critic: Option<Critic>,
+}
+
+/// Models in training and their rows.
+pub struct Trainer {
+    pub models: Models,
     pub settings: TrainingSettings,
     pub train: Vec<Family>,
     pub eval: Vec<Family>,
+    /// Of the policy's distribution; 1 but for PPO.
+    pub temperature: f64,
+    /// Whether LoRA's dropout is on.
+    pub drops: bool,
+    pub packaging: Packaging,
+    steps: Steps,
     optimizer: AdamW,
     sampler: Sampler,
-    packaging: Packaging,
-    stream: Stream,
+    dropout: Stream,
     progress: Progressed,
 }
 
@@ -82,51 +101,50 @@ pub struct StepRows {
     pub micro_batches: usize,
 }
 
-/// Sums over one answer's targets.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Answer {
-    pub log_prob: f64,
-    pub entropy: f64,
-    pub mean_logit: f64,
-    pub correct: f64,
-    pub tokens: usize,
-}
-
-impl Answer {
-    pub fn of(log_probs: &LogProbs, targets: Range<usize>) -> Self {
-        let sum = |values: &[f64]| values[targets.clone()].iter().sum();
-        Answer {
-            log_prob: sum(&log_probs.log_prob),
-            entropy: sum(&log_probs.entropy),
-            mean_logit: sum(&log_probs.mean_logit),
-            correct: log_probs.is_arg_max[targets.clone()].iter().filter(|hit| **hit).count() as f64,
-            tokens: targets.len(),
+impl Models {
+    /// What is trained, in a fixed order.
+    fn trained(&self) -> Vec<Trained<'_>> {
+        let mut found = self.decoder.trained();
+        found.extend(self.head.iter().flat_map(ValueHead::trained));
+        if let Some(critic) = &self.critic {
+            let own = critic.decoder.trained().into_iter().chain(critic.head.trained());
+            found.extend(own.map(|weight| Trained { name: format!("critic.{}", weight.name), ..weight }));
         }
+        found
+    }
+
+    /// Makes merged LoRA weights again.
+    fn refresh(&self) -> Result<()> {
+        self.decoder.refresh()?;
+        self.critic.as_ref().map_or(Ok(()), |critic| critic.decoder.refresh())
     }
 }
 
 impl Trainer {
     pub fn new(
-        decoder: Decoder,
-        stage: &str,
-        settings: TrainingSettings,
+        models: Models,
+        stage: &StageSettings,
         packaging: Packaging,
         train: Vec<Family>,
         eval: Vec<Family>,
     ) -> Result<Self> {
+        let settings = stage.training.clone();
         let adamw = AdamWSettings {
             beta1: settings.adam_beta1,
             beta2: settings.adam_beta2,
             epsilon: settings.adam_epsilon,
             weight_decay: settings.weight_decay,
         };
-        let stream = |purpose| Stream::new(settings.seed, purpose).name(stage);
+        let stream = |purpose| Stream::new(settings.seed, purpose).name(&stage.name);
         Ok(Trainer {
-            optimizer: AdamW::new(adamw, &decoder.trained())?,
+            optimizer: AdamW::new(adamw, &models.trained())?,
             sampler: Sampler::new(train.len(), &settings, stream(Purpose::Shuffle)),
-            stream: stream(Purpose::Dropout),
+            steps: Steps::of(stage, train.len() as u64),
+            dropout: stream(Purpose::Dropout),
             progress: Progressed::default(),
-            decoder,
+            temperature: 1.0,
+            drops: settings.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0),
+            models,
             settings,
             train,
             eval,
@@ -134,82 +152,43 @@ impl Trainer {
         })
     }
 
-    pub fn total_steps(&self) -> u64 {
-        self.sampler.total_steps(&self.settings)
+    pub fn decoder(&self) -> &Decoder {
+        &self.models.decoder
     }
 
-    pub fn steps_per_epoch(&self) -> f64 {
-        self.sampler.steps_per_epoch() as f64
+    pub fn steps(&self) -> Steps {
+        self.steps
     }
 
     /// Training rows that the stage sees at all, ascending.
     pub fn rows_seen(&mut self) -> Vec<usize> {
-        let steps = self.total_steps();
-        self.sampler.seen(steps)
+        self.sampler.seen(self.steps.total)
     }
 
-    /// The rows of step `step`.
-    pub fn step_rows(&mut self, step: u64) -> StepRows {
-        let micro_batches = self.sampler.micro_batches(step);
+    /// The rows of window `window`: of optimiser step `window`, or of that update of PPO.
+    pub fn window_rows(&mut self, window: u64) -> StepRows {
+        let micro_batches = self.sampler.micro_batches(window);
         let rows =
             micro_batches.iter().enumerate().flat_map(|(m, rows)| rows.iter().map(move |&row| (m, row)));
         StepRows { rows: rows.collect(), micro_batches: micro_batches.len() }
     }
 
-    /// Consecutive families that fit a pass.
-    pub fn passes(&self, families: &[&Family]) -> Vec<Range<usize>> {
-        let share = self.packaging.share_prefix;
-        let size = |f: &Family| if share { f.tokens_shared() } else { f.tokens_unshared() };
-        let mut passes: Vec<Range<usize>> = Vec::new();
-        let mut tokens = 0;
-        for (index, family) in families.iter().enumerate() {
-            tokens += size(family);
-            match passes.last_mut() {
-                Some(pass) if tokens <= self.packaging.token_budget => pass.end = index + 1,
-                _ => {
-                    tokens = size(family);
-                    passes.push(index..index + 1);
-                }
-            }
-        }
-        passes
+    /// The stream of dropout masks of the step to come, when LoRA drops anything.
+    pub fn dropout(&self) -> Option<Stream> {
+        self.drops.then(|| self.dropout.key(self.progress.steps))
     }
 
-    /// Log-probabilities of all trained tokens, without gradients.
-    pub fn log_probs(&self, decoder: &Decoder, families: &[&Family]) -> Result<(Batch, LogProbs)> {
-        let batch = pack(families, self.packaging.share_prefix);
-        let found = decoder.log_probs(&tokens(&batch, None), targets(&batch))?;
-        Ok((batch, found))
-    }
-
-    /// Forward over `families`, then backward from the coefficients ∂ loss / ∂ log p that `objective`
-    /// makes of each target's log-probability.
-    pub fn train_pass(
-        &self,
-        families: &[&Family],
-        objective: impl FnOnce(&Batch, &LogProbs) -> Result<Vec<f64>>,
-    ) -> Result<()> {
-        let batch = pack(families, self.packaging.share_prefix);
-        let dropout = self.settings.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
-        let stream = dropout.then(|| self.stream.key(self.progress.steps));
-        let tokens = tokens(&batch, stream);
-        let keep = if self.settings.gradient_checkpointing { Keep::LayerInputs } else { Keep::All };
-        let (found, pending) = self.decoder.forward_log_probs(&tokens, targets(&batch), keep)?;
-        let coefficients = objective(&batch, &found)?;
-        self.decoder.backward_log_probs(&tokens, targets(&batch), pending, &coefficients)
-    }
-
-    /// Clips, updates and clears; returns the norm before clipping and the rate.
-    pub fn update(&mut self, rows: &StepRows) -> Result<(f64, f64)> {
-        let trained = self.decoder.trained();
+    /// Clips, updates and clears; returns the norm before clipping and the rate. `tokens`: trained on
+    /// in this step, prompts counted once an answer.
+    pub fn update(&mut self, tokens: u64) -> Result<(f64, f64)> {
+        let trained = self.models.trained();
         let norm = global_norm(&trained)?;
-        let rate = learning_rate(&self.settings, self.progress.steps, self.total_steps());
+        let rate = learning_rate(&self.settings, self.progress.steps, self.steps.total);
         self.optimizer.step(&trained, rate, clip_factor(norm, self.settings.max_grad_norm))?;
         drop(trained);
-        self.decoder.refresh()?;
+        self.models.refresh()?;
         self.progress.steps += 1;
-        self.progress.num_tokens +=
-            rows.rows.iter().map(|&(_, row)| self.train[row].tokens_unshared() as u64).sum::<u64>();
+        self.progress.num_tokens += tokens;
         Ok((norm, rate))
     }
 
@@ -219,7 +198,7 @@ impl Trainer {
     }
 
     pub fn save_state(&self, dir: &Path) -> Result<()> {
-        write_safetensors(&self.optimizer.state(&self.decoder.trained()), &dir.join("trained.safetensors"))?;
+        write_safetensors(&self.optimizer.state(&self.models.trained()), &dir.join("trained.safetensors"))?;
         let path = dir.join("trainer.json");
         std::fs::write(&path, serde_json::to_string(&self.progress)?)
             .with_context(|| format!("cannot write `{}`", path.display()))
@@ -234,22 +213,9 @@ impl Trainer {
         let path = dir.join("trained.safetensors");
         let files = WeightFiles::open(std::slice::from_ref(&path))
             .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let trained = self.decoder.trained();
+        let trained = self.models.trained();
         self.optimizer.restore(&trained, self.progress.steps, |name| Ok(files.load(name)?))?;
         drop(trained);
-        self.decoder.refresh()
+        self.models.refresh()
     }
-}
-
-fn tokens(batch: &Batch, dropout: Option<Stream>) -> Tokens<'_> {
-    Tokens {
-        ids: &batch.ids,
-        packing: &batch.packing,
-        needed: &batch.needed,
-        dropout: dropout.map(|stream| (stream, batch.row_keys.as_slice())),
-    }
-}
-
-fn targets(batch: &Batch) -> Targets<'_> {
-    Targets { hidden: &batch.hidden, tokens: &batch.targets }
 }

@@ -5,7 +5,7 @@ use runner::backend::log_prob::LogProbs;
 use runner::backend::matmul::matmul;
 use runner::model::decoder::{Keep, Tokens};
 use runner::model::log_prob::Targets;
-use runner::model::policy::{ModelInput, open_frozen};
+use runner::model::policy::{ModelInput, Models};
 use serde_json::Value;
 
 use super::trace::{golden, ids, json};
@@ -24,8 +24,9 @@ fn close(what: &str, got: &[f64], want: &[f64]) {
 #[test]
 fn log_probs_and_logits_agree_with_transformers() {
     for (model, want) in json("traces/forward.json").as_object().unwrap() {
-        let decoder =
-            open_frozen(&ModelInput { base: golden(&format!("models/{model}")), adapter: None }).unwrap();
+        let decoder = Models::default()
+            .frozen(&ModelInput { base: golden(&format!("models/{model}")), ..ModelInput::default() })
+            .unwrap();
         let ids = ids(&want["input_ids"]);
         let n = ids.len();
         let packing = Packing::sequence(n);
@@ -34,7 +35,7 @@ fn log_probs_and_logits_agree_with_transformers() {
         // each row predicts the next token; what the last one predicts matters to its entropy only
         let next: Vec<u32> = ids[1..].iter().copied().chain([0]).collect();
         let LogProbs { log_prob, entropy, .. } =
-            decoder.log_probs(&tokens, Targets { hidden: &rows, tokens: &next }).unwrap();
+            decoder.log_probs(&tokens, Targets { hidden: &rows, tokens: &next, temperature: 1.0 }).unwrap();
         close(model, &log_prob[..n - 1], &numbers(&want["token_logprobs"]));
         close(model, &entropy[n - 1..], &[want["entropy_last"].as_f64().unwrap()]);
 

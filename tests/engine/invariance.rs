@@ -6,7 +6,7 @@ use runner::plan::settings::StageSettings;
 use runner::stages::trainer::Packaging;
 use serde_json::Value;
 
-use super::trace::{golden, json, open_trace, settings};
+use super::trace::{self, golden, json, open_trace, settings};
 
 const TRACES: [&str; 4] = ["sft_full", "dpo_full", "dpo_lora", "dpo_full_swa"];
 
@@ -14,7 +14,7 @@ const TRACES: [&str; 4] = ["sft_full", "dpo_full", "dpo_lora", "dpo_full_swa"];
 fn run(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>) -> Vec<[f64; 2]> {
     let mut stage = open_trace(trace, settings, packaging);
     let step = |step| {
-        let metrics = stage.step(step).unwrap().metrics;
+        let metrics = trace::step(stage.as_mut(), step);
         [metrics["loss"], metrics["grad_norm"]]
     };
     (0..4).map(step).collect()

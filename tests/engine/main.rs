@@ -4,5 +4,6 @@ mod forward;
 mod greedy;
 mod interop;
 mod invariance;
+mod ppo;
 mod reproduce;
 mod trace;

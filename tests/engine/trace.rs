@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use runner::data::example::{Branch, Family};
 use runner::model::policy::ModelInput;
 use runner::plan::settings::{
-    DpoLoss, DpoSettings, KindSettings, LoraSettings, Schedule, Source, StageSettings, TargetModules,
+    CpoLoss, CpoSettings, DpoLoss, DpoSettings, KindSettings, KtoLoss, KtoSettings, LoraSettings, OrpoNll,
+    OrpoSettings, RmSettings, Schedule, SimpoSettings, Source, StageSettings, TargetModules,
     TrainingSettings, Warmup,
 };
 use runner::stages::trainer::Packaging;
-use runner::stages::{Rows, StageInputs, StageRun, open};
+use runner::stages::{Metrics, Rows, StageInputs, StageRun, open};
 use serde_json::Value;
 
 pub fn golden(path: &str) -> PathBuf {
@@ -24,60 +25,121 @@ pub fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
 }
 
-fn branch(tokens: Vec<u32>, prompt: usize) -> Branch {
-    Branch { trained: (0..tokens.len()).map(|i| i >= prompt).collect(), tokens }
+fn branch(tokens: &[u32]) -> Branch {
+    Branch { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] }
 }
 
-/// The trace's rows. SFT's have no boundary in the file: it is DPO's, on the same prompts.
+/// The row of a trace's tokens file. SFT's have no boundary there: it is `sft_prompt`, DPO's on the
+/// same prompts.
+fn family(row: usize, tokens: &Value, sft_prompt: &[u32], cut: usize) -> Family {
+    let list = |key: &str| tokens.get(key).map(ids);
+    let (prompt, answers) = if let Some(all) = list("input_ids") {
+        assert!(all.starts_with(sft_prompt));
+        (sft_prompt.to_vec(), vec![all[sft_prompt.len()..].to_vec()])
+    } else if let Some(completion) = list("completion_ids") {
+        (list("prompt_ids").unwrap(), vec![completion, list("KL_completion_ids").unwrap()])
+    } else if let (Some(chosen), Some(rejected)) = (list("chosen_input_ids"), list("rejected_input_ids")) {
+        // labels of -100 are not trained on
+        let of =
+            |key: &str| tokens[key].as_array().unwrap().iter().take_while(|label| **label == -100).count();
+        let length = of("chosen_labels");
+        assert_eq!(length, of("rejected_labels"));
+        assert_eq!(chosen[..length], rejected[..length]);
+        (chosen[..length].to_vec(), vec![chosen[length..].to_vec(), rejected[length..].to_vec()])
+    } else {
+        let (chosen, rejected) = (list("chosen_ids").unwrap(), list("rejected_ids").unwrap());
+        match list("prompt_ids") {
+            Some(prompt) => (prompt, vec![chosen, rejected]),
+            // reward models score whole sequences: what both begin with is computed once
+            None => {
+                let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
+                (chosen[..common].to_vec(), vec![chosen[common..].to_vec(), rejected[common..].to_vec()])
+            }
+        }
+    };
+    let branches = answers.iter().map(|answer| branch(&answer[..answer.len().min(cut - prompt.len())]));
+    let label = tokens.get("label").map(|label| label.as_bool().unwrap());
+    Family { row, branches: branches.collect(), prompt, label, margin: None }
+}
+
+/// The trace's rows.
 pub fn families(trace: &Value) -> Vec<Family> {
     let rows = json(&format!("traces/{}", trace["tokens"].as_str().unwrap()));
     let model = trace["model"].as_str().unwrap();
-    let is_sft = trace["algorithm"] == "SFTTrainer";
-    let length = if model == "llama3" { 224 } else { 512 };
-    let prompts = json(&format!("traces/tokens_DPOTrainer_{model}_{length}.json"));
-    let cut = trace["args"]["max_length"].as_u64().unwrap() as usize;
-    let make = |(row, (tokens, prompt)): (usize, (&Value, &Value))| {
-        let prompt = ids(&prompt["prompt_ids"]);
-        let mut branches = match is_sft {
-            true => {
-                let all = ids(&tokens["input_ids"]);
-                assert!(all.starts_with(&prompt));
-                vec![branch(all[prompt.len()..].to_vec(), 0)]
-            }
-            false => vec![branch(ids(&tokens["chosen_ids"]), 0), branch(ids(&tokens["rejected_ids"]), 0)],
-        };
-        for branch in &mut branches {
-            branch.tokens.truncate(cut - prompt.len());
-            branch.trained.truncate(cut - prompt.len());
+    let prompts = match trace["algorithm"].as_str().unwrap() {
+        "SFTTrainer" => {
+            let length = if model == "llama3" { 224 } else { 512 };
+            let rows = json(&format!("traces/tokens_DPOTrainer_{model}_{length}.json"));
+            rows.as_array().unwrap().iter().map(|row| ids(&row["prompt_ids"])).collect()
         }
-        Family { row, prompt, branches }
+        _ => vec![Vec::new(); rows.as_array().unwrap().len()],
     };
-    rows.as_array().unwrap().iter().zip(prompts.as_array().unwrap()).enumerate().map(make).collect()
+    let cut = trace["args"]["max_length"].as_u64().unwrap() as usize;
+    let rows = rows.as_array().unwrap().iter().zip(&prompts).enumerate();
+    rows.map(|(row, (tokens, prompt))| family(row, tokens, prompt, cut)).collect()
+}
+
+/// The kind that TRL's trainer is.
+fn kind(trace: &Value) -> KindSettings {
+    let args = &trace["args"];
+    let or = |key: &str, default: f64| args[key].as_f64().unwrap_or(default);
+    let names = |key: &str| match &args[key] {
+        Value::Array(names) => names.clone(),
+        Value::Null => vec![Value::from("sigmoid")],
+        name => vec![name.clone()],
+    };
+    match trace["algorithm"].as_str().unwrap() {
+        "SFTTrainer" => KindSettings::Sft,
+        "DPOTrainer" => {
+            let losses = names("loss_type");
+            let weights = match args["loss_weights"].as_array() {
+                Some(weights) => weights.iter().map(|weight| weight.as_f64().unwrap()).collect(),
+                None => vec![1.0; losses.len()],
+            };
+            let loss = |name: Value| serde_json::from_value::<DpoLoss>(name).unwrap();
+            KindSettings::Dpo(DpoSettings {
+                reference: None,
+                beta: or("beta", 0.1),
+                losses: losses.into_iter().map(loss).zip(weights).collect(),
+                rpo_alpha: None,
+                label_smoothing: or("label_smoothing", 0.0),
+                f_divergence: None,
+                ld_alpha: None,
+                use_weighting: None,
+                discopop_tau: None,
+            })
+        }
+        "KTOTrainer" => KindSettings::Kto(KtoSettings {
+            reference: None,
+            beta: or("beta", 0.1),
+            loss: KtoLoss::Kto,
+            desirable_weight: or("desirable_weight", 1.0),
+            undesirable_weight: or("undesirable_weight", 1.0),
+            unpair: false,
+        }),
+        "CPOTrainer" if args["loss_type"] == "simpo" => KindSettings::Simpo(SimpoSettings {
+            beta: or("beta", 2.0),
+            simpo_gamma: or("simpo_gamma", 1.0),
+            cpo_alpha: or("cpo_alpha", 1.0),
+            label_smoothing: 0.0,
+            alpha: None,
+        }),
+        "CPOTrainer" => KindSettings::Cpo(CpoSettings {
+            beta: or("beta", 0.1),
+            loss: CpoLoss::Sigmoid,
+            cpo_alpha: or("cpo_alpha", 1.0),
+            label_smoothing: 0.0,
+        }),
+        "ORPOTrainer" => KindSettings::Orpo(OrpoSettings { beta: or("beta", 0.1), nll: OrpoNll::Full }),
+        "RewardTrainer" => KindSettings::Rm(RmSettings { center_rewards_coefficient: 0.0, head_bias: true }),
+        other => panic!("{other}"),
+    }
 }
 
 pub fn settings(trace: &Value) -> StageSettings {
     let args = &trace["args"];
     let number = |key: &str| args[key].as_f64().unwrap();
     let integer = |key: &str| args[key].as_u64().unwrap();
-    let losses = match &args["loss_type"] {
-        Value::Array(names) => {
-            let weights = args["loss_weights"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap());
-            let loss = |name: &Value| serde_json::from_value::<DpoLoss>(name.clone()).unwrap();
-            names.iter().map(loss).zip(weights).collect()
-        }
-        _ => vec![(DpoLoss::Sigmoid, 1.0)],
-    };
-    let kind = match trace["algorithm"].as_str().unwrap() {
-        "SFTTrainer" => KindSettings::Sft,
-        "DPOTrainer" => KindSettings::Dpo(DpoSettings {
-            reference: None,
-            beta: number("beta"),
-            losses,
-            rpo_alpha: None,
-            label_smoothing: 0.0,
-        }),
-        other => panic!("{other}"),
-    };
     let lora = LoraSettings {
         rank: 8,
         alpha: 16.0,
@@ -89,7 +151,7 @@ pub fn settings(trace: &Value) -> StageSettings {
         name: trace["name"].as_str().unwrap().to_string(),
         data: "rows".into(),
         policy: Source::Base,
-        kind,
+        kind: kind(trace),
         training: TrainingSettings {
             lora: trace["lora"].as_bool().unwrap().then_some(lora),
             batch_size: integer("per_device_train_batch_size") as usize,
@@ -127,10 +189,17 @@ pub fn open_trace(
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));
     let base = golden(&format!("models/{}", trace["model"].as_str().unwrap()));
-    let rows = Rows { train: families(trace), eval: Vec::new() };
-    let policy = ModelInput { base, adapter };
-    let mut stage = open(StageInputs { settings, policy, reference: None, rows, packaging }).unwrap();
-    let work = tempfile::tempdir().unwrap();
-    stage.prepare(work.path(), &mut |_, _| Ok(())).unwrap();
+    let rows = Rows { train: families(trace), ..Rows::default() };
+    let head = golden(&format!("traces/{name}/init_head.safetensors"));
+    let policy = ModelInput { base, adapter, head: Some(head).filter(|head| head.exists()) };
+    let inputs = StageInputs { settings, policy, reference: None, reward: None, rows, packaging };
+    let mut stage = open(inputs).unwrap();
+    let references = tempfile::tempdir().unwrap();
+    stage.prepare(references.path(), &mut |_, _| Ok(())).unwrap();
     stage
+}
+
+/// One optimiser step's metrics.
+pub fn step(stage: &mut dyn StageRun, step: u64) -> Metrics {
+    stage.step(step, &mut |_, _| Ok(())).unwrap().metrics
 }

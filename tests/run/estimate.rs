@@ -63,6 +63,10 @@ fn a_lora_pair_costs_what_it_does_by_hand() {
         losses,
         rpo_alpha: None,
         label_smoothing: 0.0,
+        f_divergence: None,
+        ld_alpha: None,
+        use_weighting: None,
+        discopop_tau: None,
     });
     let stage = Stage {
         kind: &kind,

@@ -76,6 +76,7 @@ impl Toy {
         let training = Training {
             settings,
             folder,
+            references: &folder.root.join("reference"),
             interrupt: &interrupt,
             console: &Console::silent(),
             questions: &questions,
@@ -102,7 +103,7 @@ impl StageRun for Toy {
         progress(1, 1)
     }
 
-    fn step(&mut self, step: u64) -> Result<StepReport> {
+    fn step(&mut self, step: u64, _: &mut Progress) -> Result<StepReport> {
         assert_eq!(step, self.state.steps, "steps come in order");
         self.reach(Moment::InStep(step))?;
         let state = &mut self.state;

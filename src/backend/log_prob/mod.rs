@@ -13,7 +13,7 @@ pub use trained::head_backward;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::lanes::{Sums, exp_and_sums, max};
+use super::lanes::{Sums, exp_and_sums, max, scale_and_square_sum};
 
 /// Logits that exist at once, elements (64 MiB of float32).
 const CHUNK_ELEMENTS: usize = 1 << 24;
@@ -27,6 +27,8 @@ pub struct LogProbs {
     pub entropy: Vec<f64>,
     /// Mean logit over the vocabulary.
     pub mean_logit: Vec<f64>,
+    /// ln Σ_v p(v)², nats.
+    pub log_square_sum: Vec<f64>,
     /// Whether the target is the most probable token.
     pub is_arg_max: Vec<bool>,
 }
@@ -36,6 +38,7 @@ struct RowStatistics {
     log_prob: f64,
     entropy: f64,
     mean_logit: f64,
+    log_square_sum: f64,
     is_arg_max: bool,
 }
 
@@ -44,6 +47,7 @@ fn collect(rows: &[RowStatistics]) -> LogProbs {
         log_prob: rows.iter().map(|r| r.log_prob).collect(),
         entropy: rows.iter().map(|r| r.entropy).collect(),
         mean_logit: rows.iter().map(|r| r.mean_logit).collect(),
+        log_square_sum: rows.iter().map(|r| r.log_square_sum).collect(),
         is_arg_max: rows.iter().map(|r| r.is_arg_max).collect(),
     }
 }
@@ -76,13 +80,12 @@ fn softmax_row(logits: &mut [f32], target: usize) -> RowStatistics {
     let Sums { exp, weighted, shifted } = exp_and_sums(logits, top);
     let log_sum = exp.ln();
     let scale = exp.recip() as f32;
-    for p in logits.iter_mut() {
-        *p *= scale;
-    }
+    let squares = scale_and_square_sum(logits, scale);
     RowStatistics {
         log_prob: f64::from(chosen) - f64::from(top) - log_sum,
         entropy: log_sum - weighted / exp,
         mean_logit: shifted / logits.len() as f64 + f64::from(top),
+        log_square_sum: squares.ln(),
         is_arg_max: chosen >= top,
     }
 }

@@ -37,6 +37,8 @@ fn statistics_and_gradients_agree_with_the_tape() {
             assert!((got.log_prob[i] - f64::from(lp[targets[i] as usize])).abs() < 2e-5);
             assert!((got.entropy[i] - entropy).abs() < 2e-5, "{} {entropy}", got.entropy[i]);
             assert!((got.mean_logit[i] - mean).abs() < 1e-5);
+            let squares: f64 = lp.iter().map(|&l| (2.0 * f64::from(l)).exp()).sum();
+            assert!((got.log_square_sum[i] - squares.ln()).abs() < 2e-5);
             assert_eq!(got.is_arg_max[i], best == targets[i] as usize);
         }
         let scaled = direction.unwrap().broadcast_mul(&c.unsqueeze(1).unwrap()).unwrap();

@@ -1,0 +1,106 @@
+//! Keys and values of every layer, row by row; runs of rows are lent and given back.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+
+use crate::backend::storage::copy_into;
+
+pub(super) struct Cache {
+    /// A layer each, `[rows, width]`.
+    layers: Vec<Tensor>,
+    /// Elements of a row: keys, then values.
+    width: usize,
+    rows: usize,
+    /// Runs that nobody holds: ascending, apart.
+    free: Vec<Range<usize>>,
+}
+
+impl Cache {
+    pub fn new(layers: usize, width: usize, rows: usize) -> Result<Self> {
+        let mut cache = Cache { layers: Vec::new(), width, rows: 0, free: Vec::new() };
+        for _ in 0..layers {
+            cache.layers.push(Tensor::zeros((0, width), DType::F32, &Device::Cpu)?);
+        }
+        cache.grow(rows)?;
+        Ok(cache)
+    }
+
+    /// `[rows, width]` of each layer.
+    pub fn layers(&self) -> &[Tensor] {
+        &self.layers
+    }
+
+    /// `len` rows next to each other; there are more of them if there were not enough.
+    pub fn take(&mut self, len: usize) -> Result<Range<usize>> {
+        if !self.free.iter().any(|run| run.len() >= len) {
+            self.grow(len.max(self.rows / 2))?;
+        }
+        let Some(index) = self.free.iter().position(|run| run.len() >= len) else { return Ok(0..0) };
+        let start = self.free[index].start;
+        self.free[index].start += len;
+        if self.free[index].is_empty() {
+            self.free.remove(index);
+        }
+        Ok(start..start + len)
+    }
+
+    /// Takes back a run that `take` lent.
+    pub fn give(&mut self, rows: Range<usize>) {
+        if rows.is_empty() {
+            return;
+        }
+        let at = self.free.partition_point(|run| run.start < rows.start);
+        self.free.insert(at, rows);
+        let runs = std::mem::take(&mut self.free);
+        for run in runs {
+            match self.free.last_mut() {
+                Some(last) if last.end == run.start => last.end = run.end,
+                _ => self.free.push(run),
+            }
+        }
+    }
+
+    fn grow(&mut self, more: usize) -> Result<()> {
+        let rows = self.rows + more;
+        for layer in &mut self.layers {
+            let larger = Tensor::zeros((rows, self.width), DType::F32, &Device::Cpu)?;
+            if self.rows > 0 {
+                copy_into(&larger.narrow(0, 0, self.rows)?, layer)?;
+            }
+            *layer = larger;
+        }
+        self.give(self.rows..rows);
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_lent_once_and_join_when_they_come_back() {
+        let mut cache = Cache::new(2, 3, 10).unwrap();
+        let (a, b, c) = (cache.take(4).unwrap(), cache.take(3).unwrap(), cache.take(3).unwrap());
+        assert_eq!([a.clone(), b.clone(), c], [0..4, 4..7, 7..10]);
+        cache.give(a);
+        cache.give(b);
+        assert_eq!(cache.free, [0..7]);
+        assert_eq!(cache.take(7).unwrap(), 0..7);
+        assert_eq!(cache.take(0).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_larger_cache_keeps_its_rows() {
+        let mut cache = Cache::new(1, 2, 3).unwrap();
+        let held = cache.take(3).unwrap();
+        let rows = Tensor::new(&[[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]], &Device::Cpu).unwrap();
+        copy_into(&cache.layers()[0], &rows).unwrap();
+        assert_eq!(cache.take(2).unwrap(), 3..5);
+        let now = cache.layers()[0].narrow(0, held.start, held.len()).unwrap();
+        assert_eq!(now.to_vec2::<f32>().unwrap(), rows.to_vec2::<f32>().unwrap());
+    }
+}

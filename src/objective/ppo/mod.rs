@@ -1,0 +1,9 @@
+//! PPO (1707.06347) on one response a prompt, as in InstructGPT (2203.02155).
+
+mod clip;
+mod gae;
+mod token_reward;
+
+pub use clip::{PolicyLoss, ValueLoss, policy_loss, value_loss};
+pub use gae::{advantages, whiten};
+pub use token_reward::{kl, token_rewards};

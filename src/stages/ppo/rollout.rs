@@ -1,0 +1,240 @@
+//! A rollout: the policy's responses to an update's prompts, and all that the steps on them need.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Ppo;
+use crate::backend::random::Stream;
+use crate::data::example::{Branch, Family};
+use crate::model::decoder::Decoder;
+use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
+use crate::objective::ppo::{advantages, kl, token_rewards, whiten};
+use crate::stages::batch::Ask;
+use crate::stages::trainer::{Critic, Trainer};
+use crate::stages::{Metrics, Progress};
+
+/// All responses of an update. Numbers survive a checkpoint to the last bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    pub update: u64,
+    pub responses: Vec<Response>,
+    /// `objective/*` and what else is told of an update.
+    pub metrics: Metrics,
+}
+
+/// One response; numbers are `[tokens]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// Index of the prompt among the training rows.
+    pub row: usize,
+    pub tokens: Vec<u32>,
+    /// Under the policy that sampled it, of the tempered distribution, nats.
+    pub log_probs: Vec<f64>,
+    pub values: Vec<f64>,
+    pub advantages: Vec<f64>,
+    pub returns: Vec<f64>,
+}
+
+impl Response {
+    /// The response as an answer that is trained on.
+    pub fn family(&self, prompt: &[u32]) -> Family {
+        answered(self.row, prompt, &self.tokens)
+    }
+}
+
+/// Responses and what the models say of them.
+pub struct Judged {
+    pub tokens: Vec<Vec<u32>>,
+    /// Under the policy and under the reference, a number a token.
+    pub policy: Vec<Vec<f64>>,
+    pub reference: Vec<Vec<f64>>,
+    /// Without the penalty for a missing end token.
+    pub scores: Vec<f64>,
+    /// Whether each has an end token.
+    pub ended: Vec<bool>,
+}
+
+/// A prompt and its row.
+#[derive(Clone, Copy)]
+pub struct Prompt<'a> {
+    pub row: usize,
+    pub tokens: &'a [u32],
+}
+
+fn answered(row: usize, prompt: &[u32], tokens: &[u32]) -> Family {
+    let branch = Branch { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] };
+    Family { row, prompt: prompt.to_vec(), branches: vec![branch], ..Family::default() }
+}
+
+impl Ppo {
+    /// Samples a response to each prompt, keyed by `stream` and the prompt's row, and has it judged.
+    pub fn judge(
+        &self,
+        trainer: &Trainer,
+        prompts: &[Prompt<'_>],
+        stream: Stream,
+        progress: &mut Progress,
+    ) -> Result<Judged> {
+        let settings = &self.settings;
+        let requests: Vec<Request<'_>> = prompts
+            .iter()
+            .map(|prompt| Request { prompt: prompt.tokens, stream: stream.key(prompt.row as u64) })
+            .collect();
+        let sampling =
+            Sampling { temperature: settings.temperature, top_k: settings.top_k, top_p: settings.top_p };
+        let generation = Generation {
+            choice: Choice::Sample(sampling),
+            max_new_tokens: settings.response_length,
+            end_tokens: &self.end_tokens,
+            batch: settings.local_rollout_forward_batch_size,
+        };
+        let tokens = generate(trainer.decoder(), &requests, &generation, progress)?;
+        let ended: Vec<bool> =
+            tokens.iter().map(|t| t.last().is_some_and(|last| self.end_tokens.contains(last))).collect();
+        let families: Vec<Family> =
+            prompts.iter().zip(&tokens).map(|(prompt, t)| answered(prompt.row, prompt.tokens, t)).collect();
+        let closed: Vec<Family> = families
+            .iter()
+            .zip(&ended)
+            .map(|(family, ended)| {
+                let mut family = family.clone();
+                if let (true, [branch]) = (*ended, family.branches.as_mut_slice()) {
+                    branch.tokens.extend(&self.closing);
+                    branch.trained.resize(branch.tokens.len(), false);
+                }
+                family
+            })
+            .collect();
+        let Critic { decoder, head } = &self.judges.reward;
+        let scores = self.over(trainer, &closed, progress, |families| {
+            Ok(trainer.scores(decoder, head, families, Ask::Ends)?.1.into_iter().map(|s| vec![s]).collect())
+        })?;
+        Ok(Judged {
+            policy: self.log_probs(trainer, trainer.decoder(), &families, progress)?,
+            reference: self.log_probs(trainer, &self.judges.reference, &families, progress)?,
+            scores: scores.concat(),
+            tokens,
+            ended,
+        })
+    }
+
+    fn log_probs(
+        &self,
+        trainer: &Trainer,
+        decoder: &Decoder,
+        families: &[Family],
+        progress: &mut Progress,
+    ) -> Result<Vec<Vec<f64>>> {
+        self.over(trainer, families, progress, |families| {
+            let (batch, found) = trainer.log_probs(decoder, families, Ask::Answers)?;
+            Ok(batch.families.iter().map(|targets| found.log_prob[targets.all()].to_vec()).collect())
+        })
+    }
+
+    /// Applies `f` to families in passes, and joins what it gives of each.
+    fn over(
+        &self,
+        trainer: &Trainer,
+        families: &[Family],
+        progress: &mut Progress,
+        f: impl Fn(&[&Family]) -> Result<Vec<Vec<f64>>>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let families: Vec<&Family> = families.iter().collect();
+        let mut all = Vec::with_capacity(families.len());
+        for pass in trainer.passes(&families) {
+            progress(pass.start as u64, families.len() as u64)?;
+            all.extend(f(&families[pass])?);
+        }
+        Ok(all)
+    }
+
+    /// The rollout of an update over training rows `rows`.
+    pub fn roll_out(
+        &self,
+        trainer: &Trainer,
+        update: u64,
+        rows: Vec<usize>,
+        progress: &mut Progress,
+    ) -> Result<Rollout> {
+        let settings = &self.settings;
+        let prompts: Vec<Prompt<'_>> =
+            rows.iter().map(|&row| Prompt { row, tokens: &trainer.train[row].prompt }).collect();
+        let judged = self.judge(trainer, &prompts, self.stream.name("train").key(update), progress)?;
+        let families: Vec<Family> =
+            prompts.iter().zip(&judged.tokens).map(|(p, t)| answered(p.row, p.tokens, t)).collect();
+        let critic = trainer.models.critic.as_ref().context("a ppo stage has a value model")?;
+        let values = self.over(trainer, &families, progress, |families| {
+            let (batch, values) = trainer.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
+            Ok(batch.families.iter().map(|targets| values[targets.all()].to_vec()).collect())
+        })?;
+        let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
+        let scores = judged.scores.iter().zip(&judged.ended);
+        let scores: Vec<f64> =
+            scores.map(|(score, ended)| if *ended { *score } else { score - penalty }).collect();
+        let mut rewards: Vec<Vec<f64>> = judged
+            .policy
+            .iter()
+            .zip(&judged.reference)
+            .zip(&scores)
+            .map(|((old, reference), &score)| {
+                token_rewards(old, reference, score, settings.kl_coef, settings.kl_estimator)
+            })
+            .collect();
+        if settings.whiten_rewards {
+            over_all(&mut rewards, |all| whiten(all, true));
+        }
+        let estimated = rewards.iter().zip(&values);
+        let (mut advantages, returns): (Vec<Vec<f64>>, Vec<Vec<f64>>) =
+            estimated.map(|(r, v)| advantages(r, v, settings.gamma, settings.lam)).unzip();
+        over_all(&mut advantages, |all| whiten(all, false));
+
+        let mut metrics = self.objective_metrics(&judged, &scores);
+        let episode = update * self.shape.prompts_per_update as u64 + rows.len() as u64;
+        metrics.insert("episode".to_string(), episode as f64);
+        let numbers = judged.policy.into_iter().zip(values).zip(advantages).zip(returns);
+        let responses = rows
+            .iter()
+            .zip(judged.tokens)
+            .zip(numbers)
+            .map(|((&row, tokens), (((log_probs, values), advantages), returns))| Response {
+                row,
+                tokens,
+                log_probs,
+                values,
+                advantages,
+                returns,
+            })
+            .collect();
+        Ok(Rollout { update, responses, metrics })
+    }
+
+    /// Means over responses, as TRL's.
+    pub fn objective_metrics(&self, judged: &Judged, scores: &[f64]) -> Metrics {
+        let n = scores.len().max(1) as f64;
+        let pairs = || judged.policy.iter().flatten().zip(judged.reference.iter().flatten());
+        let divergence =
+            pairs().map(|(&old, &rho)| kl(self.settings.kl_estimator, old, rho)).sum::<f64>() / n;
+        let score = scores.iter().sum::<f64>() / n;
+        let penalty = -self.settings.kl_coef * divergence;
+        Metrics::from([
+            ("objective/kl".to_string(), divergence),
+            ("objective/entropy".to_string(), -judged.policy.iter().flatten().sum::<f64>() / n),
+            ("objective/non_score_reward".to_string(), penalty),
+            ("objective/rlhf_reward".to_string(), penalty + score),
+            ("objective/scores".to_string(), score),
+            ("val/num_eos_tokens".to_string(), judged.ended.iter().filter(|ended| **ended).count() as f64),
+        ])
+    }
+}
+
+/// Applies `f` to all numbers of all responses at once.
+fn over_all(numbers: &mut [Vec<f64>], f: impl FnOnce(&mut [f64])) {
+    let mut all: Vec<f64> = numbers.concat();
+    f(&mut all);
+    let mut rest = all.as_slice();
+    for own in numbers {
+        let (first, others) = rest.split_at(own.len());
+        own.copy_from_slice(first);
+        rest = others;
+    }
+}

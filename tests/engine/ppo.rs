@@ -1,0 +1,170 @@
+//! PPO on a golden model: rollouts, ratios, resuming, and that it does what it is for.
+
+use runner::data::example::Family;
+use runner::model::policy::ModelInput;
+use runner::plan::artifact::VALUE_HEAD;
+use runner::plan::settings::{KindSettings, KlEstimator, PpoSettings, Source, StageSettings};
+use runner::stages::trainer::Packaging;
+use runner::stages::{Metrics, Rows, StageInputs, StageRun, open};
+
+use super::trace::{families, golden, json, settings, step};
+
+const STEPS_PER_UPDATE: u64 = 4;
+
+fn stage_settings(lora: bool) -> StageSettings {
+    let mut stage = settings(&json(if lora { "traces/dpo_lora.json" } else { "traces/dpo_full.json" }));
+    stage.name = "ppo".into();
+    stage.training.batch_size = 4;
+    stage.training.gradient_accumulation_steps = 2;
+    stage.training.max_steps = Some(10);
+    stage.training.learning_rate = 1e-3;
+    stage.kind = KindSettings::Ppo(PpoSettings {
+        reward: Source::Base,
+        reference: None,
+        kl_coef: 0.05,
+        kl_estimator: KlEstimator::K1,
+        cliprange: 0.2,
+        vf_coef: 0.1,
+        cliprange_value: 0.2,
+        gamma: 1.0,
+        lam: 0.95,
+        whiten_rewards: false,
+        num_ppo_epochs: 2,
+        num_mini_batches: 2,
+        local_rollout_forward_batch_size: 64,
+        response_length: 8,
+        temperature: 0.7,
+        top_k: None,
+        top_p: 1.0,
+        missing_eos_penalty: Some(1.0),
+        total_episodes: None,
+        num_sample_generations: 0,
+    });
+    stage
+}
+
+fn prompts() -> Vec<Family> {
+    let rows = families(&json("traces/dpo_lora.json"));
+    rows.into_iter().map(|family| Family { branches: Vec::new(), ..family }).take(24).collect()
+}
+
+/// A stage whose reward model is the base with the head of the golden reward model.
+fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>) -> Box<dyn StageRun> {
+    let lora = settings.training.lora.is_some();
+    let model = if lora { "qwen2" } else { "llama3" };
+    let policy = ModelInput {
+        base: golden(&format!("models/{model}")),
+        adapter: lora.then(|| golden("traces/dpo_lora/init_adapter")),
+        head: None,
+    };
+    let head = golden(if lora {
+        "traces/rm_lora/init_head.safetensors"
+    } else {
+        "traces/rm_full/init_head.safetensors"
+    });
+    let reward = ModelInput { head: Some(head), ..policy.clone() };
+    let mut rows = prompts();
+    let eval = rows.split_off(16);
+    // token 13 is a full stop: common, so that some responses end
+    let rows = Rows { train: rows, eval, end_tokens: vec![13], closing: vec![198] };
+    open(StageInputs { settings, policy, reference: None, reward: Some(reward), rows, packaging }).unwrap()
+}
+
+fn run(stage: &mut dyn StageRun, steps: std::ops::Range<u64>) -> Vec<Metrics> {
+    steps.map(|n| step(stage, n)).collect()
+}
+
+#[test]
+fn an_update_starts_from_ratios_of_one_and_the_reference() {
+    for lora in [true, false] {
+        let mut stage = open_ppo(&stage_settings(lora), None);
+        let first = step(stage.as_mut(), 0);
+        assert!((first["val/ratio"] - 1.0).abs() < 1e-5, "{first:?}");
+        assert!(first["policy/approxkl_avg"] < 1e-9, "{first:?}");
+        assert_eq!(first["objective/kl"], 0.0, "the policy is its own reference at the start");
+        assert_eq!(first["episode"], 8.0);
+        assert!((first["objective/rlhf_reward"] - first["objective/scores"]).abs() < 1e-9);
+        // the rate of step 0 is 0: nothing moved yet
+        let second = step(stage.as_mut(), 1);
+        assert!((second["val/ratio"] - 1.0).abs() < 1e-5, "{second:?}");
+        let rest = run(stage.as_mut(), 2..6);
+        assert!(rest[1]["policy/approxkl_avg"] > 1e-8, "{:?}", rest[1]);
+        assert!(rest[3]["objective/kl"].abs() > 1e-6, "{:?}", rest[3]);
+        assert_eq!(rest[3]["episode"], 16.0);
+    }
+}
+
+#[test]
+fn rollouts_do_not_depend_on_batches_or_packing() {
+    let mut one_by_one = stage_settings(true);
+    if let KindSettings::Ppo(ppo) = &mut one_by_one.kind {
+        ppo.local_rollout_forward_batch_size = 3;
+    }
+    let want = run(open_ppo(&stage_settings(true), None).as_mut(), 0..6);
+    for packaging in [None, Some(Packaging { token_budget: 1, share_prefix: false })] {
+        let got = run(open_ppo(&one_by_one, packaging).as_mut(), 0..6);
+        for (got, want) in got.iter().zip(&want) {
+            assert_eq!(got["val/num_eos_tokens"], want["val/num_eos_tokens"]);
+            assert_eq!(got["num_tokens"], want["num_tokens"], "the responses are as long");
+            for metric in ["loss", "objective/scores", "objective/entropy", "loss/value_avg"] {
+                let (got, want) = (got[metric], want[metric]);
+                assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "{metric}: {got}, {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stage_resumes_to_the_bit_in_the_middle_of_an_update() {
+    for lora in [true, false] {
+        let settings = stage_settings(lora);
+        let mut whole = open_ppo(&settings, None);
+        let want = run(whole.as_mut(), 0..10);
+        for stopped in [3, STEPS_PER_UPDATE, 6] {
+            let state = tempfile::tempdir().unwrap();
+            let mut first = open_ppo(&settings, None);
+            run(first.as_mut(), 0..stopped);
+            first.save_state(state.path()).unwrap();
+            let mut second = open_ppo(&settings, None);
+            second.restore(state.path()).unwrap();
+            assert_eq!(run(second.as_mut(), stopped..10), want[stopped as usize..]);
+            let weights = |stage: &dyn StageRun| {
+                let out = tempfile::tempdir().unwrap();
+                stage.save_result(out.path()).unwrap();
+                assert!(!out.path().join(VALUE_HEAD).exists(), "the result is the policy");
+                let name = if lora { "adapter_model.safetensors" } else { "model.safetensors" };
+                std::fs::read(out.path().join(name)).unwrap()
+            };
+            assert!(weights(second.as_ref()) == weights(whole.as_ref()), "stopped after {stopped} steps");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_rollout_changes_nothing() {
+    let settings = stage_settings(true);
+    let want = run(open_ppo(&settings, None).as_mut(), 0..6);
+    let mut stage = open_ppo(&settings, None);
+    let mut got = run(stage.as_mut(), 0..STEPS_PER_UPDATE);
+    let error = stage.step(STEPS_PER_UPDATE, &mut |_, _| anyhow::bail!("stopped")).unwrap_err();
+    assert_eq!(error.to_string(), "stopped");
+    got.extend(run(stage.as_mut(), STEPS_PER_UPDATE..6));
+    assert_eq!(got, want);
+}
+
+#[test]
+fn held_out_scores_rise() {
+    let mut settings = stage_settings(true);
+    settings.training.max_steps = Some(60);
+    settings.training.learning_rate = 3e-3;
+    settings.training.gradient_accumulation_steps = 4;
+    let mut stage = open_ppo(&settings, None);
+    let evaluate = |stage: &mut dyn StageRun| stage.evaluate(&mut |_, _| Ok(())).unwrap().unwrap();
+    let before = evaluate(stage.as_mut());
+    assert_eq!(before, evaluate(stage.as_mut()), "the same random numbers every time");
+    run(stage.as_mut(), 0..60);
+    let after = evaluate(stage.as_mut());
+    let (score, deviation) = (before["eval_objective/scores"], before["eval_objective/scores_std"]);
+    assert!(after["eval_objective/scores"] > score + deviation, "{before:?}\n{after:?}");
+    assert!(after["eval_objective/kl"] < 40.0, "{after:?}");
+}
