@@ -136,7 +136,13 @@ fn schemas_accept_what_reads_and_are_those_of_the_types() {
         assert_eq!(preference.is_valid(&row), usable, "{row}");
         assert!(sft.is_valid(&row), "{row}");
     }
-    for (name, text) in [("preference", row_schema::preference_text()), ("sft", row_schema::sft_text())] {
+    for (name, schema) in [
+        ("preference", row_schema::preference()),
+        ("sft", row_schema::sft()),
+        ("unpaired", row_schema::unpaired()),
+        ("prompt", row_schema::prompt()),
+    ] {
+        let text = row_schema::text(&schema);
         let path = format!("schemas/{name}.schema.json");
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(

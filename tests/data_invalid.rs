@@ -1,12 +1,13 @@
 //! Every file of `tests/data/invalid/` is read and tokenised; what its ledger says, or the error, is
 //! in the `.expected` file beside it. `UPDATE_GOLDEN=1 cargo test --test data_invalid` refreshes them.
-//! Files named `.sft.` are read for an sft stage, all others for a preference stage.
+//! Files named `.sft.`, `.kto.`, `.unpair.` (kto on pairs), `.ppo.` or `.rm.` are read for such a stage,
+//! all others for a preference stage that cuts answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Lengths, Need, Tokenizer, read_rows, tokenize};
+use runner::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
 use runner::template::ChatTemplate;
 
 fn tests() -> PathBuf {
@@ -28,11 +29,19 @@ fn spec(file: &Path, max_bad_rows: usize) -> DataSpec {
 
 /// What a file comes to: the error without bad rows allowed if it has any, and the ledger with.
 fn outcome(file: &Path) -> String {
-    let need = if file.to_string_lossy().contains(".sft.") { Need::Sft } else { Need::Preference };
+    let name = file.file_name().unwrap().to_string_lossy();
+    let need = match name.split('.').nth(1) {
+        Some("sft") => Need::Sft,
+        Some("kto") => Need::Unpaired { unpair: false },
+        Some("unpair") => Need::Unpaired { unpair: true },
+        Some("ppo") => Need::Prompt,
+        _ => Need::Preference,
+    };
+    let longer = if name.contains(".rm.") { Longer::Drop } else { Longer::Cut };
     let model = tests().join("golden/models/qwen2");
     let template = ChatTemplate::for_model(None, Path::new("."), Some(&model)).unwrap();
     let tokenizer = Tokenizer::from_folder(&model).unwrap();
-    let lengths = Lengths { max_length: 64, max_prompt_length: None };
+    let lengths = Lengths { max_length: 64, max_prompt_length: None, longer };
     let read = |max_bad_rows| {
         let mut ledger = Ledger::new();
         let rows = read_rows(&spec(file, max_bad_rows), need, &mut ledger)?;

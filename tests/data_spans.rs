@@ -3,12 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::cli::marked::Mark;
-use runner::cli::render::render_rows;
 use runner::data::row::{Origin, Row};
-use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Lengths, Message, Tokenizer, Turns, tokenize, train_tokenizer};
-use runner::plan::settings::KindSettings;
+use runner::data::{Ledger, Lengths, Longer, Message, Tokenizer, Turns, tokenize, train_tokenizer};
 use runner::template::{ChatTemplate, Rendering, SpecialTokens};
 
 fn model(name: &str) -> PathBuf {
@@ -25,7 +21,7 @@ fn own(folder: &Path) -> ChatTemplate {
 
 fn row(turns: Turns) -> Row {
     let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
-    Row { origin, turns, tools: None, margin: None }
+    Row { origin, turns, tools: None, margin: None, label: None }
 }
 
 fn talk(turns: &[(&str, &str)]) -> Vec<Message> {
@@ -37,13 +33,12 @@ fn pair(question: &str, chosen: &str, rejected: &str) -> Row {
     row(Turns::Answers { prompt: talk(&[("user", question)]), answers })
 }
 
-const LONG: Lengths = Lengths { max_length: 512, max_prompt_length: None };
+const LONG: Lengths = Lengths { max_length: 512, max_prompt_length: None, longer: Longer::Cut };
 
 /// The trained texts of a row's first branch, one a run of trained tokens.
 fn trained(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer) -> Vec<String> {
-    let families =
-        tokenize(std::slice::from_ref(row), template, tokenizer, LONG, &mut Ledger::new()).unwrap();
-    let branch = &families[0].branches[0];
+    let rows = tokenize(std::slice::from_ref(row), template, tokenizer, LONG, &mut Ledger::new()).unwrap();
+    let branch = &rows[0].family.branches[0];
     let marked: Vec<(u32, bool)> =
         branch.tokens.iter().copied().zip(branch.trained.iter().copied()).collect();
     marked
@@ -111,8 +106,8 @@ fn a_token_across_the_prompt_s_end_starts_the_branch() {
         &folder,
     );
     let row = pair("Please de", "scribe", "123");
-    let families = tokenize(&[row], &joining, &tokenizer, LONG, &mut Ledger::new()).unwrap();
-    let family = &families[0];
+    let rows = tokenize(&[row], &joining, &tokenizer, LONG, &mut Ledger::new()).unwrap();
+    let family = &rows[0].family;
     let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
     for (branch, whole) in family.branches.iter().zip(["Please describe<|im_end|>", "Please de123<|im_end|>"])
     {
@@ -136,7 +131,7 @@ fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
     let rows = [pair("Please count.", "One. Two. Three. Four.", "No.")];
     let cut = |lengths| {
         let mut ledger = Ledger::new();
-        let family = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap().remove(0);
+        let family = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap().remove(0).family;
         let reasons: Vec<String> = ledger.entries().iter().map(|e| e.reason.to_string()).collect();
         (family, reasons)
     };
@@ -145,17 +140,18 @@ fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
     let prompt = whole.prompt.len();
     assert!(whole.branches[0].tokens.len() > whole.branches[1].tokens.len());
 
-    let (family, reasons) = cut(Lengths { max_length: prompt + 4, max_prompt_length: None });
+    let (family, reasons) =
+        cut(Lengths { max_length: prompt + 4, max_prompt_length: None, longer: Longer::Cut });
     assert_eq!(reasons, ["cut to max_length"]);
     assert_eq!(family.branches[0].tokens, whole.branches[0].tokens[..4]);
     assert_eq!(family.prompt, whole.prompt);
 
-    let (family, reasons) = cut(Lengths { max_length: 512, max_prompt_length: Some(3) });
+    let (family, reasons) = cut(Lengths { max_length: 512, max_prompt_length: Some(3), longer: Longer::Cut });
     assert_eq!(reasons, ["cut to max_prompt_length"]);
     assert_eq!(family.prompt, whole.prompt[prompt - 3..]);
     assert_eq!(family.branches, whole.branches);
 
-    let full = Lengths { max_length: prompt, max_prompt_length: None };
+    let full = Lengths { max_length: prompt, max_prompt_length: None, longer: Longer::Cut };
     assert_eq!(
         refusal(&rows[0], &template, &tokenizer, full),
         "none of 1 rows can be trained on; the first, `rows.jsonl` line 1: prompt fills max_length; \
@@ -262,41 +258,4 @@ fn shipped_templates_open_and_close_turns_alike() {
         assert!(answer.trim_start().starts_with("Hello!") && answer.trim() != "Hello!", "{name}: {answer:?}");
         assert!(prompt.contains("Be brief.") && prompt.contains("Hi there"), "{name}: {prompt:?}");
     }
-}
-
-#[test]
-fn rows_are_shown_with_what_is_trained() {
-    let folder = model("llama3");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data/preference.jsonl");
-    let data = DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files: vec![path.clone()],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: Some(1),
-        max_bad_rows: 0,
-    };
-    let place = tempfile::tempdir().unwrap();
-    let recipe = place.path().join("r.toml");
-    let text = format!(
-        "name = 'r'\n[model]\nbase = '{}'\n[data.rows]\nsource = '{}'\n[[stage]]\nname = 's'\nkind = 'sft'\n\
-         data = 'rows'\n",
-        folder.display(),
-        path.display()
-    );
-    fs::write(&recipe, text).unwrap();
-    let stage = runner::plan::resolve::load(&recipe, &[]).unwrap().stages.remove(0);
-    assert_eq!(stage.kind, KindSettings::Sft);
-    let mut out = Vec::new();
-    let tokenizer = Tokenizer::from_folder(&folder).unwrap();
-    render_rows(&data, &stage, &own(&folder), &tokenizer, 3, Mark::Brackets, &mut out).unwrap();
-    let shown = String::from_utf8(out).unwrap().replace(&path.display().to_string(), "FILE");
-    let golden = "tests/data/valid/rendered.txt";
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(golden, &shown).unwrap();
-    }
-    let expected = fs::read_to_string(golden).unwrap_or_default();
-    assert_eq!(shown, expected, "UPDATE_GOLDEN=1 cargo test --test data_spans refreshes `{golden}`");
 }

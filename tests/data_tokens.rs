@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use runner::data::example::Family;
+use runner::data::mismatch::add_mismatched;
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Lengths, Need, Tokenizer, read_rows, tokenize};
+use runner::data::{Ledger, Lengths, Longer, Need, Tokenized, Tokenizer, read_rows, tokenize};
 use runner::template::{ChatTemplate, Rendering};
 use serde_json::Value;
 
@@ -20,11 +21,11 @@ fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-fn preferences() -> DataSpec {
+fn spec(file: &str) -> DataSpec {
     DataSpec {
         name: "rows".into(),
-        source: vec!["preference.jsonl".into()],
-        files: vec![golden("data/preference.jsonl")],
+        source: vec![file.into()],
+        files: vec![golden("data").join(file)],
         format: None,
         columns: Default::default(),
         eval_fraction: 0.0,
@@ -39,13 +40,18 @@ fn model(name: &str) -> (ChatTemplate, Tokenizer) {
     (template, Tokenizer::from_folder(&folder).unwrap())
 }
 
-fn families(name: &str, need: Need, max_length: usize) -> (Vec<Family>, Ledger) {
+fn tokenized(file: &str, name: &str, need: Need, max_length: usize) -> (Vec<Tokenized>, Ledger) {
     let mut ledger = Ledger::new();
-    let rows = read_rows(&preferences(), need, &mut ledger).unwrap();
+    let rows = read_rows(&spec(file), need, &mut ledger).unwrap();
     let (template, tokenizer) = model(name);
-    let lengths = Lengths { max_length, max_prompt_length: None };
-    let families = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap();
-    (families, ledger)
+    let lengths = Lengths { max_length, max_prompt_length: None, longer: Longer::Cut };
+    let rows = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap();
+    (rows, ledger)
+}
+
+fn families(name: &str, need: Need, max_length: usize) -> (Vec<Family>, Ledger) {
+    let (rows, ledger) = tokenized("preference.jsonl", name, need, max_length);
+    (rows.into_iter().map(|row| row.family).collect(), ledger)
 }
 
 #[test]
@@ -62,6 +68,54 @@ fn preference_rows_give_trl_s_tokens() {
                 assert_eq!(branch.tokens, ids(&expected[key]), "{name} row {row}: {key}");
                 assert!(branch.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
             }
+        }
+    }
+}
+
+/// The reward trainer reads whole sides, CPO's (and ORPO's, whose tokens are the same) prompt and side.
+#[test]
+fn sides_are_whole_as_trl_s_reward_and_cpo_trainers_read_them() {
+    let files = [("Reward", "llama3"), ("Reward", "qwen2"), ("CPO", "llama3")];
+    for (trainer, name) in files {
+        let expected = json(&format!("traces/tokens_{trainer}Trainer_{name}_512.json"));
+        let expected = expected.as_array().unwrap();
+        assert_eq!(expected.len(), 48);
+        let (families, _) = families(name, Need::Preference, 512);
+        for (family, expected) in families.iter().zip(expected) {
+            let row = family.row;
+            for (branch, side) in family.branches.iter().zip(["chosen", "rejected"]) {
+                let whole = [family.prompt.clone(), branch.tokens.clone()].concat();
+                let key = if trainer == "CPO" { format!("{side}_input_ids") } else { format!("{side}_ids") };
+                assert_eq!(whole, ids(&expected[key]), "{trainer} {name} row {row}: {side}");
+            }
+            if trainer == "CPO" {
+                assert_eq!(family.prompt, ids(&expected["prompt_input_ids"]), "{name} row {row}: prompt");
+            }
+        }
+    }
+}
+
+/// `per_device_train_batch_size` was 4.
+#[test]
+fn unpaired_rows_give_trl_s_tokens_and_mismatched_completions() {
+    for name in ["llama3", "qwen2"] {
+        let expected = json(&format!("traces/tokens_KTOTrainer_{name}_512.json"));
+        let expected = expected.as_array().unwrap();
+        assert_eq!(expected.len(), 48);
+        let (rows, ledger) = tokenized("unpaired.jsonl", name, Need::Unpaired { unpair: false }, 512);
+        assert_eq!(ledger.entries(), []);
+        let families = add_mismatched(rows, 4, 512);
+        assert_eq!(families.len(), 96);
+        for (row, expected) in expected.iter().enumerate() {
+            let family = &families[row];
+            assert_eq!(family.row, row);
+            assert_eq!(family.label, expected["label"].as_bool(), "{name} row {row}");
+            assert_eq!(family.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
+            for (branch, key) in family.branches.iter().zip(["completion_ids", "KL_completion_ids"]) {
+                assert_eq!(branch.tokens, ids(&expected[key]), "{name} row {row}: {key}");
+                assert!(branch.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
+            }
+            assert_eq!(family.branches.len(), 2);
         }
     }
 }
@@ -85,7 +139,7 @@ fn preference_rows_serve_sft_by_their_chosen_side() {
 fn texts_and_ids_of_the_first_row_equal_transformers() {
     let forward = json("traces/forward.json");
     for name in ["llama3", "qwen2", "qwen3", "mistral"] {
-        let mut spec = preferences();
+        let mut spec = spec("preference.jsonl");
         spec.limit = Some(1);
         let rows = read_rows(&spec, Need::Sft, &mut Ledger::new()).unwrap();
         let (template, tokenizer) = model(name);

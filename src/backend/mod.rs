@@ -14,6 +14,7 @@ pub mod packing;
 pub mod random;
 pub mod residual;
 pub mod rope;
+pub mod row_product;
 pub mod storage;
 pub mod weights_file;
 

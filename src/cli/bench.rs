@@ -1,17 +1,18 @@
-//! `runner bench`: times a stage.
+//! `runner bench`: times a stage's steps, or answers to its prompts.
 
 use std::io::{Write, stdout};
 
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
 
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
 use crate::report::console::Console;
 use crate::report::number::{bytes, count, duration, metric, short};
-use crate::run::bench::{Bench, bench};
+use crate::run::bench::{GenerationBench, StepsBench, bench_generation, bench_steps};
 
-/// Times a stage's steps without saving anything.
+/// Times a stage's steps, or answers to its prompts, without saving anything.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
     #[command(flatten)]
@@ -25,6 +26,23 @@ pub struct BenchArgs {
     /// Steps before those, not timed.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub warmup: u64,
+    /// Time greedy answers of N tokens in place of steps, by the base model, past any end token.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["steps", "warmup"]
+    )]
+    pub generate: Option<u32>,
+    /// Rows whose prompts are answered, from the top.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..),
+        requires = "generate"
+    )]
+    pub prompts: u32,
     /// For programs: the figures as JSON.
     #[arg(long)]
     pub json: bool,
@@ -38,13 +56,24 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     Misuse::unless(names.contains(&stage), || {
         format!("the recipe has no stage `{stage}`; it has `{}`", names.join("`, `"))
     })?;
-    let found = bench(&recipe, stage, args.steps, args.warmup, &Console::stderr())?;
-    if args.json {
-        writeln!(stdout(), "{}", serde_json::to_string_pretty(&found)?)?;
-    } else {
-        write!(stdout(), "{}", table(&found, &recipe_unit(&recipe, stage)))?;
-    }
+    let console = Console::stderr();
+    let text = match args.generate {
+        Some(new_tokens) => {
+            let found =
+                bench_generation(&recipe, stage, args.prompts as usize, new_tokens as usize, &console)?;
+            if args.json { json(&found)? } else { generation_table(&found) }
+        }
+        None => {
+            let found = bench_steps(&recipe, stage, args.steps, args.warmup, &console)?;
+            if args.json { json(&found)? } else { steps_table(&found, &recipe_unit(&recipe, stage)) }
+        }
+    };
+    write!(stdout(), "{text}")?;
     Ok(())
+}
+
+fn json(found: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(found)? + "\n")
 }
 
 /// What a row of the stage is called.
@@ -53,7 +82,7 @@ fn recipe_unit(recipe: &crate::plan::resolve::Resolved, stage: &str) -> String {
     if kind == Some("sft") { "rows".to_owned() } else { "pairs".to_owned() }
 }
 
-fn table(found: &Bench, unit: &str) -> String {
+fn steps_table(found: &StepsBench, unit: &str) -> String {
     let share = 100.0 * found.gflops / found.peak_gflops;
     let lines = [
         (format!("{unit}/s"), format!("{:.2}", found.rows_per_second)),
@@ -72,14 +101,38 @@ fn table(found: &Bench, unit: &str) -> String {
         }),
         ("grad_norm".to_owned(), metric(found.grad_norm)),
     ];
-    let mut text = format!(
-        "{}: {} steps of {} {unit} timed after {} to warm up, {} useful tokens\n",
+    let title = format!(
+        "{}: {} steps of {} {unit} timed after {} to warm up, {} useful tokens",
         found.stage,
         found.steps,
         found.rows / found.steps,
         found.warmup_steps,
         count(found.useful_tokens)
     );
+    table(&title, &lines)
+}
+
+fn generation_table(found: &GenerationBench) -> String {
+    let lines = [
+        ("new tokens/s".to_owned(), short(found.new_tokens_per_second)),
+        ("peak memory".to_owned(), bytes(found.peak_resident_bytes)),
+        ("time".to_owned(), {
+            let prefill = duration(found.prefill_seconds);
+            format!("{}, {prefill} of it to the first token of each answer", duration(found.seconds))
+        }),
+    ];
+    let title = format!(
+        "{}: {} new tokens for each of {} prompts, {} prompt tokens",
+        found.stage,
+        found.new_tokens / found.prompts,
+        found.prompts,
+        count(found.prompt_tokens)
+    );
+    table(&title, &lines)
+}
+
+fn table(title: &str, lines: &[(String, String)]) -> String {
+    let mut text = format!("{title}\n");
     for (name, value) in lines {
         text.push_str(&format!("  {name:<16} {value}\n"));
     }

@@ -34,6 +34,9 @@ pub fn run(args: &CheckArgs) -> Result<()> {
             count(counts.rows_cut),
             count(counts.rows_dropped)
         )?;
+        for warning in &counts.warnings {
+            writeln!(out, "    warning: {warning}")?;
+        }
     }
     Ok(())
 }

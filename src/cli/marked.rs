@@ -16,7 +16,8 @@ pub enum Mark {
     Brackets,
 }
 
-/// Writes the tokens of every branch, prompt included: counts, the tokens, the checks.
+/// Writes the tokens of every branch, prompt included, or of the prompt alone where nothing follows
+/// it: counts, the tokens, the checks.
 pub fn write_family(
     family: &Family,
     names: &[&str],
@@ -24,29 +25,41 @@ pub fn write_family(
     mark: Mark,
     out: &mut impl Write,
 ) -> Result<()> {
+    if family.branches.is_empty() {
+        writeln!(out, "prompt: {} tokens", family.prompt.len())?;
+        let prompt = family.prompt.iter().map(|id| (*id, false));
+        writeln!(out, "{}", line(prompt, tokenizer, mark))?;
+        writeln!(out, "{}\n", bos(&family.prompt, tokenizer))?;
+    }
     for (branch, name) in family.branches.iter().zip(names) {
         let trained = branch.trained.iter().filter(|trained| **trained).count();
         let all = family.prompt.len() + branch.tokens.len();
         writeln!(out, "{name}: {all} tokens, {} shared prompt, {trained} trained", family.prompt.len())?;
         let shared = family.prompt.iter().map(|id| (*id, false));
         let own = branch.tokens.iter().copied().zip(branch.trained.iter().copied());
-        let mut line = String::new();
-        for (id, trained) in shared.chain(own) {
-            let token = readable(id, tokenizer);
-            line.push_str(&match (trained, mark) {
-                (false, Mark::Brackets) => format!("{token}·"),
-                (true, Mark::Brackets) => format!("[{token}]"),
-                (false, Mark::Colour) => format!("{token}\u{1b}[2m·\u{1b}[0m"),
-                (true, Mark::Colour) => format!("\u{1b}[32m{token}\u{1b}[2m·\u{1b}[0m"),
-            });
-            if token.ends_with("\\n") {
-                line.push('\n');
-            }
-        }
-        writeln!(out, "{}", line.trim_end_matches('\n'))?;
-        writeln!(out, "{}; {}\n", bos(family, branch, tokenizer), end_of_turn(branch, tokenizer))?;
+        writeln!(out, "{}", line(shared.chain(own), tokenizer, mark))?;
+        let ids = [family.prompt.as_slice(), &branch.tokens].concat();
+        writeln!(out, "{}; {}\n", bos(&ids, tokenizer), end_of_turn(branch, tokenizer))?;
     }
     Ok(())
+}
+
+/// Tokens, those that are trained marked, in a new line after each end of line of the text.
+fn line(tokens: impl Iterator<Item = (u32, bool)>, tokenizer: &Tokenizer, mark: Mark) -> String {
+    let mut line = String::new();
+    for (id, trained) in tokens {
+        let token = readable(id, tokenizer);
+        line.push_str(&match (trained, mark) {
+            (false, Mark::Brackets) => format!("{token}·"),
+            (true, Mark::Brackets) => format!("[{token}]"),
+            (false, Mark::Colour) => format!("{token}\u{1b}[2m·\u{1b}[0m"),
+            (true, Mark::Colour) => format!("\u{1b}[32m{token}\u{1b}[2m·\u{1b}[0m"),
+        });
+        if token.ends_with("\\n") {
+            line.push('\n');
+        }
+    }
+    line.trim_end_matches('\n').to_owned()
 }
 
 /// A token's text with its control characters written out; one that is a part of a character as the
@@ -59,10 +72,10 @@ fn readable(id: u32, tokenizer: &Tokenizer) -> String {
         .collect()
 }
 
-fn bos(family: &Family, branch: &Branch, tokenizer: &Tokenizer) -> String {
+fn bos(ids: &[u32], tokenizer: &Tokenizer) -> String {
     let Some(bos) = tokenizer.bos_id() else { return "no BOS token in the tokenizer".to_owned() };
     let name = tokenizer.token(bos).unwrap_or_default();
-    let leading = family.prompt.iter().chain(&branch.tokens).take_while(|id| **id == bos).count();
+    let leading = ids.iter().take_while(|id| **id == bos).count();
     match leading {
         0 => format!("no BOS `{name}` at the start"),
         1 => format!("one BOS `{name}` at the start"),

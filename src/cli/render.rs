@@ -12,14 +12,14 @@ use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
-use crate::data::{Ledger, Lengths, Need, Tokenizer, read_rows, split};
+use crate::data::{Ledger, Need, Tokenizer, read_rows, split};
 use crate::model::spec::ModelOrigin;
 use crate::plan::base::Base;
 use crate::plan::content::Hashes;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::need;
-use crate::plan::settings::StageSettings;
+use crate::plan::rows::{families, lengths, need};
+use crate::plan::settings::{KindSettings, StageSettings};
 use crate::template::{ChatTemplate, SpecialTokens};
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
@@ -95,31 +95,47 @@ pub fn render_rows(
     let need = need(&stage.kind);
     let names: &[&str] = match need {
         Need::Sft => &["answer"],
-        Need::Unpaired { .. } => &["answer", "mismatched"],
+        Need::Unpaired { .. } => &["answer", "mismatched answer"],
         Need::Prompt => &[],
         Need::Preference => &["chosen", "rejected"],
     };
-    let lengths = Lengths {
-        max_length: stage.training.max_length,
-        max_prompt_length: stage.training.max_prompt_length,
-    };
     let mut ledger = Ledger::new();
     let (rows, _) = split(read_rows(data, need, &mut ledger)?, data.eval_fraction);
-    let mut shown = 0;
+    // Mismatched answers go round within a micro-batch, so its other rows are needed too.
+    let group = match stage.kind {
+        KindSettings::Kto(_) => stage.training.batch_size.max(1),
+        _ => 1,
+    };
+    let (mut outcomes, mut kept) = (Vec::new(), Vec::new());
     for row in &rows {
-        if shown == count {
+        if kept.len() >= count.next_multiple_of(group) {
             break;
         }
-        match tokenize_row(row, template, tokenizer, lengths)? {
-            Ok(tokenized) => {
-                writeln!(out, "{} (row {})", row.origin, row.origin.row)?;
-                for cut in &tokenized.cuts {
+        let outcome = tokenize_row(row, template, tokenizer, lengths(stage))?;
+        outcomes.push((
+            &row.origin,
+            outcome.map(|tokenized| {
+                let cuts = tokenized.cuts.clone();
+                kept.push(tokenized);
+                cuts
+            }),
+        ));
+    }
+    let mut families = families(stage, kept).into_iter().take(count);
+    for (origin, outcome) in outcomes {
+        match outcome {
+            Ok(cuts) => {
+                let Some(family) = families.next() else { break };
+                writeln!(out, "{origin} (row {})", origin.row)?;
+                for cut in &cuts {
                     writeln!(out, "  {cut}")?;
                 }
-                write_family(&tokenized.family, names, tokenizer, mark, out)?;
-                shown += 1;
+                if let Some(desirable) = family.label {
+                    writeln!(out, "  {}", if desirable { "desirable" } else { "undesirable" })?;
+                }
+                write_family(&family, names, tokenizer, mark, out)?;
             }
-            Err(reason) => writeln!(out, "{} (row {}): dropped: {reason}\n", row.origin, row.origin.row)?,
+            Err(reason) => writeln!(out, "{origin} (row {}): dropped: {reason}\n", origin.row)?,
         }
     }
     for (reason, rows) in ledger.counts() {

@@ -24,14 +24,20 @@ pub enum SchemaOf {
     Sft,
     /// A row of preferences (`schemas/preference.schema.json`).
     Preference,
+    /// A row for kto stages (`schemas/unpaired.schema.json`).
+    Unpaired,
+    /// A row for ppo stages (`schemas/prompt.schema.json`).
+    Prompt,
 }
 
 /// Writes the schema to standard output. Errors if that is closed.
 pub fn run(args: &SchemaArgs) -> Result<()> {
     let text = match args.of {
         SchemaOf::Recipe => recipe::schema::recipe_text(),
-        SchemaOf::Sft => row_schema::sft_text(),
-        SchemaOf::Preference => row_schema::preference_text(),
+        SchemaOf::Sft => row_schema::text(&row_schema::sft()),
+        SchemaOf::Preference => row_schema::text(&row_schema::preference()),
+        SchemaOf::Unpaired => row_schema::text(&row_schema::unpaired()),
+        SchemaOf::Prompt => row_schema::text(&row_schema::prompt()),
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write the schema")
 }

@@ -24,7 +24,23 @@ pub struct Branch {
     pub trained: Vec<bool>,
 }
 
+impl Branch {
+    /// Keeps the first `length` tokens.
+    pub fn truncate(&mut self, length: usize) {
+        self.tokens.truncate(length);
+        self.trained.truncate(length);
+    }
+}
+
 impl Family {
+    /// The answers that train: all but another row's answer.
+    pub fn answers(&self) -> &[Branch] {
+        match self.label {
+            Some(_) => &self.branches[..self.branches.len().min(1)],
+            None => &self.branches,
+        }
+    }
+
     /// Tokens as a trainer without shared prompts counts them: the prompt once a branch.
     pub fn tokens_unshared(&self) -> usize {
         self.branches.iter().map(|b| self.prompt.len() + b.tokens.len()).sum()

@@ -1,8 +1,12 @@
 //! From files to rows that the engine can train on.
 
+pub mod ending;
 pub mod example;
 pub mod format;
+pub mod hub;
 pub mod ledger;
+pub mod mismatch;
+pub mod named;
 pub mod read;
 pub mod reason;
 pub mod render_row;
@@ -21,5 +25,5 @@ pub use read::read_rows;
 pub use row::{Message, Row, Turns};
 pub use split::split;
 pub use tokenizer::Tokenizer;
-pub use tokens::{Lengths, tokenize};
+pub use tokens::{Lengths, Longer, Tokenized, tokenize};
 pub use train_tokenizer::train_tokenizer;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::format::{Content, Need, Shape, decode};
 use super::ledger::{Entry, Ledger};
 use super::reason::{Effect, Reason};
-use super::row::{Origin, Row};
-use super::source::{RawRow, for_each_row};
+use super::row::{Origin, Row, Turns};
+use super::source::for_each_row;
 use super::spec::DataSpec;
 
 /// Malformed rows that an error quotes.
@@ -35,10 +35,15 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
             }
             let origin = Origin { row: next, file: Arc::clone(&file), line: raw.line };
             next += 1;
-            match content(raw, spec, need, &mut shape) {
-                Ok(Content { turns, tools, margin }) => {
-                    rows.push(Row { origin, turns, tools, margin });
+            let row = raw.object.map(|row| renamed(row, &spec.columns));
+            if let (None, Ok(row)) = (shape, &row) {
+                shape = Shape::detect(row, need, spec.format);
+                if let (None, Some(advice)) = (shape, need.unpair_advice(row)) {
+                    bail!("data `{}` {advice}", spec.name);
                 }
+            }
+            match row.and_then(|row| content(row, shape, need)) {
+                Ok(content) => rows.extend(rows_of(content, &origin, need)),
                 Err(reason) => refused.add(&origin, as_in_file(reason, &spec.columns)),
             }
             Ok(ControlFlow::Continue(()))
@@ -85,15 +90,29 @@ fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
     format!("none of {read} rows can be used ({})", counts.join(", "))
 }
 
-fn content(raw: RawRow, spec: &DataSpec, need: Need, shape: &mut Option<Shape>) -> Result<Content, Reason> {
-    let row = renamed(raw.object?, &spec.columns);
-    let known = shape.or_else(|| Shape::detect(&row, need, spec.format));
-    let Some(known) = known else {
-        let keys = row.keys().cloned().collect();
-        return Err(Reason::NoKnownFormat { keys });
-    };
-    *shape = Some(known);
-    decode(row, known, need)
+fn content(row: Map<String, Value>, shape: Option<Shape>, need: Need) -> Result<Content, Reason> {
+    match shape {
+        Some(shape) => decode(row, shape, need),
+        None => Err(Reason::NoKnownFormat { keys: row.keys().cloned().collect() }),
+    }
+}
+
+/// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
+fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
+    let Content { turns, tools, margin, label } = content;
+    match (need, turns) {
+        (Need::Unpaired { unpair: true }, Turns::Answers { prompt, answers }) => {
+            let row = |(answer, desirable)| Row {
+                origin: origin.clone(),
+                turns: Turns::Answers { prompt: prompt.clone(), answers: vec![answer] },
+                tools: tools.clone(),
+                margin: None,
+                label: Some(desirable),
+            };
+            answers.into_iter().zip([true, false]).map(row).collect()
+        }
+        (_, turns) => vec![Row { origin: origin.clone(), turns, tools, margin, label }],
+    }
 }
 
 /// The row under our names, without keys that hold null: data sets with optional columns have those.

@@ -6,7 +6,7 @@
 //! | `no known format …`, `missing /…`, `wrong type at /…`, `unknown role …` | malformed |
 //! | `empty prompt`, `empty answer`, `no answer`, `roles do not alternate` | dropped |
 //! | `chosen equals rejected`, `no common prompt` | dropped |
-//! | `prompt fills max_length`, `prompt is not a prefix …` | dropped |
+//! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
 //! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
@@ -53,6 +53,8 @@ pub enum Reason {
     ChosenEqualsRejected,
     NoCommonPrompt,
     PromptFillsMaxLength,
+    /// Where nothing may be cut: a score is that of a whole answer.
+    LongerThanMaxLength,
     PromptNotAPrefix,
     CutToMaxLength,
     CutToMaxPromptLength,
@@ -71,7 +73,9 @@ impl Reason {
             | WrongType(_)
             | UnknownRole { .. } => Effect::Malformed,
             EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate | ChosenEqualsRejected
-            | NoCommonPrompt | PromptFillsMaxLength | PromptNotAPrefix => Effect::Dropped,
+            | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength | PromptNotAPrefix => {
+                Effect::Dropped
+            }
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
     }
@@ -94,6 +98,7 @@ impl Reason {
             Reason::ChosenEqualsRejected => "chosen equals rejected",
             Reason::NoCommonPrompt => "no common prompt",
             Reason::PromptFillsMaxLength => "prompt fills max_length",
+            Reason::LongerThanMaxLength => "longer than max_length",
             Reason::PromptNotAPrefix => "prompt is not a prefix of the rendered row",
             Reason::CutToMaxLength => "cut to max_length",
             Reason::CutToMaxPromptLength => "cut to max_prompt_length",

@@ -16,7 +16,8 @@ pub struct RenderedText {
     pub trained: Vec<Range<usize>>,
 }
 
-/// Renders every branch of a row. An `Err` is the template's own; a reason says why this row cannot
+/// Renders every branch of a row; of a row that only asks, its prompt with the assistant's turn
+/// opened. An `Err` is the template's own; a reason says why this row cannot
 /// be cut into what is trained and what is not.
 ///
 /// Rows of prompt and answers train all that the full text adds to the prompt's text (rendered with
@@ -30,6 +31,9 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<Result<Vec<Rende
     match &row.turns {
         Turns::Answers { prompt, answers } => {
             let asked = template.render(prompt, open).with_context(of_row)?;
+            if answers.is_empty() {
+                return Ok(Ok(vec![RenderedText { text: asked, trained: Vec::new() }]));
+            }
             let mut texts = Vec::with_capacity(answers.len());
             for answer in answers {
                 let whole = [prompt.as_slice(), answer].concat();

@@ -74,7 +74,8 @@ impl Message {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Turns {
     /// A prompt and the answers that continue it; everything after the prompt is trained.
-    /// Preference rows read as preference: `[chosen, rejected]`; as sft: one answer.
+    /// Preference rows read as preference: `[chosen, rejected]`; as sft and unpaired rows: one
+    /// answer; prompts: none.
     Answers { prompt: Vec<Message>, answers: Vec<Vec<Message>> },
     /// A whole conversation; every assistant turn is trained.
     Conversation(Vec<Message>),
@@ -89,9 +90,19 @@ pub struct Row {
     pub tools: Option<Value>,
     /// How much better the chosen answer is, where the row says so.
     pub margin: Option<f64>,
+    /// Unpaired rows: whether the answer is desirable.
+    pub label: Option<bool>,
 }
 
 impl Row {
+    /// Whether there is an answer, or only a question.
+    pub fn is_answered(&self) -> bool {
+        match &self.turns {
+            Turns::Answers { answers, .. } => !answers.is_empty(),
+            Turns::Conversation(_) => true,
+        }
+    }
+
     /// The messages that a model would be asked to answer: the prompt, or a conversation up to its
     /// first assistant turn.
     pub fn question(&self) -> &[Message] {

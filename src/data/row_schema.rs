@@ -22,14 +22,19 @@ pub fn preference() -> Value {
     schema::<wire::PreferenceRow>()
 }
 
-/// `schemas/sft.schema.json` as committed: two spaces, a newline at the end.
-pub fn sft_text() -> String {
-    format!("{:#}\n", sft())
+/// The schema (draft-07) of a row that serves stages that want one labelled answer.
+pub fn unpaired() -> Value {
+    schema::<wire::UnpairedRow>()
 }
 
-/// `schemas/preference.schema.json` as committed.
-pub fn preference_text() -> String {
-    format!("{:#}\n", preference())
+/// The schema (draft-07) of a row that serves stages that want prompts.
+pub fn prompt() -> Value {
+    schema::<wire::PromptRow>()
+}
+
+/// A schema as `schemas/` has it: two spaces, a newline at the end.
+pub fn text(schema: &Value) -> String {
+    format!("{schema:#}\n")
 }
 
 fn schema<T: JsonSchema>() -> Value {
@@ -43,11 +48,11 @@ pub trait Checked {
 }
 
 macro_rules! checked {
-    ($($row:ident),*) => {
-        $(impl Checked for wire::$row {
+    ($($row:ty),* $(,)?) => {
+        $(impl Checked for $row {
             fn misfit(row: &Value) -> Reason {
                 static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
-                    jsonschema::draft7::new(&schema::<wire::$row>()).ok()
+                    jsonschema::draft7::new(&schema::<$row>()).ok()
                 });
                 let error = VALIDATOR.as_ref().and_then(|schema| schema.validate(row).err());
                 error.map_or(Reason::WrongType("/".into()), |error| {
@@ -60,16 +65,22 @@ macro_rules! checked {
 }
 
 checked!(
-    ChosenRejected,
-    ConversationsChosenRejected,
-    MessagesRejectedResponse,
-    MessagesRejectedMessages,
-    QueryResponseRejected,
-    Messages,
-    Conversations,
-    PromptCompletion,
-    Alpaca,
-    QueryResponse
+    wire::ChosenRejected,
+    wire::ConversationsChosenRejected,
+    wire::MessagesRejectedResponse,
+    wire::MessagesRejectedMessages,
+    wire::QueryResponseRejected,
+    wire::Messages,
+    wire::Conversations,
+    wire::PromptCompletion,
+    wire::Alpaca,
+    wire::QueryResponse,
+    wire::Labelled<wire::Messages>,
+    wire::Labelled<wire::Conversations>,
+    wire::Labelled<wire::PromptCompletion>,
+    wire::Labelled<wire::Alpaca>,
+    wire::Labelled<wire::QueryResponse>,
+    wire::Prompt,
 );
 
 /// The most particular reason of an error, and how deep in the row it is. Where a value fits none of

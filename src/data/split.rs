@@ -39,6 +39,7 @@ mod tests {
                 turns: Turns::Conversation(vec![Message::new("user", "hi")]),
                 tools: None,
                 margin: None,
+                label: None,
             })
             .collect()
     }

@@ -20,10 +20,21 @@ use crate::template::ChatTemplate;
 /// Bounds on tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
-    /// Prompt and one branch together; the branch loses its end.
+    /// Prompt and one branch together.
     pub max_length: usize,
+    /// What happens to a row with a longer branch.
+    pub longer: Longer,
     /// The prompt; it loses its beginning.
     pub max_prompt_length: Option<usize>,
+}
+
+/// What happens to a row with more tokens than `max_length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Longer {
+    /// Its answers lose their ends.
+    Cut,
+    /// It is dropped.
+    Drop,
 }
 
 /// A row's tokens, and what was cut to get them within bounds.
@@ -31,6 +42,8 @@ pub struct Lengths {
 pub struct Tokenized {
     pub family: Family,
     pub cuts: Vec<Reason>,
+    /// An unpaired row's answer before it was cut to `max_length`, if it was.
+    pub uncut: Option<Branch>,
 }
 
 /// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
@@ -42,21 +55,21 @@ pub fn tokenize(
     tokenizer: &Tokenizer,
     lengths: Lengths,
     ledger: &mut Ledger,
-) -> Result<Vec<Family>> {
+) -> Result<Vec<Tokenized>> {
     let tokenized: Vec<Result<Result<Tokenized, Reason>>> =
         rows.par_iter().map(|row| tokenize_row(row, template, tokenizer, lengths)).collect();
-    let mut families = Vec::with_capacity(rows.len());
+    let mut kept = Vec::with_capacity(rows.len());
     let mut entries = Ledger::new();
     for (row, tokenized) in rows.iter().zip(tokenized) {
         match tokenized? {
-            Ok(Tokenized { family, cuts }) => {
-                cuts.into_iter().for_each(|cut| entries.add(&row.origin, cut));
-                families.push(family);
+            Ok(tokenized) => {
+                tokenized.cuts.iter().for_each(|cut| entries.add(&row.origin, cut.clone()));
+                kept.push(tokenized);
             }
             Err(reason) => entries.add(&row.origin, reason),
         }
     }
-    if let (true, Some(first)) = (families.is_empty(), entries.entries().first()) {
+    if let (true, Some(first)) = (kept.is_empty(), entries.entries().first()) {
         let advice = match first.reason {
             Reason::PromptNotAPrefix => {
                 "the template renders a prompt otherwise once an answer follows it; use another \
@@ -72,7 +85,7 @@ pub fn tokenize(
         );
     }
     ledger.extend(entries);
-    Ok(families)
+    Ok(kept)
 }
 
 /// One row's tokens, or why it cannot be used. Errors as [`tokenize`] does.
@@ -89,10 +102,14 @@ pub fn tokenize_row(
     let mut branches = Vec::with_capacity(texts.len());
     for text in &texts {
         let encoded = tokenizer.encode_with_offsets(&text.text)?;
-        check(&encoded, text, tokenizer).with_context(|| row.origin.to_string())?;
+        check(&encoded, text, row, tokenizer).with_context(|| row.origin.to_string())?;
         branches.push(branch(encoded, &text.trained));
     }
-    Ok(fit(share_prompt(row.origin.row, branches), lengths))
+    let (prompt, branches) = share_prompt(branches);
+    // Of a row that only asks all tokens are prompt.
+    let branches = if row.is_answered() { branches } else { Vec::new() };
+    let family = Family { row: row.origin.row, prompt, branches, label: row.label, margin: row.margin };
+    Ok(fit(family, lengths))
 }
 
 /// All of a text's tokens, with those marked that reach into a trained part.
@@ -104,7 +121,7 @@ fn branch(encoded: Encoded, trained: &[Range<usize>]) -> Branch {
 }
 
 /// Moves the tokens that all branches begin with and none trains to the prompt.
-fn share_prompt(row: usize, mut branches: Vec<Branch>) -> Family {
+fn share_prompt(mut branches: Vec<Branch>) -> (Vec<u32>, Vec<Branch>) {
     let untrained = |branch: &Branch| branch.trained.iter().take_while(|trained| !**trained).count();
     let limit = branches.iter().map(untrained).min().unwrap_or(0);
     let first = branches.first().map_or(&[][..], |branch| &branch.tokens[..limit]);
@@ -117,7 +134,7 @@ fn share_prompt(row: usize, mut branches: Vec<Branch>) -> Family {
         branch.tokens.drain(..length);
         branch.trained.drain(..length);
     }
-    Family { row, prompt, branches, ..Family::default() }
+    (prompt, branches)
 }
 
 /// Cuts a family to its bounds.
@@ -129,21 +146,28 @@ fn fit(mut family: Family, lengths: Lengths) -> Result<Tokenized, Reason> {
         cuts.push(Reason::CutToMaxPromptLength);
     }
     let room = lengths.max_length.saturating_sub(family.prompt.len());
+    if room == 0 {
+        return Err(Reason::PromptFillsMaxLength);
+    }
+    let mut uncut = None;
     if family.branches.iter().any(|branch| branch.tokens.len() > room) {
+        if lengths.longer == Longer::Drop {
+            return Err(Reason::LongerThanMaxLength);
+        }
         cuts.push(Reason::CutToMaxLength);
+        uncut = family.label.and_then(|_| family.branches.first().cloned());
     }
     for branch in &mut family.branches {
-        branch.tokens.truncate(room);
-        branch.trained.truncate(room);
+        branch.truncate(room);
         if !branch.trained.contains(&true) {
             return Err(Reason::PromptFillsMaxLength);
         }
     }
-    Ok(Tokenized { family, cuts })
+    Ok(Tokenized { family, cuts, uncut })
 }
 
 /// What would train a model wrongly without anyone noticing.
-fn check(encoded: &Encoded, text: &RenderedText, tokenizer: &Tokenizer) -> Result<()> {
+fn check(encoded: &Encoded, text: &RenderedText, row: &Row, tokenizer: &Tokenizer) -> Result<()> {
     if let (Some(bos), [first, second, ..]) = (tokenizer.bos_id(), encoded.ids.as_slice())
         && bos == *first
         && bos == *second
@@ -153,7 +177,7 @@ fn check(encoded: &Encoded, text: &RenderedText, tokenizer: &Tokenizer) -> Resul
             tokenizer.token(bos).unwrap_or_default()
         );
     }
-    if text.trained.iter().all(Range::is_empty) {
+    if row.is_answered() && text.trained.iter().all(Range::is_empty) {
         bail!("the template leaves no token to train on in this row");
     }
     let ends_turn = |id: u32| tokenizer.is_special(id) || tokenizer.eos_id() == Some(id);

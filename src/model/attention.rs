@@ -77,28 +77,21 @@ impl Attention {
         self.shape.kv_heads * self.shape.head_dim
     }
 
-    /// Queries `[query rows, heads · head_dim]` and keys-values `[key rows, 2 · kv_heads · head_dim]`,
-    /// normalised and rotated.
-    fn project(
-        &self,
-        queries: &Tensor,
-        keys: &Tensor,
-        rows: &Rows<'_>,
-    ) -> Result<(Tensor, Tensor, Option<NormTrace>)> {
-        let q = self.q.forward(queries, rows.query_dropout)?;
-        let kv = self.kv.forward(keys, rows.key_dropout)?;
+    /// Normalises and rotates queries `[query rows, heads · head_dim]` and keys-values
+    /// `[key rows, 2 · kv_heads · head_dim]` in place; returns what backward needs of the norms.
+    fn norm_and_rotate(&self, q: &Tensor, kv: &Tensor, rows: &Rows<'_>) -> Result<Option<NormTrace>> {
         let norms = match &self.norms {
             None => None,
             Some(norms) => {
                 let (q_before, kv_before) = (q.copy()?, kv.copy()?);
-                let q_inverse = rms_norm_heads(&q, self.q_heads(), &norms.q.value, norms.eps)?;
-                let k_inverse = rms_norm_heads(&kv, self.k_heads(), &norms.k.value, norms.eps)?;
+                let q_inverse = rms_norm_heads(q, self.q_heads(), &norms.q.value, norms.eps)?;
+                let k_inverse = rms_norm_heads(kv, self.k_heads(), &norms.k.value, norms.eps)?;
                 Some(NormTrace { q_before, kv_before, q_inverse, k_inverse })
             }
         };
-        rotate(&q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, false)?;
-        rotate(&kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, false)?;
-        Ok((q, kv, norms))
+        rotate(q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, false)?;
+        rotate(kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, false)?;
+        Ok(norms)
     }
 
     /// queries `[query rows, hidden]` (normalised), keys `[key rows, hidden]` → `[query rows, hidden]`.
@@ -108,14 +101,16 @@ impl Attention {
         keys: &Tensor,
         rows: &Rows<'_>,
     ) -> Result<(Tensor, AttentionTrace)> {
-        let (q, kv, norms) = self.project(queries, keys, rows)?;
+        let q = self.q.forward(queries, rows.query_dropout)?;
+        let kv = self.kv.forward(keys, rows.key_dropout)?;
+        let norms = self.norm_and_rotate(&q, &kv, rows)?;
         let (k, v) = self.split(&kv)?;
         let (out, lse) = attention(&q, &k, &v, rows.packing, self.shape)?;
         let y = self.o.forward(&out, rows.query_dropout)?;
         Ok((y, AttentionTrace { q, kv, out, lse, norms }))
     }
 
-    /// As `forward`, with the keys and values of all rows so far kept in `cache`
+    /// As `forward` without dropout, with the keys and values of all rows so far kept in `cache`
     /// `[cache rows, 2 · kv_heads · head_dim]`; those of this pass go to `cache_rows`.
     pub fn forward_cached(
         &self,
@@ -125,11 +120,12 @@ impl Attention {
         cache: &Tensor,
         cache_rows: &[u32],
     ) -> Result<Tensor> {
-        let (q, kv, _) = self.project(queries, keys, rows)?;
+        let (q, kv) = (self.q.forward_rows(queries)?, self.kv.forward_rows(keys)?);
+        self.norm_and_rotate(&q, &kv, rows)?;
         crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
         let (k, v) = self.split(cache)?;
         let (out, _) = attention(&q, &k, &v, rows.packing, self.shape)?;
-        self.o.forward(&out, None)
+        self.o.forward_rows(&out)
     }
 
     fn split(&self, kv: &Tensor) -> Result<(Tensor, Tensor)> {

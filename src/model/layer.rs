@@ -60,7 +60,7 @@ impl Layer {
         Ok((y, LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up }))
     }
 
-    /// `forward` without a trace, keys and values kept in `cache` (see `Attention::forward_cached`).
+    /// `forward` without a trace or dropout, keys and values kept in `cache` (see `Attention::forward_cached`).
     pub fn forward_cached(
         &self,
         x: &Tensor,
@@ -77,7 +77,8 @@ impl Layer {
         let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows)?;
         let middle = add(&residual, &attended)?;
         let (normed, _) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
-        Ok(add(&middle, &self.down.forward(&silu_mul(&self.gate_up.forward(&normed, None)?)?, None)?)?)
+        let activated = silu_mul(&self.gate_up.forward_rows(&normed)?)?;
+        Ok(add(&middle, &self.down.forward_rows(&activated)?)?)
     }
 
     /// Adds gradients; returns dx `[rows, hidden]` if it is wanted. x, `rows` and `needed` as

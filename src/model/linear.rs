@@ -13,6 +13,7 @@ use super::param::{Param, Trained, collect};
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
 use crate::backend::random::Stream;
+use crate::backend::row_product::row_product;
 
 /// One module of the checkpoint, e.g. `model.layers.0.self_attn.k_proj`, and its rows of the weight.
 #[derive(Debug, Clone)]
@@ -131,6 +132,15 @@ impl Linear {
                 y
             }
         };
+        if let Some(bias) = &self.bias {
+            add_bias(&y, &bias.value)?;
+        }
+        Ok(y)
+    }
+
+    /// `forward` without dropout whose rows have the same bits whatever rows are beside them.
+    pub fn forward_rows(&self, x: &Tensor) -> Result<Tensor> {
+        let y = row_product(x, self.effective())?;
         if let Some(bias) = &self.bias {
             add_bias(&y, &bias.value)?;
         }

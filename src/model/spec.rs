@@ -10,6 +10,8 @@ pub struct ModelSpec {
     pub origin: ModelOrigin,
     /// PEFT folder that the base starts with.
     pub adapter: Option<PathBuf>,
+    /// Safetensors file with a value head for the base.
+    pub head: Option<PathBuf>,
     /// A name in `templates/`, a path, or `None`: the model's own.
     pub template: Option<String>,
 }

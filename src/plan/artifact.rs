@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::folder::RunFolder;
+use crate::plan::folder::{RunFolder, from_here};
 use crate::plan::settings::{KindSettings, Source, StageSettings};
 
 /// The file of a reward model's head, beside its weights.
@@ -27,7 +27,8 @@ pub struct Artifact {
     /// Folder in PEFT layout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
-    /// `value_head.safetensors`, of a reward model.
+    /// Safetensors file with a value head: `value_head.safetensors` of a reward model, or `head` of
+    /// `[model]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
 }
@@ -81,7 +82,7 @@ impl Artifacts {
         match source {
             Source::Base => self.base.clone(),
             Source::Stage(name) => self.results.get(name).unwrap_or(&self.base).clone(),
-            Source::Folder(folder) => Artifact::of_folder(folder),
+            Source::Folder(folder) => Artifact::of_folder(&from_here(folder)),
         }
     }
 }

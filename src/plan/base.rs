@@ -18,8 +18,9 @@ use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
-use crate::plan::resolve::Resolved;
+use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::rows::need;
+use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
 use crate::template::{CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
@@ -29,6 +30,13 @@ const TOKENIZER_FILES: [&str; 4] =
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
 const MADE_FROM: &str = "made-from.txt";
+
+/// What the content of `[model] head` goes by.
+const VALUE_HEAD_CONTENT: &str = "value head";
+
+/// What stands before the names of a reward model's files, and of those that its adapter is for.
+pub const REWARD_CONTENT: &str = "reward ";
+const REWARD_BASE_CONTENT: &str = "reward base ";
 
 /// The base model, opened but for its weights.
 #[derive(Debug)]
@@ -72,10 +80,14 @@ impl Base {
         if let Some(adapter) = &adapter {
             content.extend(hash_folder(adapter, "adapter ", hashes)?);
         }
+        let head = recipe.model.head.as_deref().map(from_here);
+        if let Some(head) = &head {
+            content.insert(VALUE_HEAD_CONTENT.to_owned(), hashes.file(head)?);
+        }
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
         content.insert("chat template".to_owned(), content::text(template.source()));
         Ok(Self {
-            artifact: Artifact { base: from_here(path), adapter, head: None },
+            artifact: Artifact { base: from_here(path), adapter, head },
             config: Config::read(path)?,
             tokenizer: Tokenizer::from_folder(path)?,
             template,
@@ -133,6 +145,28 @@ impl Base {
                 tokenizer: unmade,
             }),
         })
+    }
+}
+
+impl Base {
+    /// What `stage` follows from, of the base and of a reward model in a folder: file → content hash.
+    pub fn content_for(
+        &self,
+        stage: &StageSettings,
+        hashes: &mut Hashes,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut content = self.content.clone();
+        if !uses_head(stage) {
+            content.remove(VALUE_HEAD_CONTENT);
+        }
+        if let KindSettings::Ppo(PpoSettings { reward: Source::Folder(folder), .. }) = &stage.kind {
+            content.extend(hash_folder(folder, REWARD_CONTENT, hashes)?);
+            let base = Artifact::of_folder(folder).base;
+            if base != *folder {
+                content.extend(hash_folder(&base, REWARD_BASE_CONTENT, hashes)?);
+            }
+        }
+        Ok(content)
     }
 }
 

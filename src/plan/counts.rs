@@ -18,6 +18,9 @@ pub struct Counts {
     pub reasons: IndexMap<String, u64>,
     /// Tokens of the longest family.
     pub longest_family: u64,
+    /// What a person should know of the rows before training on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Sums over rows.
@@ -42,9 +45,10 @@ impl Tokens {
             sum.unshared += family.tokens_unshared() as u64;
             let prompt = family.prompt.len() as u64;
             sum.attended += causal(prompt);
+            let trained = family.answers().iter().flat_map(|answer| &answer.trained);
+            sum.trained += trained.filter(|&&trained| trained).count() as u64;
             for branch in &family.branches {
                 let tokens = branch.tokens.len() as u64;
-                sum.trained += branch.trained.iter().filter(|&&trained| trained).count() as u64;
                 sum.attended += tokens * prompt + causal(tokens);
             }
         }
@@ -75,5 +79,18 @@ mod tests {
         let sum = Tokens::of(&[pair.clone(), pair]);
         // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, Tokens { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
+    }
+
+    #[test]
+    fn another_row_s_answer_is_read_but_not_trained() {
+        let branch = |tokens: usize| Branch { tokens: vec![7; tokens], trained: vec![true; tokens] };
+        let row = Family {
+            prompt: vec![1; 4],
+            branches: vec![branch(2), branch(3)],
+            label: Some(true),
+            ..Family::default()
+        };
+        let sum = Tokens::of(&[row]);
+        assert_eq!(sum, Tokens { rows: 1, shared: 9, unshared: 13, trained: 2, attended: 39 });
     }
 }

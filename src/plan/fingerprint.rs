@@ -4,10 +4,11 @@
 //! | enters | does not enter |
 //! |---|---|
 //! | the numerics version of the kind | the version of this program |
-//! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit` |
+//! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit`, `num_sample_generations`, `local_rollout_forward_batch_size` |
 //! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows` |
 //! | content of data files, in order | modification times |
-//! | content of the base: config, weights, tokenizer, adapter | its path, generation defaults |
+//! | content of the base: config, weights, tokenizer, adapter; its value head, for stages that read it | its path, generation defaults |
+//! | content of a reward model in a folder | its path |
 //! | for random weights: shape, seed, what the tokenizer is trained on | |
 //! | the text of the chat template | where it came from |
 //! | the fingerprints of the stages that it starts from or compares with | where their results lie |
@@ -20,8 +21,17 @@ use serde_json::Value;
 
 use crate::plan::settings::{KindSettings, StageSettings};
 
-/// Keys of a stage that decide what is told and kept, not what is computed.
-const NOT_NUMERIC: [&str; 4] = ["logging_steps", "eval_steps", "save_steps", "save_total_limit"];
+/// Keys of a stage that decide what is told and kept, or how fast it goes, not what is computed; and
+/// where a reward model lies, of which the content counts.
+const NOT_NUMERIC: [&str; 7] = [
+    "logging_steps",
+    "eval_steps",
+    "save_steps",
+    "save_total_limit",
+    "num_sample_generations",
+    "local_rollout_forward_batch_size",
+    "reward.folder",
+];
 
 /// Bumped whenever a change to the code changes the results of a kind.
 fn numerics(kind: &KindSettings) -> u32 {
@@ -46,7 +56,7 @@ pub struct Inputs {
     pub data: DataContent,
     /// `config.json`, `model.safetensors`, `chat template` … → content hash.
     pub model: BTreeMap<String, String>,
-    /// `policy`, `reference` → the stage it comes from.
+    /// `policy`, `reference`, `reward` → the stage it comes from.
     pub stages: BTreeMap<String, StageInput>,
     /// What a template that tells the time told; a resumed stage is told the same. Not hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

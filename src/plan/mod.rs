@@ -8,6 +8,7 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
@@ -15,6 +16,7 @@
 //! | [`finished`] | what a finished stage keeps about itself |
 
 pub mod artifact;
+pub mod balance;
 pub mod base;
 pub mod content;
 pub mod counts;

@@ -171,7 +171,7 @@ impl Planner<'_> {
             numerics,
             settings,
             data: DataContent { name: stage.data.clone(), files },
-            model: self.base.content.clone(),
+            model: self.base.content_for(stage, &mut self.hashes)?,
             stages,
             started: tells_time.then(|| Zoned::now().datetime().to_string()),
         })

@@ -4,10 +4,14 @@
 mod adapters;
 mod checker;
 mod data;
+mod formats;
 mod idle;
 mod inherit;
+mod kinds;
+mod losses;
 mod model;
 mod references;
+mod reward;
 mod stages;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +20,10 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::checker::Checker;
+pub use self::reward::uses_head;
 use super::settings::StageSettings;
 use crate::data::spec::DataSpec;
-use crate::model::spec::ModelSpec;
+use crate::model::spec::{ModelOrigin, ModelSpec};
 use crate::recipe::diagnostics::{Diagnostics, Problem, Severity};
 use crate::recipe::document::Document;
 use crate::recipe::written::{Recipe, SEED};
@@ -53,6 +58,18 @@ impl Resolved {
     pub fn problem_at(&self, pointer: &str, message: String, help: Option<String>) -> Problem {
         let place = self.document.value_place(pointer);
         Problem { help, ..Problem::error(place, message) }
+    }
+
+    /// Errors if the model's folder has no weights. A plan needs none; a run does.
+    pub fn check_weights(&self) -> Result<(), Diagnostics> {
+        let ModelOrigin::Folder(folder) = &self.model.origin else { return Ok(()) };
+        if model::has_weights(folder) {
+            return Ok(());
+        }
+        let written = self.document.json.pointer("/model/base").and_then(Value::as_str).unwrap_or_default();
+        let message = model::lacking(written, &["model.safetensors"]);
+        let help = Some(model::HUGGING_FACE_LAYOUT.to_owned());
+        Err(self.diagnostics(vec![self.problem_at("/model/base", message, help)]))
     }
 
     /// Problems, ready to be printed with the lines that they are about.
@@ -92,7 +109,9 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Resolved, Diagnostics> 
     let model = model::resolve(&mut checker, &recipe);
     let data = data::resolve(&mut checker, &recipe);
     let stages = stages::resolve(&mut checker, &recipe);
-    references::check(&mut checker, &recipe);
+    references::check(&mut checker, &recipe, &data);
+    reward::check(&mut checker, &recipe, model.as_ref());
+    reward::check_head(&mut checker, &recipe, &stages);
     data::check_use(&mut checker, &recipe);
     idle::check(&mut checker, &recipe, &data, &stages);
     adapters::check(&mut checker, &stages, model.as_ref().and_then(|m| m.adapter.as_deref()));

@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::data::ending::Ending;
 use crate::data::example::{Branch, Family};
+use crate::data::mismatch::add_mismatched;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
-use crate::data::{Ledger, Lengths, Message, Need, Row, Tokenizer, read_rows, split, tokenize};
+use crate::data::{
+    Ledger, Lengths, Longer, Message, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize,
+};
+use crate::plan::balance;
 use crate::plan::counts::{Counts, Tokens, longest};
-use crate::plan::settings::{KindSettings, StageSettings};
+use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
 
 /// Questions that a stage is asked before and after training.
@@ -25,8 +30,10 @@ pub struct Rows {
     pub questions: Vec<String>,
     /// Tokens that end answers.
     pub end_tokens: Vec<u32>,
-    /// What the template writes after an answer's end token.
+    /// Tokens that the template writes after an answer's end token, such as chatml's newline.
     pub closing: Vec<u32>,
+    /// What a person should know before training on the rows.
+    pub warnings: Vec<String>,
 }
 
 /// What a kind needs of a row.
@@ -43,6 +50,29 @@ pub fn need(kind: &KindSettings) -> Need {
     }
 }
 
+/// The bounds on a stage's rows.
+pub fn lengths(stage: &StageSettings) -> Lengths {
+    Lengths {
+        max_length: stage.training.max_length,
+        max_prompt_length: stage.training.max_prompt_length,
+        longer: match stage.kind {
+            // A score is that of a whole answer.
+            KindSettings::Rm(_) => Longer::Drop,
+            _ => Longer::Cut,
+        },
+    }
+}
+
+/// The families of tokenised rows, in order; with KTO's loss each with another row's answer.
+pub fn families(stage: &StageSettings, rows: Vec<Tokenized>) -> Vec<Family> {
+    match stage.kind {
+        KindSettings::Kto(KtoSettings { loss: KtoLoss::Kto, .. }) => {
+            add_mismatched(rows, stage.training.batch_size, stage.training.max_length)
+        }
+        _ => rows.into_iter().map(|row| row.family).collect(),
+    }
+}
+
 impl Rows {
     /// Reads the rows of `data` and tokenises them as `stage` needs them.
     pub fn read(
@@ -52,20 +82,30 @@ impl Rows {
         tokenizer: &Tokenizer,
     ) -> Result<Self> {
         let mut ledger = Ledger::new();
-        let rows = read_rows(data, need(&stage.kind), &mut ledger)?;
+        let need = need(&stage.kind);
+        let rows = read_rows(data, need, &mut ledger)?;
         let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
-        let lengths = Lengths {
-            max_length: stage.training.max_length,
-            max_prompt_length: stage.training.max_prompt_length,
+        let mut read = |rows: &[Row]| {
+            let rows = tokenize(rows, template, tokenizer, lengths(stage), &mut ledger)?;
+            anyhow::Ok(families(stage, rows))
         };
-        let train = tokenize(&train_rows, template, tokenizer, lengths, &mut ledger)?;
-        let held_out = tokenize(&held_out_rows, template, tokenizer, lengths, &mut ledger)?;
+        let (train, held_out) = (read(&train_rows)?, read(&held_out_rows)?);
         let questions = match held_out.is_empty() {
             true => questions(&train, &train_rows),
             false => questions(&held_out, &held_out_rows),
         };
-        let end_tokens = end_tokens(&train, tokenizer);
-        Ok(Self { train, held_out, ledger, questions, end_tokens, closing: Vec::new() })
+        let ending = match need {
+            // Prompts are answered, so it must be known how answers end.
+            Need::Prompt => Ending::of(template, tokenizer)?,
+            // A template that wants more of a conversation than one exchange renders the rows.
+            _ => Ending::of(template, tokenizer).unwrap_or_default(),
+        };
+        let end_tokens = end_tokens(&train, ending.end, tokenizer);
+        let warnings = match &stage.kind {
+            KindSettings::Kto(kto) => balance::warning(kto, &train).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        Ok(Self { train, held_out, ledger, questions, end_tokens, closing: ending.closing, warnings })
     }
 
     pub fn counts(&self) -> Counts {
@@ -78,6 +118,7 @@ impl Rows {
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
             longest_family: longest(self.train.iter().chain(&self.held_out)),
+            warnings: self.warnings.clone(),
         }
     }
 }
@@ -89,13 +130,13 @@ fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
     families.iter().take(QUESTIONS).filter_map(row).map(text).collect()
 }
 
-/// The special tokens that answers end with, and the tokenizer's own end token.
-fn end_tokens(families: &[Family], tokenizer: &Tokenizer) -> Vec<u32> {
+/// The special tokens that answers end with, that of the template, and the tokenizer's own end token.
+fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> Vec<u32> {
     let last = |branch: &Branch| {
         let trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained);
         trained.map(|(token, _)| *token).rfind(|token| tokenizer.is_special(*token))
     };
     let seen = families.iter().flat_map(|family| &family.branches).filter_map(last);
-    let ends: BTreeSet<u32> = seen.chain(tokenizer.eos_id()).collect();
+    let ends: BTreeSet<u32> = seen.chain(ending).chain(tokenizer.eos_id()).collect();
     ends.into_iter().collect()
 }

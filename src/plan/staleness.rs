@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::plan::base::REWARD_CONTENT;
 use crate::plan::fingerprint::Inputs;
 use crate::plan::folder::StageFolder;
 
@@ -47,7 +48,7 @@ pub enum Reason {
         name: String,
         files: Vec<String>,
     },
-    /// A file of the base model, or its chat template.
+    /// A file of the base model or of a reward model's folder, or the chat template.
     Model {
         file: String,
     },
@@ -67,7 +68,10 @@ impl fmt::Display for Reason {
             }
             Reason::Setting { key, old, new } => write!(f, "{key}: {} → {}", shown(old), shown(new)),
             Reason::Data { name, files } => write!(f, "data `{name}` changed ({})", files.join(", ")),
-            Reason::Model { file } => write!(f, "the model's {file} changed"),
+            Reason::Model { file } => match file.strip_prefix(REWARD_CONTENT) {
+                Some(file) => write!(f, "the reward model's {file} changed"),
+                None => write!(f, "the model's {file} changed"),
+            },
             Reason::Stage { name } => write!(f, "its input stage `{name}` changed"),
         }
     }

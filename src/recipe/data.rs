@@ -44,6 +44,10 @@ pub enum RowFormat {
     Sft,
     /// Prompts with a chosen and a rejected answer.
     Preference,
+    /// Prompts with one answer, labelled good or bad.
+    Unpaired,
+    /// Prompts alone.
+    Prompt,
 }
 
 /// The columns that row formats read: the value is the column's name in the file. Only the schema
@@ -58,6 +62,8 @@ pub struct Columns {
     pub chosen: Option<String>,
     /// The other answer.
     pub rejected: Option<String>,
+    /// Whether `completion` is a good answer.
+    pub label: Option<String>,
     /// A conversation as a list of `{ role, content }`.
     pub messages: Option<String>,
     /// The conversation that ends in the other answer.

@@ -3,25 +3,17 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::stage::MODEL_SOURCE;
-
 pub const BETA: f64 = 0.1;
 pub const LABEL_SMOOTHING: f64 = 0.0;
+pub const F_ALPHA_DIVERGENCE_COEF: f64 = 0.5;
+pub const DISCOPOP_TAU: f64 = 0.05;
 /// Learning rates, full and with LoRA.
 pub const LEARNING_RATE: (f64, f64) = (1e-6, 5e-5);
+/// Keys that it has in common with other kinds.
+pub const SHARED: [&str; 4] = ["reference", "beta", "loss_type", "label_smoothing"];
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct DpoKeys {
-    /// Model that the policy is compared with: `base`, or `stage:NAME` for the result of a stage
-    /// before this one. Default: the policy as this stage starts.
-    #[schemars(regex(pattern = MODEL_SOURCE))]
-    pub reference: Option<String>,
-    /// How firmly the policy is held to the reference: the larger, the closer.
-    #[schemars(extend("exclusiveMinimum" = 0, "default" = BETA))]
-    pub beta: Option<f64>,
-    /// The loss, or a list of losses that are added with `loss_weights`.
-    #[schemars(extend("default" = "sigmoid"))]
-    pub loss_type: Option<LossTypes>,
     /// Weight of each loss of `loss_type`. Default: 1 each.
     #[schemars(length(min = 1))]
     pub loss_weights: Option<Vec<f64>>,
@@ -29,31 +21,34 @@ pub struct DpoKeys {
     /// tokens (2404.19733). Default: off.
     #[schemars(range(min = 0.0))]
     pub rpo_alpha: Option<f64>,
-    /// Share of pairs assumed to be labelled the wrong way round.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 0.5, "default" = LABEL_SMOOTHING))]
-    pub label_smoothing: Option<f64>,
+    /// How a log-ratio of policy and reference counts before pairs are compared (f-DPO, 2309.16240).
+    #[schemars(extend("default" = "reverse_kl"))]
+    pub f_divergence: Option<FDivergenceName>,
+    /// α of `f_divergence = "alpha_divergence"`, not 1.
+    #[schemars(extend("default" = F_ALPHA_DIVERGENCE_COEF))]
+    pub f_alpha_divergence_coef: Option<f64>,
+    /// Weight of the longer answer's tokens past the length of the shorter one (LD-DPO, 2409.06411).
+    /// Default: 1, the same as of all tokens.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ld_alpha: Option<f64>,
+    /// Weighs each pair by how likely the policy itself is to give its answers (WPO, 2406.11827).
+    #[schemars(extend("default" = false))]
+    pub use_weighting: Option<bool>,
+    /// Temperature of the mixing in `loss_type = "discopop"`.
+    #[schemars(extend("exclusiveMinimum" = 0, "default" = DISCOPOP_TAU))]
+    pub discopop_tau: Option<f64>,
 }
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum LossTypes {
-    One(PreferenceLoss),
-    Many(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<LossName>),
-}
-
-/// A loss that can stand alone.
+/// What a log-ratio r becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum PreferenceLoss {
-    /// `−log σ(βΔ)`, the loss of the paper.
-    Sigmoid,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LossName {
-    /// `−log σ(βΔ)`, the loss of the paper.
-    Sigmoid,
-    /// Negative log-likelihood of the chosen answers, averaged over their tokens.
-    Sft,
+pub enum FDivergenceName {
+    /// r itself: DPO.
+    ReverseKl,
+    /// `1 − exp(−r)`
+    ForwardKl,
+    /// `log 2 + log σ(r)`
+    JsDivergence,
+    /// `(exp((α−1)r) − 1)/(α−1)` with α = `f_alpha_divergence_coef`.
+    AlphaDivergence,
 }

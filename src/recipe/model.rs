@@ -18,6 +18,11 @@ pub struct ModelTable {
     /// recipe. `tuner = "lora"` trains it further.
     #[schemars(length(min = 1))]
     pub adapter: Option<String>,
+    /// A safetensors file with a value head (`v_head.summary.weight` or `score.weight`) for the base,
+    /// relative to the recipe: an rm stage trains it further, `reward = "base"` of a ppo stage scores
+    /// with it.
+    #[schemars(length(min = 1))]
+    pub head: Option<String>,
     /// Numbers of weights and activations.
     #[schemars(extend("default" = "f32"))]
     pub dtype: Option<Dtype>,

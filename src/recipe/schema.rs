@@ -6,24 +6,46 @@
 //! has one mistake it says only that no alternative fits; this form names the key. Taplo completes
 //! both alike. Everything is inline: Taplo follows no `$ref` below `items` when it completes keys.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{Transform, transform_subschemas};
 use serde_json::{Map, Value, json};
 
-use super::dpo::DpoKeys;
+use super::dpo::{self, DpoKeys};
+use super::kto::{self, KtoKeys};
+use super::loss_type::LossName;
+use super::orpo::{self, OrpoKeys};
+use super::ppo::{self, PpoKeys};
+use super::rm::{self, RmKeys};
+use super::simpo::{self, SimpoKeys};
+use super::stage::Kind;
 use super::written::Recipe;
+use super::{cpo, wording};
 
-/// Each kind and the keys that only it has.
-pub fn kinds() -> Vec<(&'static str, Vec<String>)> {
-    vec![("sft", vec![]), ("dpo", keys_of::<DpoKeys>())]
+/// Each kind and the keys that it has and not every kind.
+pub fn kinds() -> &'static [(Kind, Vec<String>)] {
+    static KINDS: LazyLock<Vec<(Kind, Vec<String>)>> = LazyLock::new(|| {
+        vec![
+            (Kind::Sft, vec![]),
+            (Kind::Rm, keys_of::<RmKeys>(&rm::SHARED)),
+            (Kind::Ppo, keys_of::<PpoKeys>(&ppo::SHARED)),
+            (Kind::Dpo, keys_of::<DpoKeys>(&dpo::SHARED)),
+            (Kind::Kto, keys_of::<KtoKeys>(&kto::SHARED)),
+            (Kind::Cpo, cpo::SHARED.map(str::to_owned).to_vec()),
+            (Kind::Orpo, keys_of::<OrpoKeys>(&orpo::SHARED)),
+            (Kind::Simpo, keys_of::<SimpoKeys>(&simpo::SHARED)),
+        ]
+    });
+    &KINDS
 }
 
 /// The kinds that have `key`, if not all have.
 pub fn kinds_with(key: &str) -> Vec<&'static str> {
-    let owners = kinds().into_iter().filter(|(_, keys)| keys.iter().any(|own| own == key));
-    owners.map(|(kind, _)| kind).collect()
+    let owners = kinds().iter().filter(|(_, keys)| keys.iter().any(|own| own == key));
+    owners.map(|(kind, _)| kind.name()).collect()
 }
 
 /// The JSON Schema (draft 7) of a recipe.
@@ -58,11 +80,12 @@ fn generator() -> SchemaGenerator {
         .into_generator()
 }
 
-/// Names of the keys of a table, in order.
-fn keys_of<T: JsonSchema>() -> Vec<String> {
+/// `shared`, and the names of the keys of a table, in order.
+fn keys_of<T: JsonSchema>(shared: &[&str]) -> Vec<String> {
     let schema = generator().into_root_schema_for::<T>();
     let properties = schema.get("properties").and_then(Value::as_object);
-    properties.into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    let own = properties.into_iter().flatten().map(|(key, _)| key.clone());
+    shared.iter().map(|key| (*key).to_owned()).chain(own).collect()
 }
 
 /// Says at each key of one kind whose it is.
@@ -75,29 +98,44 @@ fn name_kinds(table: &mut Value) {
         if let Some(Value::String(text)) = schema.get_mut("description")
             && !kinds.is_empty()
         {
-            text.push_str(&format!("\n\nOnly in stages of kind {}.", kinds.join(", ")));
+            text.push_str(&format!("\n\nOnly in stages of kind {}.", wording::listed(&kinds, "and")));
         }
     }
 }
 
-/// `if kind is a then {keys of others: false} else if kind is b …`
+/// `if kind is a then {keys of others: false, losses: its own} else if kind is b …`
 fn without_other_kinds() -> Value {
     let kinds = kinds();
     kinds.iter().rev().fold(json!({}), |rest, (kind, own)| {
         let others = kinds.iter().flat_map(|(_, keys)| keys).filter(|key| !own.contains(key));
-        let others: Map<String, Value> = others.map(|key| (key.clone(), Value::Bool(false))).collect();
-        if others.is_empty() {
-            return rest;
+        let mut keys: Map<String, Value> = others.map(|key| (key.clone(), Value::Bool(false))).collect();
+        if let Some(losses) = losses(*kind) {
+            keys.insert("loss_type".to_owned(), losses);
         }
         let mut condition = json!({
-            "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
-            "then": { "properties": others },
+            "if": { "properties": { "kind": { "const": kind.name() } }, "required": ["kind"] },
+            "then": { "properties": keys },
         });
         if rest != json!({}) {
             condition["else"] = rest;
         }
         condition
     })
+}
+
+/// What a kind's `loss_type` may be, if it has that key. That it is a name or a list of names is said
+/// for all kinds; here it must be one of the kind's own, and in a list only where the kind adds losses.
+fn losses(kind: Kind) -> Option<Value> {
+    let names: Vec<String> = LossName::of_kind(kind).iter().map(|loss| loss.name()).collect();
+    match kind {
+        _ if names.is_empty() => None,
+        Kind::Dpo => {
+            let alone: Vec<&String> = names.iter().filter(|name| **name != LossName::Sft.name()).collect();
+            let list = json!({ "type": "array", "items": { "enum": names } });
+            Some(json!({ "anyOf": [{ "type": "string", "enum": alone }, list] }))
+        }
+        _ => Some(json!({ "enum": names })),
+    }
 }
 
 /// Makes what schemars writes fit TOML and readers of it: no nulls, no formats of Rust's integers,

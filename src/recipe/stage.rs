@@ -3,11 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::dpo::DpoKeys;
+use super::kind_keys::{KindKeys, MODEL_SOURCE};
 use super::written::TABLE_NAME;
-
-/// `base` or `stage:NAME`.
-pub const MODEL_SOURCE: &str = "^(base|stage:.+)$";
+use super::{cpo, dpo, kto, orpo, ppo, rm, simpo};
 
 pub const TUNER: Tuner = Tuner::Full;
 pub const LORA_RANK: usize = 8;
@@ -39,7 +37,7 @@ pub struct StageTable {
     #[serde(flatten)]
     pub training: TrainingKeys,
     #[serde(flatten)]
-    pub dpo: DpoKeys,
+    pub of_kind: KindKeys,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -47,8 +45,50 @@ pub struct StageTable {
 pub enum Kind {
     /// Supervised fine-tuning on answers; preference rows serve by their chosen side.
     Sft,
+    /// A reward model (2203.02155) from pairs of answers.
+    Rm,
+    /// Reinforcement learning (1707.06347) on answers to prompts, scored by a reward model.
+    Ppo,
     /// Direct preference optimisation (2305.18290) on pairs of answers.
     Dpo,
+    /// Kahneman-Tversky optimisation (2402.01306) on single answers labelled good or bad.
+    Kto,
+    /// Contrastive preference optimisation (2401.08417) on pairs of answers, without a reference.
+    Cpo,
+    /// Odds-ratio preference optimisation (2403.07691) on pairs of answers, without a reference.
+    Orpo,
+    /// Simple preference optimisation (2405.14734) on pairs of answers, without a reference.
+    Simpo,
+}
+
+impl Kind {
+    /// As a recipe writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sft => "sft",
+            Kind::Rm => "rm",
+            Kind::Ppo => "ppo",
+            Kind::Dpo => "dpo",
+            Kind::Kto => "kto",
+            Kind::Cpo => "cpo",
+            Kind::Orpo => "orpo",
+            Kind::Simpo => "simpo",
+        }
+    }
+
+    /// Learning rates, full and with LoRA.
+    pub fn learning_rate(self) -> (f64, f64) {
+        match self {
+            Kind::Sft => SFT_LEARNING_RATE,
+            Kind::Rm => rm::LEARNING_RATE,
+            Kind::Ppo => ppo::LEARNING_RATE,
+            Kind::Dpo => dpo::LEARNING_RATE,
+            Kind::Kto => kto::LEARNING_RATE,
+            Kind::Cpo => cpo::LEARNING_RATE,
+            Kind::Orpo => orpo::LEARNING_RATE,
+            Kind::Simpo => simpo::LEARNING_RATE,
+        }
+    }
 }
 
 /// Keys that every kind has; names and defaults are those of Hugging Face's and TRL's trainers.
@@ -57,7 +97,7 @@ pub struct TrainingKeys {
     /// Name of the `[data.NAME]` table to train on.
     pub data: Option<String>,
     /// Model to train: `base`, or `stage:NAME` for the result of a stage before this one. Default:
-    /// the stage before, or `base` for the first.
+    /// the newest stage before that is no reward model, or `base` where there is none.
     #[schemars(regex(pattern = MODEL_SOURCE))]
     pub policy: Option<String>,
     /// What is trained: all weights, or a low-rank adapter.
@@ -66,10 +106,11 @@ pub struct TrainingKeys {
     /// The adapter of `tuner = "lora"`. A stage whose policy is the result of a lora stage continues
     /// that adapter, so the two must agree.
     pub lora: Option<LoraTable>,
-    /// Rows (pairs for preference kinds) in a micro-batch.
+    /// Rows (pairs for preference kinds, prompts for ppo) in a micro-batch.
     #[schemars(range(min = 1), extend("default" = BATCH_SIZE))]
     pub batch_size: Option<usize>,
-    /// Micro-batches in an optimiser step.
+    /// Micro-batches in an optimiser step; of ppo, in an update of `num_ppo_epochs` times
+    /// `num_mini_batches` steps.
     #[schemars(range(min = 1), extend("default" = GRADIENT_ACCUMULATION_STEPS))]
     pub gradient_accumulation_steps: Option<usize>,
     /// Passes over the data; may be a fraction.
@@ -78,7 +119,8 @@ pub struct TrainingKeys {
     /// Optimiser steps; overrides `num_train_epochs`.
     #[schemars(range(min = 1))]
     pub max_steps: Option<u64>,
-    /// Peak learning rate. Default: sft 2e-5, dpo 1e-6; with `tuner = "lora"` sft 1e-4, dpo 5e-5.
+    /// Peak learning rate. Default: sft 2e-5, rm 1e-4, ppo 3e-6, the others 1e-6; with
+    /// `tuner = "lora"` sft and rm 1e-4, the others 5e-5.
     #[schemars(range(min = 0.0))]
     pub learning_rate: Option<f64>,
     /// How the rate falls after the warmup.

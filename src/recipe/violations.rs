@@ -115,11 +115,12 @@ impl<'a> Reporter<'a> {
         let Some((stage, key)) = at.rsplit_once('/') else {
             return;
         };
-        let owners = schema::kinds_with(key).join(" and ");
+        let owners = wording::listed(&schema::kinds_with(key), "and");
         let kind = self.document.json.pointer(&join(stage, "kind")).and_then(Value::as_str);
         let message = format!("`{key}` is a key of {owners}, not of {}", kind.unwrap_or("this"));
         let place = self.document.key_place(at);
-        self.add(at.to_owned(), Problem::error(place, message));
+        let help = wording::key_of_lora(key, self.schema);
+        self.add(at.to_owned(), Problem { help, ..Problem::error(place, message) });
     }
 
     fn missing_key(&mut self, at: &str, property: &Value, schema: &Value) {
@@ -159,9 +160,16 @@ impl<'a> Reporter<'a> {
     }
 
     fn not_a_choice(&mut self, at: &str, value: &Value, schema: &Value) {
-        // Another type than string is a violation of its own.
-        let Some(text) = value.as_str() else { return };
-        let choices = wording::choices(schema);
+        let text = match value {
+            Value::String(text) => text,
+            // A list, where other kinds take one.
+            Value::Array(_) => return self.wrong_type(at, value, &[&Value::Null]),
+            // Another type is a violation of its own.
+            _ => return,
+        };
+        let of_kind = wording::choices_of_kind(at, &self.document.json);
+        let of_kind: Vec<&str> = of_kind.iter().map(String::as_str).collect();
+        let choices = if of_kind.is_empty() { wording::choices(schema) } else { of_kind };
         let help = wording::not_here(at, text)
             .or_else(|| suggest::help(text, &choices, "choices"))
             .or_else(|| Some(format!("choices: {}", quoted(&choices))));

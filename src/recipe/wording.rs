@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::document::{join, segments};
+use super::loss_type::LossName;
 use super::schema;
 use super::suggest;
 use super::violations::is_stage;
@@ -10,7 +11,7 @@ use super::violations::is_stage;
 /// What names of stages and data may be.
 pub const TABLE_NAMES: &str = "names are letters, digits, `_` and `-`, and start with a letter or digit";
 /// Kinds that a user may know and this build has not: no slips of the hand.
-const LATER_KINDS: [&str; 7] = ["rm", "ppo", "grpo", "kto", "cpo", "orpo", "simpo"];
+const LATER_KINDS: [&str; 3] = ["grpo", "rloo", "online_dpo"];
 const RECIPE_NAMES: &str = "names are letters, digits, `.`, `_` and `-`, and start with a letter or digit";
 
 /// What a message calls the value at `pointer`: its key, or what list it is in.
@@ -108,6 +109,15 @@ pub fn meaning(key: &str, schema: &Value) -> String {
     }
 }
 
+/// `a, b and c`
+pub fn listed(words: &[&str], last: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
 /// The strings that a schema allows.
 pub fn choices(schema: &Value) -> Vec<&str> {
     schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -136,7 +146,7 @@ pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<
 pub fn fits_kind(table: &str, key: &str, recipe: &Value) -> bool {
     let owners = schema::kinds_with(key);
     let kind = recipe.pointer(&join(table, "kind")).and_then(Value::as_str);
-    let kind = kind.filter(|kind| schema::kinds().iter().any(|(known, _)| known == kind));
+    let kind = kind.filter(|kind| schema::kinds().iter().any(|(known, _)| known.name() == *kind));
     owners.is_empty() || !is_stage(table) || kind.is_none_or(|kind| owners.contains(&kind))
 }
 
@@ -154,8 +164,8 @@ pub fn elsewhere(at: &str, key: &str, schema: &Value) -> Option<String> {
     let has = |pointer: &str| schema.pointer(pointer).is_some_and(|table| table[key].is_object());
     if has("/properties/stage/items/properties") && !is_stage(at) && at != "/defaults" {
         Some(format!("`{key}` is a key of a stage: write it under `[[stage]]` or `[defaults]`"))
-    } else if has("/properties/stage/items/properties/lora/properties") {
-        Some(format!("`{key}` is a key of `lora`: write `lora = {{ {key} = … }}`"))
+    } else if let Some(help) = key_of_lora(key, schema) {
+        Some(help)
     } else if has("/properties/model/properties") && at != "/model" {
         Some(format!("`{key}` is a key of `[model]`"))
     } else if has("/properties/data/additionalProperties/properties") && !at.starts_with("/data/") {
@@ -163,6 +173,27 @@ pub fn elsewhere(at: &str, key: &str, schema: &Value) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Help for a key that `lora` has.
+pub fn key_of_lora(key: &str, schema: &Value) -> Option<String> {
+    let lora = schema.pointer("/properties/stage/items/properties/lora/properties")?;
+    lora[key].is_object().then(|| format!("`{key}` is a key of `lora`: write `lora = {{ {key} = … }}`"))
+}
+
+/// What a stage's `loss_type` (or an entry of it) may be, where its kind narrows that.
+pub fn choices_of_kind(pointer: &str, recipe: &Value) -> Vec<String> {
+    let parts: Vec<String> = segments(pointer).collect();
+    let (stage, is_in_list) = match parts.as_slice() {
+        [stage, index, key] if stage == "stage" && key == "loss_type" => (index, false),
+        [stage, index, key, _] if stage == "stage" && key == "loss_type" => (index, true),
+        _ => return vec![],
+    };
+    let kind = stage.parse::<usize>().ok().and_then(|index| recipe["stage"][index]["kind"].as_str());
+    let known = schema::kinds().iter().find(|(known, _)| Some(known.name()) == kind);
+    let losses = known.map(|(kind, _)| LossName::of_kind(*kind)).unwrap_or_default();
+    let stands = losses.iter().filter(|loss| is_in_list || **loss != LossName::Sft);
+    stands.map(|loss| loss.name()).collect()
 }
 
 /// Help for values that this build has no use for.
@@ -174,8 +205,11 @@ pub fn not_here(at: &str, value: &str) -> Option<String> {
         "/model/dtype" if ["bf16", "bfloat16", "f16", "float16", "half"].contains(&value) => {
             Some("the CPU computes in 32-bit floats; use `f32`".to_owned())
         }
+        _ if at.ends_with("/loss_type") && value == "sft" => {
+            Some("write `kind = \"sft\"`, or add another loss: `[\"sigmoid\", \"sft\"]`".to_owned())
+        }
         _ if at.ends_with("/kind") && LATER_KINDS.contains(&value) => {
-            let kinds: Vec<&str> = schema::kinds().into_iter().map(|(kind, _)| kind).collect();
+            let kinds: Vec<&str> = schema::kinds().iter().map(|(kind, _)| kind.name()).collect();
             Some(format!("this build has only the kinds {}", suggest::quoted(&kinds)))
         }
         _ => None,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::data::DataTable;
-use super::dpo::DpoKeys;
+use super::kind_keys::KindKeys;
 use super::model::ModelTable;
 use super::stage::{StageTable, TrainingKeys};
 
@@ -47,5 +47,5 @@ pub struct Defaults {
     #[serde(flatten)]
     pub training: TrainingKeys,
     #[serde(flatten)]
-    pub dpo: DpoKeys,
+    pub of_kind: KindKeys,
 }

@@ -57,6 +57,9 @@ fn block(text: &mut String, number: usize, stage: &StagePlan) {
         let reasons = stage.counts.reasons.iter().map(|(reason, rows)| format!("{reason}: {}", count(*rows)));
         line("", reasons.collect::<Vec<_>>().join(", "));
     }
+    for warning in &stage.counts.warnings {
+        line("warning", warning.clone());
+    }
     let train = &stage.counts.train;
     line(
         "tokens",

@@ -8,7 +8,7 @@
 //! | [`checkpoint`] | what a half-finished stage leaves behind |
 //! | [`atomic`] | files and folders that are there whole or not at all |
 //! | [`interrupt`] | Ctrl-C |
-//! | [`bench`] | a stage's steps timed, nothing saved |
+//! | [`bench`] | a stage's steps, or answers to its prompts, timed; nothing saved |
 //! | [`lockfile`] | `recipe.lock`, and the lock that keeps two runs apart |
 
 pub mod atomic;

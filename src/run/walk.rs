@@ -38,6 +38,7 @@ pub fn walk(
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<Walked> {
+    recipe.check_weights()?;
     let folder = RunFolder::of(&recipe.name);
     let _in_use = lockfile::lock(&folder)?;
     atomic::remove_leftovers(&folder.root)?;
@@ -103,6 +104,9 @@ fn run_stage(
     let place = folder.stage(plan.name());
     if plan.status != Status::New {
         console.line(&plan_table::status(&plan.status));
+    }
+    for warning in &plan.counts.warnings {
+        console.line(&format!("warning: {warning}"));
     }
     let phase = console.phase("loading the model");
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);

@@ -6,4 +6,5 @@ mod interop;
 mod invariance;
 mod ppo;
 mod reproduce;
+mod sampling;
 mod trace;

@@ -7,6 +7,7 @@ use super::super::lanes::{exp_and_sum, max, wide};
 use super::super::matmul::Mat;
 use super::super::storage::{Shared, View, strided};
 use super::super::{Packing, Segment};
+use super::query::attend;
 use super::tile::{HeadRows, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
 
@@ -40,6 +41,22 @@ pub fn attention(
             buffer.resize(tile.len * tile.keys(), 0.0);
             for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
                 let query = q.head(head, shape.head_dim);
+                let start = (segment.start + first) * width + head * shape.head_dim;
+                if tile.len == 1 {
+                    let row = segment.start + first;
+                    // SAFETY: one task a (row, head), both inside their buffers
+                    unsafe {
+                        let out = out_shared.slice(start, shape.head_dim);
+                        *lse_shared.at(row * shape.heads + head) = attend(
+                            (out, buffer),
+                            (&tile, segment),
+                            query.row(row),
+                            (keys, values),
+                            shape.scale(),
+                        );
+                    }
+                    continue;
+                }
                 let rows = (query.values, query.mat(segment.start + first, tile.len));
                 scores(buffer, &tile, segment, rows, keys, shape.scale());
                 wide(
@@ -53,7 +70,6 @@ pub fn attention(
                         }
                     },
                 );
-                let start = (segment.start + first) * width + head * shape.head_dim;
                 let d = Mat::rows(start, tile.len, shape.head_dim, width);
                 // SAFETY: one task a (row, head), inside `out`
                 unsafe { weighted_sum((out_shared, d), &tile, segment, buffer, values, 1.0) };
@@ -67,7 +83,7 @@ pub fn attention(
 
 /// Softmax over the visible part of a row, zero elsewhere; returns the log-sum-exp.
 #[inline(always)]
-fn softmax(row: &mut [f32], visible: std::ops::Range<usize>) -> f32 {
+pub(super) fn softmax(row: &mut [f32], visible: std::ops::Range<usize>) -> f32 {
     row[..visible.start].fill(0.0);
     row[visible.end..].fill(0.0);
     let row = &mut row[visible];

@@ -4,6 +4,7 @@
 
 mod backward;
 mod forward;
+mod query;
 mod tile;
 
 pub use backward::{Saved, attention_backward};

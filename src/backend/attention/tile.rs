@@ -27,7 +27,7 @@ impl HeadRows<'_> {
 }
 
 /// `(key row, key count, first column)` of the tile's two ranges; empty ones are left out.
-fn ranges(tile: &Tile, segment: &Segment) -> impl Iterator<Item = (usize, usize, usize)> {
+pub(super) fn ranges(tile: &Tile, segment: &Segment) -> impl Iterator<Item = (usize, usize, usize)> {
     let prefix = (segment.prefix_start + tile.prefix_first, tile.prefix, 0);
     let own = (segment.own_key + tile.own_first, tile.own, tile.prefix);
     [prefix, own].into_iter().filter(|&(_, keys, _)| keys > 0)

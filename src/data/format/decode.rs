@@ -15,6 +15,16 @@ pub struct Content {
     pub turns: Turns,
     pub tools: Option<Value>,
     pub margin: Option<f64>,
+    pub label: Option<bool>,
+}
+
+/// Keys beside what is said.
+#[derive(Default)]
+struct Beside {
+    system: Option<String>,
+    tools: Option<Value>,
+    margin: Option<f64>,
+    label: Option<bool>,
 }
 
 /// Reads a row of a known shape. Errors say why it cannot be used.
@@ -22,22 +32,22 @@ pub fn decode(row: Map<String, Value>, shape: Shape, need: Need) -> Result<Conte
     match shape {
         Shape::ChosenRejected => {
             let row: wire::ChosenRejected = typed(row)?;
-            let extras = (tools(row.tools)?, row.margin);
-            pair(chosen_rejected(row.prompt, row.chosen, row.rejected)?, row.system, extras, need)
+            let beside = Beside::pair(row.system, row.tools, row.margin)?;
+            pair(chosen_rejected(row.prompt, row.chosen, row.rejected)?, beside, need)
         }
         Shape::ConversationsChosenRejected => {
             let row: wire::ConversationsChosenRejected = typed(row)?;
             let prompt = messages(row.conversations, "/conversations")?;
             let chosen = answer(row.chosen, "/chosen")?;
-            let extras = (tools(row.tools)?, row.margin);
-            pair((prompt, chosen, answer(row.rejected, "/rejected")?), row.system, extras, need)
+            let beside = Beside::pair(row.system, row.tools, row.margin)?;
+            pair((prompt, chosen, answer(row.rejected, "/rejected")?), beside, need)
         }
         Shape::MessagesRejected if row.contains_key("rejected_messages") => {
             let row: wire::MessagesRejectedMessages = typed(row)?;
             let chosen = messages(row.messages, "/messages")?;
             let rejected = messages(row.rejected_messages, "/rejected_messages")?;
-            let extras = (tools(row.tools)?, row.margin);
-            pair(split_common_prompt(chosen, rejected)?, row.system, extras, need)
+            let beside = Beside::pair(row.system, row.tools, row.margin)?;
+            pair(split_common_prompt(chosen, rejected)?, beside, need)
         }
         Shape::MessagesRejected => {
             let row: wire::MessagesRejectedResponse = typed(row)?;
@@ -47,42 +57,50 @@ pub fn decode(row: Map<String, Value>, shape: Shape, need: Need) -> Result<Conte
                 None => return Err(Reason::NoAnswer),
             };
             let rejected = answer(row.rejected_response, "/rejected_response")?;
-            let extras = (tools(row.tools)?, row.margin);
-            pair((prompt, chosen, rejected), row.system, extras, need)
+            let beside = Beside::pair(row.system, row.tools, row.margin)?;
+            pair((prompt, chosen, rejected), beside, need)
         }
         Shape::QueryResponseRejected => {
             let row: wire::QueryResponseRejected = typed(row)?;
             let prompt = asked(row.history, &row.query);
             let (chosen, rejected) = (said(&row.response), said(&row.rejected_response));
-            pair((prompt, chosen, rejected), row.system, (None, row.margin), need)
+            pair((prompt, chosen, rejected), Beside::pair(row.system, None, row.margin)?, need)
         }
         Shape::Messages => {
-            let row: wire::Messages = typed(row)?;
-            conversation(messages(row.messages, "/messages")?, row.system, tools(row.tools)?)
+            let (row, label): (wire::Messages, _) = one_answer(row, need)?;
+            let beside = Beside::one_answer(row.system, row.tools, label)?;
+            conversation(messages(row.messages, "/messages")?, beside, need)
         }
         Shape::Conversations => {
-            let row: wire::Conversations = typed(row)?;
-            let turns = messages(row.conversations, "/conversations")?;
-            conversation(turns, row.system, tools(row.tools)?)
+            let (row, label): (wire::Conversations, _) = one_answer(row, need)?;
+            let beside = Beside::one_answer(row.system, row.tools, label)?;
+            conversation(messages(row.conversations, "/conversations")?, beside, need)
         }
         Shape::PromptCompletion => {
-            let row: wire::PromptCompletion = typed(row)?;
+            let (row, label): (wire::PromptCompletion, _) = one_answer(row, need)?;
             let prompt = question(row.prompt, "/prompt")?;
             let completion = answer(row.completion, "/completion")?;
-            answers(prompt, vec![completion], row.system, (tools(row.tools)?, None))
+            answers(prompt, vec![completion], Beside::one_answer(row.system, row.tools, label)?, need)
         }
         Shape::Alpaca => {
-            let row: wire::Alpaca = typed(row)?;
+            let (row, label): (wire::Alpaca, _) = one_answer(row, need)?;
             let query = match row.input.filter(|input| !input.trim().is_empty()) {
                 Some(input) => format!("{}\n{input}", row.instruction),
                 None => row.instruction,
             };
-            answers(asked(row.history, &query), vec![said(&row.output)], row.system, (None, None))
+            let beside = Beside::one_answer(row.system, None, label)?;
+            answers(asked(row.history, &query), vec![said(&row.output)], beside, need)
         }
         Shape::QueryResponse => {
-            let row: wire::QueryResponse = typed(row)?;
+            let (row, label): (wire::QueryResponse, _) = one_answer(row, need)?;
             let prompt = asked(row.history, &row.query);
-            answers(prompt, vec![said(&row.response)], row.system, (None, None))
+            let beside = Beside::one_answer(row.system, None, label)?;
+            answers(prompt, vec![said(&row.response)], beside, need)
+        }
+        Shape::Prompt => {
+            let row: wire::Prompt = typed(row)?;
+            let prompt = question(row.prompt, "/prompt")?;
+            answers(prompt, Vec::new(), Beside::one_answer(row.system, row.tools, None)?, need)
         }
     }
 }
@@ -91,6 +109,35 @@ pub fn decode(row: Map<String, Value>, shape: Shape, need: Need) -> Result<Conte
 fn typed<T: DeserializeOwned + row_schema::Checked>(row: Map<String, Value>) -> Result<T, Reason> {
     let row = Value::Object(row);
     serde::Deserialize::deserialize(&row).map_err(|_: serde_json::Error| T::misfit(&row))
+}
+
+/// A row with one answer, and its label where `need` has it looked at.
+fn one_answer<T>(row: Map<String, Value>, need: Need) -> Result<(T, Option<bool>), Reason>
+where
+    T: DeserializeOwned + row_schema::Checked,
+    wire::Labelled<T>: row_schema::Checked,
+{
+    match need {
+        Need::Unpaired { .. } => {
+            let wire::Labelled { row, verdict } = typed::<wire::Labelled<T>>(row)?;
+            Ok((row, Some(verdict.is_desirable())))
+        }
+        _ => Ok((typed(row)?, None)),
+    }
+}
+
+impl Beside {
+    fn pair(system: Option<String>, list: Option<wire::Tools>, margin: Option<f64>) -> Result<Self, Reason> {
+        Ok(Self { system, tools: tools(list)?, margin, label: None })
+    }
+
+    fn one_answer(
+        system: Option<String>,
+        list: Option<wire::Tools>,
+        label: Option<bool>,
+    ) -> Result<Self, Reason> {
+        Ok(Self { system, tools: tools(list)?, margin: None, label })
+    }
 }
 
 fn chosen_rejected(
@@ -116,30 +163,32 @@ fn chosen_rejected(
     Ok((prompt.ok_or(Reason::Missing("/prompt".into()))?, chosen, rejected))
 }
 
-fn pair(
-    (prompt, chosen, rejected): Pair,
-    system: Option<String>,
-    extras: (Option<Value>, Option<f64>),
-    need: Need,
-) -> Result<Content, Reason> {
+fn pair((prompt, chosen, rejected): Pair, beside: Beside, need: Need) -> Result<Content, Reason> {
     match need {
-        Need::Sft => answers(prompt, vec![chosen], system, extras),
-        Need::Prompt => answers(prompt, vec![], system, extras),
-        Need::Preference if chosen == rejected => Err(Reason::ChosenEqualsRejected),
-        Need::Preference | Need::Unpaired { .. } => answers(prompt, vec![chosen, rejected], system, extras),
+        Need::Sft | Need::Prompt => answers(prompt, vec![chosen], beside, need),
+        Need::Preference | Need::Unpaired { .. } if chosen == rejected => Err(Reason::ChosenEqualsRejected),
+        Need::Preference | Need::Unpaired { .. } => answers(prompt, vec![chosen, rejected], beside, need),
     }
 }
 
 fn answers(
     prompt: Vec<Message>,
-    answers: Vec<Vec<Message>>,
-    system: Option<String>,
-    (tools, margin): (Option<Value>, Option<f64>),
+    mut answers: Vec<Vec<Message>>,
+    Beside { system, tools, margin, label }: Beside,
+    need: Need,
 ) -> Result<Content, Reason> {
     if prompt.last().is_none_or(Message::is_empty) {
         return Err(Reason::EmptyPrompt);
     }
     let prompt = with_system(prompt, system);
+    if need == Need::Prompt {
+        answers.clear();
+        // Whether an answer may follow.
+        let answered = [prompt.as_slice(), &said("")].concat();
+        if !roles::alternate(&answered) {
+            return Err(Reason::RolesDoNotAlternate);
+        }
+    }
     for answer in &answers {
         if answer.last().is_none_or(Message::is_empty) {
             return Err(Reason::EmptyAnswer);
@@ -149,25 +198,34 @@ fn answers(
             return Err(Reason::RolesDoNotAlternate);
         }
     }
-    Ok(Content { turns: Turns::Answers { prompt, answers }, tools, margin })
+    Ok(Content { turns: Turns::Answers { prompt, answers }, tools, margin, label })
 }
 
-/// A conversation up to its last answer: what follows it trains nothing.
-fn conversation(
-    mut turns: Vec<Message>,
-    system: Option<String>,
-    tools: Option<Value>,
-) -> Result<Content, Reason> {
-    let end = turns.iter().rposition(|turn| turn.role == "assistant").ok_or(Reason::NoAnswer)?;
-    turns.truncate(end + 1);
-    let turns = with_system(turns, system);
+/// A conversation up to its last answer: what follows it trains nothing. Prompts and unpaired rows
+/// part before that answer; a prompt that ends in a question is whole.
+fn conversation(mut turns: Vec<Message>, beside: Beside, need: Need) -> Result<Content, Reason> {
+    let end = turns.iter().rposition(|turn| turn.role == "assistant");
+    match (need, end) {
+        (Need::Prompt, Some(end)) if end + 1 == turns.len() => turns.truncate(end),
+        (Need::Prompt, _) => {}
+        (_, None) => return Err(Reason::NoAnswer),
+        (_, Some(end)) => turns.truncate(end + 1),
+    }
+    if need == Need::Prompt {
+        return answers(turns, Vec::new(), beside, need);
+    }
+    if matches!(need, Need::Unpaired { .. }) {
+        let answer = turns.pop().into_iter().collect();
+        return answers(turns, vec![answer], beside, need);
+    }
+    let turns = with_system(turns, beside.system);
     if turns.iter().any(|turn| turn.role == "assistant" && turn.is_empty()) {
         return Err(Reason::EmptyAnswer);
     }
     if !roles::alternate(&turns) {
         return Err(Reason::RolesDoNotAlternate);
     }
-    Ok(Content { turns: Turns::Conversation(turns), tools, margin: None })
+    Ok(Content { turns: Turns::Conversation(turns), tools: beside.tools, margin: None, label: None })
 }
 
 fn ends_answered(answer: &[Message]) -> bool {
@@ -235,9 +293,12 @@ fn message(turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
         None => Err(Reason::UnknownRole { role: name, pointer: format!("{pointer}/{key}") }),
     };
     match turn {
-        wire::Turn::Chat(wire::ChatTurn { role, content, extra }) => {
+        wire::Turn::Chat(wire::ChatTurn { role, content, text, mut extra }) => {
+            if let (Some(_), Some(text)) = (&content, &text) {
+                extra.insert("text".to_owned(), Value::String(text.clone()));
+            }
             let content = match content {
-                None => Value::Null,
+                None => text.map_or(Value::Null, Value::String),
                 Some(wire::TurnContent::Text(text)) => Value::String(text),
                 Some(wire::TurnContent::Parts(parts)) => parts.into_iter().map(Value::Object).collect(),
             };

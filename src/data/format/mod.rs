@@ -1,6 +1,7 @@
 //! The shapes that rows come in, and how each becomes a [`Row`](super::row::Row).
 
 mod decode;
+mod label;
 mod pair;
 mod roles;
 mod shape;

@@ -19,6 +19,21 @@ pub enum Need {
 }
 
 impl Need {
+    /// What a stage should be told that reads rows of the other way of giving KTO its answers: pairs
+    /// for rows with a label, or the reverse.
+    pub fn unpair_advice(self, row: &Map<String, Value>) -> Option<&'static str> {
+        let has = |unpair| Shape::detect(row, Need::Unpaired { unpair }, None).is_some();
+        match self {
+            Need::Unpaired { unpair: false } if has(true) => {
+                Some("has pairs; add `unpair = true` to the stage to use each answer as a row")
+            }
+            Need::Unpaired { unpair: true } if has(false) => {
+                Some("has one labelled answer a row; take `unpair = true` from the stage")
+            }
+            _ => None,
+        }
+    }
+
     /// The formats that serve, for messages.
     pub fn expected(self) -> &'static str {
         match self {
@@ -57,10 +72,15 @@ pub enum Shape {
     /// `{instruction, input, output, system, history}`.
     Alpaca,
     QueryResponse,
+    /// `{prompt}` alone.
+    Prompt,
 }
 
+/// Keys that hold whether an answer is desirable.
+const LABELS: [&str; 2] = ["label", "kto_tag"];
+
 /// Shapes and the keys that tell them, the more particular first.
-const SHAPES: [(Shape, Format, &[&[&str]]); 9] = [
+const SHAPES: [(Shape, Format, &[&[&str]]); 10] = [
     (Shape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
     (Shape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
     (
@@ -74,15 +94,28 @@ const SHAPES: [(Shape, Format, &[&[&str]]); 9] = [
     (Shape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),
     (Shape::Alpaca, Format::Sft, &[&["instruction", "output"]]),
     (Shape::QueryResponse, Format::Sft, &[&["query", "response"]]),
+    (Shape::Prompt, Format::Prompt, &[&["prompt"]]),
 ];
 
 impl Shape {
     /// The shape of a row among those that serve `need` and belong to `format`, if one is named.
     pub fn detect(row: &Map<String, Value>, need: Need, format: Option<Format>) -> Option<Shape> {
+        // Unpaired rows are sft rows with a label.
+        let labelled = LABELS.iter().any(|key| row.contains_key(*key));
+        let named = |of: Format| {
+            format.is_none_or(|format| {
+                format == of || (format == Format::Unpaired && of == Format::Sft && labelled)
+            })
+        };
+        let serves = |of: Format| match need {
+            Need::Sft => matches!(of, Format::Sft | Format::Preference) && format != Some(Format::Unpaired),
+            Need::Preference | Need::Unpaired { unpair: true } => of == Format::Preference,
+            Need::Unpaired { unpair: false } => of == Format::Sft && labelled && format != Some(Format::Sft),
+            Need::Prompt => true,
+        };
         SHAPES
             .iter()
-            .filter(|(_, of, _)| need == Need::Sft || *of == Format::Preference)
-            .filter(|(_, of, _)| format.is_none_or(|format| format == *of))
+            .filter(|(_, of, _)| serves(*of) && named(*of))
             .find(|(_, _, keys)| keys.iter().any(|keys| keys.iter().all(|key| row.contains_key(*key))))
             .map(|(shape, _, _)| *shape)
     }

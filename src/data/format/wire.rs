@@ -1,9 +1,11 @@
-//! Rows as files have them. The JSON Schemas of `schemas/sft.schema.json` and
-//! `schemas/preference.schema.json` are generated from these types, and the same types decode rows.
+//! Rows as files have them. The JSON Schemas of rows in `schemas/` are generated from these types, and
+//! the same types decode rows.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use super::label::Label;
 
 /// Text, or turns in either way of writing them.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -31,6 +33,9 @@ pub struct ChatTurn {
     pub role: String,
     #[serde(default)]
     pub content: Option<TurnContent>,
+    /// What the turn says where it has no `content`, as in hh_rlhf_cn.
+    #[serde(default)]
+    pub text: Option<String>,
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -208,4 +213,61 @@ pub enum SftRow {
     PromptCompletion(PromptCompletion),
     Alpaca(Alpaca),
     QueryResponse(QueryResponse),
+}
+
+/// One answer, and whether it is desirable.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub struct Labelled<T> {
+    #[serde(flatten)]
+    pub row: T,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// A label under TRL's and ms-swift's name, or LLaMA-Factory's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Verdict {
+    Label { label: Label },
+    KtoTag { kto_tag: Label },
+}
+
+impl Verdict {
+    pub fn is_desirable(self) -> bool {
+        match self {
+            Verdict::Label { label: Label(desirable) } | Verdict::KtoTag { kto_tag: Label(desirable) } => {
+                desirable
+            }
+        }
+    }
+}
+
+/// A prompt alone.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub struct Prompt {
+    pub prompt: Turns,
+    #[serde(default)]
+    pub system: Option<String>,
+    #[serde(default)]
+    pub tools: Option<Tools>,
+}
+
+/// A row for KTO: a question, an answer, and whether the answer is desirable. Of a conversation the
+/// last assistant turn is the answer.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UnpairedRow {
+    PromptCompletion(Labelled<PromptCompletion>),
+    Messages(Labelled<Messages>),
+    Conversations(Labelled<Conversations>),
+    Alpaca(Labelled<Alpaca>),
+    QueryResponse(Labelled<QueryResponse>),
+}
+
+/// A row for PPO: what is asked. Rows with answers serve without them.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PromptRow {
+    Answered(SftRow),
+    Prompt(Prompt),
 }

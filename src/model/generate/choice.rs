@@ -130,3 +130,117 @@ fn keep_top_p(weights: &mut [f32], top_p: f64) {
         weights[token as usize] = 0.0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 12] = [1.5, -0.25, 0.75, 3.0, 0.75, -2.0, 2.25, 0.0, 0.75, -1.0, 1.25, -4.0];
+
+    fn sampling(temperature: f64, top_k: Option<usize>, top_p: f64) -> Sampling {
+        Sampling { temperature, top_k, top_p }
+    }
+
+    fn probabilities(sampling: Sampling, logits: &[f32]) -> Vec<f64> {
+        let weights = sampling.weights(logits, logits.iter().copied().fold(f32::MIN, f32::max));
+        let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        weights.iter().map(|&w| f64::from(w) / total).collect()
+    }
+
+    /// transformers 5.23.0: `TopPLogitsWarper(p)(None, TopKLogitsWarper(k)(None,
+    /// TemperatureLogitsWarper(t)(None, logits))).softmax(-1)`, what changes nothing left out.
+    #[test]
+    fn what_remains_is_what_transformers_leaves() {
+        let expected: [(_, [f64; 12]); 8] = [
+            (
+                sampling(0.7, None, 1.0),
+                [
+                    0.069419, 0.005698, 0.023777, 0.591715, 0.023777, 0.000468, 0.202674, 0.008144, 0.023777,
+                    0.001952, 0.048571, 2.7e-05,
+                ],
+            ),
+            (
+                sampling(2.0, Some(4), 1.0),
+                [0.183335, 0.0, 0.0, 0.388121, 0.0, 0.0, 0.266751, 0.0, 0.0, 0.0, 0.161793, 0.0],
+            ),
+            // three tokens equal the fifth largest
+            (
+                sampling(1.0, Some(5), 1.0),
+                [
+                    0.102097, 0.0, 0.048227, 0.457568, 0.048227, 0.0, 0.21614, 0.0, 0.048227, 0.0, 0.079513,
+                    0.0,
+                ],
+            ),
+            (
+                sampling(0.7, None, 0.7),
+                [0.0, 0.0, 0.0, 0.744868, 0.0, 0.0, 0.255132, 0.0, 0.0, 0.0, 0.0, 0.0],
+            ),
+            (
+                sampling(1.5, Some(6), 0.6),
+                [0.186324, 0.0, 0.0, 0.50648, 0.0, 0.0, 0.307196, 0.0, 0.0, 0.0, 0.0, 0.0],
+            ),
+            (sampling(1.0, None, 0.05), [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+            // the cut goes through equal tokens
+            (
+                sampling(1.0, None, 0.85),
+                [0.112996, 0.0, 0.0, 0.506414, 0.0, 0.0, 0.239213, 0.0, 0.053376, 0.0, 0.088002, 0.0],
+            ),
+            (
+                sampling(1.0, None, 0.88),
+                [0.107271, 0.0, 0.0, 0.480753, 0.050671, 0.0, 0.227092, 0.0, 0.050671, 0.0, 0.083542, 0.0],
+            ),
+        ];
+        for (sampling, expected) in expected {
+            for (token, (got, want)) in probabilities(sampling, &LOGITS).into_iter().zip(expected).enumerate()
+            {
+                assert!((got - want).abs() < 1e-6, "{sampling:?}, token {token}: {got}, not {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_far_down_is_that_of_a_full_sort() {
+        let logits: Vec<f32> = (0..5000).map(|i| ((i * 7919) % 5000) as f32 / 5000.0).collect();
+        let all = probabilities(sampling(1.0, None, 1.0), &logits);
+        for top_p in [0.01, 0.06, 0.3, 0.9] {
+            let mut order: Vec<usize> = (0..5000).collect();
+            order.sort_by(|&a, &b| all[b].total_cmp(&all[a]));
+            let mut mass = 0.0;
+            let stays = order.iter().take_while(|&&token| {
+                let stay = mass < top_p;
+                mass += all[token];
+                stay
+            });
+            let mut stays: Vec<usize> = stays.copied().collect();
+            stays.sort_unstable();
+            let cut = probabilities(sampling(1.0, None, top_p), &logits);
+            let got: Vec<usize> = (0..5000).filter(|&token| cut[token] > 0.0).collect();
+            assert_eq!(got, stays, "{top_p}");
+        }
+    }
+
+    #[test]
+    fn a_number_picks_the_token_whose_share_holds_it() {
+        let choice = Choice::Sample(sampling(1.0, None, 1.0));
+        let logits = [0.25f32.ln(), f32::NEG_INFINITY, 0.5f32.ln(), 0.25f32.ln()];
+        let picks = [0.0, 0.24, 0.26, 0.74, 0.76, 1.0 - 1e-16].map(|u| choice.token(&logits, u).unwrap());
+        assert_eq!(picks, [0, 0, 2, 2, 3, 3]);
+        assert_eq!(Choice::Greedy.token(&[1.0, 3.0, 3.0], 0.9).unwrap(), 1);
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_logits_that_are_none_are_refused() {
+        let refused = |temperature, top_k, top_p| {
+            Choice::Sample(sampling(temperature, top_k, top_p)).check().unwrap_err().to_string()
+        };
+        assert_eq!(refused(0.0, None, 1.0), "a temperature of `0`: it must be above 0");
+        assert_eq!(refused(1.0, Some(0), 1.0), "a top_k of `0`: it must be at least 1");
+        assert_eq!(refused(1.0, None, 0.0), "a top_p of `0`: it must be above 0 and at most 1");
+        for choice in [Choice::Greedy, Choice::Sample(sampling(1.0, None, 1.0))] {
+            for bad in [f32::NAN, f32::INFINITY] {
+                let error = choice.token(&[bad, bad], 0.5).unwrap_err().to_string();
+                assert_eq!(error, "the model's logits are not finite");
+            }
+        }
+    }
+}

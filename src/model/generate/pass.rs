@@ -63,3 +63,87 @@ fn angles(decoder: &Decoder, packing: &Packing) -> Result<Angles> {
 fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angles) -> Rows<'a> {
     Rows { packing, query_angles, key_angles, query_dropout: None, key_dropout: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::row_product::row_product;
+    use crate::model::decoder::{Keep, Tokens};
+    use crate::model::policy::{ModelInput, Models};
+
+    /// A full window each: biases, q/k norms, a sliding window of 48.
+    const MODELS: [&str; 4] = ["llama3", "qwen2", "qwen3", "mistral"];
+
+    fn model(name: &str) -> Decoder {
+        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models");
+        Models::default()
+            .frozen(&ModelInput { base: std::path::Path::new(base).join(name), ..ModelInput::default() })
+            .unwrap()
+    }
+
+    fn cache(decoder: &Decoder, rows: usize) -> Cache {
+        Cache::new(decoder.layers.len(), 2 * decoder.config.key_width(), rows).unwrap()
+    }
+
+    fn ids(first: usize, len: usize) -> Vec<u32> {
+        (first..first + len).map(|i| ((i * 37 + i * i) % 500) as u32).collect()
+    }
+
+    fn last(hidden: &Tensor) -> Vec<f32> {
+        hidden.to_vec2::<f32>().unwrap().pop().unwrap()
+    }
+
+    #[test]
+    fn pieces_through_the_cache_are_the_sequence_in_one() {
+        for name in MODELS {
+            let decoder = model(name);
+            let all = ids(0, 300);
+            let packing = Packing::sequence(all.len());
+            let tokens = Tokens { ids: &all, packing: &packing, needed: &[299], dropout: None };
+            let want = last(&decoder.forward(&tokens, Keep::Nothing).unwrap().0);
+            let cache = cache(&decoder, 300);
+            let (prompt, answer) = all.split_at(260);
+            let piece = |ids, fed| Piece { ids, prefix: (0, 0), own: 0, fed };
+            feed(&decoder, &cache, &[piece(&prompt[..128], 0), piece(&prompt[128..], 128)]).unwrap();
+            let mut got = Vec::new();
+            for fed in 0..answer.len() {
+                let piece = Piece { ids: &answer[fed..=fed], prefix: (0, prompt.len()), own: 260, fed };
+                got = last(&feed(&decoder, &cache, &[piece]).unwrap());
+            }
+            let distance = got.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
+            assert!(distance < 1e-4, "{name}: {distance}");
+        }
+    }
+
+    #[test]
+    fn logits_have_the_same_bits_whatever_else_is_fed() {
+        for name in MODELS {
+            let decoder = model(name);
+            let prompts: Vec<Vec<u32>> = (0..16).map(|i| ids(i * 11, 20 + 13 * i)).collect();
+            let next: Vec<[u32; 1]> = (0..16).map(|i| [100 + i]).collect();
+            let logits = |batch: usize| {
+                let mut found = Vec::new();
+                for batch in (0..16).collect::<Vec<_>>().chunks(batch) {
+                    let cache = cache(&decoder, 4000);
+                    let own = |i: usize| 230 * i;
+                    let piece = |&i: &usize| Piece { ids: &prompts[i], prefix: (0, 0), own: own(i), fed: 0 };
+                    let first = feed(&decoder, &cache, &batch.iter().map(piece).collect::<Vec<_>>()).unwrap();
+                    let piece = |&i: &usize| {
+                        let prefix = (own(i), prompts[i].len());
+                        Piece { ids: &next[i], prefix, own: own(i) + prompts[i].len(), fed: 0 }
+                    };
+                    let second =
+                        feed(&decoder, &cache, &batch.iter().map(piece).collect::<Vec<_>>()).unwrap();
+                    let rows = |hidden| {
+                        let logits = row_product(&hidden, &decoder.head().value).unwrap();
+                        logits.to_vec2::<f32>().unwrap()
+                    };
+                    found.extend(rows(first).into_iter().zip(rows(second)));
+                }
+                found
+            };
+            let alone = logits(1);
+            assert!(logits(3) == alone && logits(16) == alone, "{name}");
+        }
+    }
+}

@@ -13,8 +13,8 @@ use super::choice::Choice;
 use super::pass::{Piece, feed};
 use super::request::{Generation, Request};
 use crate::backend::log_prob::chunk_rows;
-use crate::backend::matmul::matmul;
 use crate::backend::random::Stream;
+use crate::backend::row_product::row_product;
 use crate::backend::storage::view;
 use crate::model::decoder::Decoder;
 
@@ -23,7 +23,7 @@ use crate::model::decoder::Decoder;
 const PASS: usize = 1024;
 const PIECE: usize = 256;
 
-/// Asked between steps with (samples finished, samples); an `Err` stops the generation.
+/// Hears (samples finished, samples) between steps; an `Err` stops the generation.
 type Watch<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
 
 /// A distinct prompt.
@@ -83,6 +83,7 @@ pub fn generate(
         run.watch(watch)?;
         run.step()?;
     }
+    run.watch(watch)?;
     Ok(run.answers)
 }
 
@@ -234,13 +235,13 @@ impl<'a> Run<'a> {
     /// Chooses a token for each taker, ascending by row, from `hidden` `[rows, hidden]`; those that go
     /// on are active.
     fn choose(&mut self, hidden: &Tensor, takers: Vec<Taker>) -> Result<()> {
-        let head = self.decoder.head().value.t()?;
+        let head = &self.decoder.head().value;
         let vocabulary = self.decoder.config.vocab_size;
         let mut takers = takers.into_iter().peekable();
         let rows = hidden.dim(0)?;
         for start in (0..rows).step_by(chunk_rows(vocabulary)) {
             let n = chunk_rows(vocabulary).min(rows - start);
-            let logits = matmul(&hidden.narrow(0, start, n)?, &head)?;
+            let logits = row_product(&hidden.narrow(0, start, n)?, head)?;
             let logits = view(&logits)?;
             let mut here = Vec::new();
             while let Some(taker) = takers.next_if(|taker| taker.row < start + n) {

@@ -51,6 +51,8 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         format: table.format.map(|format| match format {
             RowFormat::Sft => Format::Sft,
             RowFormat::Preference => Format::Preference,
+            RowFormat::Unpaired => Format::Unpaired,
+            RowFormat::Prompt => Format::Prompt,
         }),
         columns: table.columns.clone().unwrap_or_default(),
         eval_fraction: table.eval_fraction.unwrap_or(EVAL_FRACTION),

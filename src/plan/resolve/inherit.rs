@@ -6,10 +6,12 @@ use serde_json::Value;
 use crate::recipe::schema;
 
 /// A stage that writes the first key does not inherit the second, which would contradict it.
-const INSTEAD: [(&str, &str); 4] = [
+const INSTEAD: [(&str, &str); 6] = [
     ("warmup_steps", "warmup_ratio"),
     ("warmup_ratio", "warmup_steps"),
     ("num_train_epochs", "max_steps"),
+    ("num_train_epochs", "total_episodes"),
+    ("total_episodes", "max_steps"),
     ("loss_type", "loss_weights"),
 ];
 

@@ -39,25 +39,31 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
         (None, None) => return None,
     };
     let adapter = model.adapter.as_ref().map(|adapter| checker.path(adapter));
-    Some(ModelSpec { origin, adapter, template })
+    let head = model.head.as_ref().map(|head| checker.path(head));
+    Some(ModelSpec { origin, adapter, head, template })
+}
+
+pub const HUGGING_FACE_LAYOUT: &str = "give the folder of a model in Hugging Face layout";
+
+/// What is wrong with a model's folder that lacks files.
+pub fn lacking(folder: &str, files: &[&str]) -> String {
+    format!("the model folder `{folder}` has no {}", suggest::quoted(files))
+}
+
+/// Whether a model's folder has weights, in one file or in several.
+pub fn has_weights(folder: &Path) -> bool {
+    ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file())
 }
 
 fn check_base(checker: &mut Checker, base: &str) {
     let at = "/model/base";
     let path = checker.path(base);
     if path.is_dir() {
-        let has_weights = ["model.safetensors", "model.safetensors.index.json"]
-            .iter()
-            .any(|name| path.join(name).is_file());
-        let mut missing: Vec<&str> =
+        // Weights are needed by a run alone.
+        let missing: Vec<&str> =
             ["config.json", "tokenizer.json"].into_iter().filter(|name| !path.join(name).is_file()).collect();
-        if !has_weights {
-            missing.push("model.safetensors");
-        }
         if !missing.is_empty() {
-            let message = format!("the model folder `{base}` has no {}", suggest::quoted(&missing));
-            checker.error(at, message).help =
-                Some("give the folder of a model in Hugging Face layout".to_owned());
+            checker.error(at, lacking(base, &missing)).help = Some(HUGGING_FACE_LAYOUT.to_owned());
         }
     } else if path.exists() {
         checker.error(at, format!("`{base}` is a file, not a model's folder"));

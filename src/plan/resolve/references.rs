@@ -1,19 +1,22 @@
 //! Names: each stage has its own, and what a stage names exists and comes before it.
 
+use indexmap::IndexMap;
+
 use super::checker::Checker;
+use super::formats;
 use super::stages::Reference;
-use crate::recipe::data::RowFormat;
-use crate::recipe::stage::Kind;
+use crate::data::spec::DataSpec;
+use crate::recipe::stage::{Kind, StageTable};
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
 
-pub fn check(checker: &mut Checker, recipe: &Recipe) {
+pub fn check(checker: &mut Checker, recipe: &Recipe, data: &IndexMap<String, DataSpec>) {
     check_names(checker, recipe);
-    check_data(checker, recipe);
+    check_data(checker, recipe, data);
     check_models(checker, recipe);
 }
 
-fn stages(recipe: &Recipe) -> &[crate::recipe::stage::StageTable] {
+fn stages(recipe: &Recipe) -> &[StageTable] {
     recipe.stage.as_deref().unwrap_or_default()
 }
 
@@ -30,7 +33,7 @@ fn check_names(checker: &mut Checker, recipe: &Recipe) {
     }
 }
 
-fn check_data(checker: &mut Checker, recipe: &Recipe) {
+fn check_data(checker: &mut Checker, recipe: &Recipe, tables: &IndexMap<String, DataSpec>) {
     for (index, stage) in stages(recipe).iter().enumerate() {
         let at = checker.stage_key(index, "data");
         let Some(data) = &stage.training.data else {
@@ -42,18 +45,14 @@ fn check_data(checker: &mut Checker, recipe: &Recipe) {
             continue;
         };
         super::data::check_name(checker, recipe, &at, data);
-        let format = recipe.data.as_ref().and_then(|tables| tables.get(data)?.format);
-        if let (Some(Kind::Dpo), Some(RowFormat::Sft)) = (stage.kind, format) {
-            let table = format!("{}/format", Checker::data_table(data));
-            let place = checker.document.value_place(&table);
-            let message = format!("a dpo stage needs pairs of answers, and `{data}` has single ones");
-            let problem = checker.error(&at, message);
-            problem.related.extend(place.map(|place| (place, "no pairs".to_owned())));
+        if let Some(spec) = tables.get(data) {
+            formats::check(checker, index, stage, spec);
         }
     }
 }
 
-/// `policy` and `reference`: unknown stages, the stage itself, later ones, circles.
+/// `policy`, `reference` and `reward`: unknown stages, the stage itself, later ones, circles, reward
+/// models where policies belong and the other way round.
 fn check_models(checker: &mut Checker, recipe: &Recipe) {
     let stages = stages(recipe);
     let names: Vec<&str> = stages.iter().filter_map(|stage| stage.name.as_deref()).collect();
@@ -103,10 +102,33 @@ fn check_models(checker: &mut Checker, recipe: &Recipe) {
                         problem.related.extend(place.map(|place| (place, "later".to_owned())));
                     }
                 }
-                Some(_) => {}
+                Some(other) => check_role(checker, &at, reference.key, stage, &stages[other]),
             }
         }
     }
+}
+
+/// An earlier stage in the role that `key` gives it in `stage`.
+fn check_role(checker: &mut Checker, at: &str, key: &str, stage: &StageTable, other: &StageTable) {
+    let (Some(kind), Some(of_other)) = (stage.kind, other.kind) else { return };
+    let (own, target) = (stage.name.as_deref().unwrap_or("?"), other.name.as_deref().unwrap_or("?"));
+    let is_reward = of_other == Kind::Rm;
+    let (message, help) = match key {
+        "reward" if !is_reward => (
+            format!("`{target}` is a policy (kind {}), not a reward model", of_other.name()),
+            "name a stage of kind rm",
+        ),
+        "policy" if is_reward && kind != Kind::Rm => (
+            format!("`{target}` is a reward model, and stage `{own}` trains a policy"),
+            "name a stage of another kind, or `base`",
+        ),
+        "reference" if is_reward => (
+            format!("`{target}` is a reward model, not a policy to compare with"),
+            "name a stage of another kind, or `base`",
+        ),
+        _ => return,
+    };
+    checker.error(at, message).help = Some(help.to_owned());
 }
 
 fn is_data(recipe: &Recipe, name: &str) -> bool {

@@ -1,35 +1,47 @@
 //! A stage as written, `[defaults]` included → its settings.
 
 use super::checker::Checker;
+use super::{kinds, losses};
 use crate::plan::settings::{
-    DpoLoss, DpoSettings, KindSettings, LoraSettings, Schedule, Source, StageSettings, TargetModules,
-    TrainingSettings, Warmup,
+    LoraSettings, Schedule, Source, StageSettings, TargetModules, TrainingSettings, Warmup,
 };
-use crate::recipe::dpo::{self, DpoKeys, LossName, LossTypes};
+use crate::recipe::ppo;
 use crate::recipe::stage::{
     self, Kind, LoraTable, SchedulerType, StageTable, TargetModulesValue, TargetPreset, TrainingKeys, Tuner,
 };
 use crate::recipe::written::{Recipe, SEED};
 
-/// A key of a stage that names a model.
+/// A key of a stage that names a model: the base, unless it names a stage or a folder.
 pub struct Reference<'a> {
     pub key: &'static str,
-    /// `None`: `base`.
     pub stage: Option<&'a str>,
+    pub folder: Option<&'a str>,
 }
 
 impl<'a> Reference<'a> {
     /// The models that a stage names.
     pub fn of(stage: &'a StageTable) -> Vec<Self> {
-        let written = [("policy", &stage.training.policy), ("reference", &stage.dpo.reference)];
-        written
-            .into_iter()
-            .filter_map(|(key, value)| Some(Reference { key, stage: value.as_ref()?.strip_prefix("stage:") }))
+        let keys = &stage.of_kind;
+        let written = [
+            ("policy", &stage.training.policy),
+            ("reference", &keys.shared.reference),
+            ("reward", &keys.ppo.reward),
+        ];
+        let named = written.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        named
+            .map(|(key, value)| match value.strip_prefix("stage:") {
+                Some(stage) => Reference { key, stage: Some(stage), folder: None },
+                None => Reference { key, stage: None, folder: Some(value).filter(|text| *text != "base") },
+            })
             .collect()
     }
 
-    fn source(&self) -> Source {
-        self.stage.map_or(Source::Base, |name| Source::Stage(name.to_owned()))
+    fn source(&self, checker: &Checker) -> Source {
+        match (self.stage, self.folder) {
+            (Some(name), _) => Source::Stage(name.to_owned()),
+            (None, Some(folder)) => Source::Folder(checker.path(folder)),
+            (None, None) => Source::Base,
+        }
     }
 }
 
@@ -38,24 +50,28 @@ impl<'a> Reference<'a> {
 pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Vec<StageSettings> {
     let seed = recipe.seed.unwrap_or(SEED);
     let mut newest = Source::Base;
+    let mut newest_reward = None;
     let mut settings = Vec::new();
     for (index, stage) in recipe.stage.iter().flatten().enumerate() {
         check(checker, index, stage);
         let name = stage.name.clone().unwrap_or_default();
         let named = |key: &str| {
             let found = Reference::of(stage).into_iter().find(|reference| reference.key == key);
-            found.map(|reference| reference.source())
+            found.map(|reference| reference.source(checker))
         };
-        let policy = named("policy").unwrap_or(newest);
-        newest = Source::Stage(name.clone());
+        let kind = stage.kind.unwrap_or(Kind::Sft);
+        let policy = named("policy").unwrap_or_else(|| newest.clone());
+        let reward = named("reward").or_else(|| newest_reward.clone());
+        let kind = kinds::settings(kind, &stage.of_kind, named("reference"), reward);
+        match stage.kind {
+            Some(Kind::Rm) => newest_reward = Some(Source::Stage(name.clone())),
+            _ => newest = Source::Stage(name.clone()),
+        }
         settings.push(StageSettings {
             name,
             data: stage.training.data.clone().unwrap_or_default(),
             policy,
-            kind: match stage.kind {
-                Some(Kind::Dpo) => KindSettings::Dpo(dpo(&stage.dpo, named("reference"))),
-                Some(Kind::Sft) | None => KindSettings::Sft,
-            },
+            kind,
             training: training(&stage.training, stage.kind, seed),
         });
     }
@@ -88,44 +104,34 @@ fn check(checker: &mut Checker, index: usize, stage: &StageTable) {
         checker.error(&at, "`lora` without `tuner`, whose default is `full`").help =
             Some("add `tuner = \"lora\"`".to_owned());
     }
-    if let Some(weights) = &stage.dpo.loss_weights
-        && !checker.document.is_refused(&checker.stage_key(index, "loss_type"))
-    {
-        let losses = loss_names(&stage.dpo).len();
-        if weights.len() != losses {
-            let at = checker.stage_key(index, "loss_weights");
-            let message = format!("`loss_weights` has length {}, and `loss_type` {losses}", weights.len());
-            checker.error(&at, message).help = Some("give each loss its weight".to_owned());
-        }
+    if stage.kind == Some(Kind::Ppo) {
+        check_ppo(checker, index, stage);
     }
+    losses::check(checker, index, stage);
 }
 
-fn loss_names(keys: &DpoKeys) -> Vec<DpoLoss> {
-    match &keys.loss_type {
-        None | Some(LossTypes::One(_)) => vec![DpoLoss::Sigmoid],
-        Some(LossTypes::Many(names)) => {
-            let loss = |name: &LossName| match name {
-                LossName::Sigmoid => DpoLoss::Sigmoid,
-                LossName::Sft => DpoLoss::Sft,
-            };
-            names.iter().map(loss).collect()
-        }
+fn check_ppo(checker: &mut Checker, index: usize, stage: &StageTable) {
+    let (keys, training) = (&stage.of_kind.ppo, &stage.training);
+    let batch_size = training.batch_size.unwrap_or(stage::BATCH_SIZE);
+    let accumulated = training.gradient_accumulation_steps.unwrap_or(stage::GRADIENT_ACCUMULATION_STEPS);
+    let prompts = batch_size.saturating_mul(accumulated);
+    let mini_batches = keys.num_mini_batches.unwrap_or(ppo::NUM_MINI_BATCHES);
+    if !prompts.is_multiple_of(mini_batches) {
+        let at = checker.stage_key(index, "num_mini_batches");
+        let message = format!("{mini_batches} mini-batches do not divide the {prompts} prompts of an update");
+        checker.error(&at, message).help = Some(format!(
+            "an update has `batch_size` × `gradient_accumulation_steps` = {batch_size} × {accumulated} prompts"
+        ));
     }
-}
-
-fn dpo(keys: &DpoKeys, reference: Option<Source>) -> DpoSettings {
-    let losses = loss_names(keys);
-    let weights = keys.loss_weights.clone().unwrap_or_else(|| vec![1.0; losses.len()]);
-    DpoSettings {
-        reference,
-        beta: keys.beta.unwrap_or(dpo::BETA),
-        losses: losses.into_iter().zip(weights).collect(),
-        rpo_alpha: keys.rpo_alpha.filter(|alpha| *alpha > 0.0),
-        label_smoothing: keys.label_smoothing.unwrap_or(dpo::LABEL_SMOOTHING),
-        f_divergence: None,
-        ld_alpha: None,
-        use_weighting: None,
-        discopop_tau: None,
+    let max_length = training.max_length.unwrap_or(stage::MAX_LENGTH);
+    let response = keys.response_length.unwrap_or(ppo::RESPONSE_LENGTH);
+    if response >= max_length {
+        let at = checker.stage_key(index, "response_length");
+        let message = format!(
+            "a response of `response_length` {response} leaves no room for a prompt in `max_length` {max_length}"
+        );
+        checker.error(&at, message).help =
+            Some("make `response_length` smaller or `max_length` larger".to_owned());
     }
 }
 
@@ -134,10 +140,7 @@ fn training(keys: &TrainingKeys, kind: Option<Kind>, seed: u64) -> TrainingSetti
         Tuner::Full => None,
         Tuner::Lora => Some(lora(&keys.lora.clone().unwrap_or_default())),
     };
-    let (full_rate, lora_rate) = match kind {
-        Some(Kind::Dpo) => dpo::LEARNING_RATE,
-        Some(Kind::Sft) | None => stage::SFT_LEARNING_RATE,
-    };
+    let (full_rate, lora_rate) = kind.unwrap_or(Kind::Sft).learning_rate();
     let rate = if lora.is_some() { lora_rate } else { full_rate };
     TrainingSettings {
         lora,

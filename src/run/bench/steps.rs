@@ -1,4 +1,4 @@
-//! Times a stage's steps without saving anything.
+//! Times a stage's steps.
 
 use std::time::Instant;
 
@@ -6,13 +6,9 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
+use super::planned;
 use crate::backend::matmul::matmul;
 use crate::backend::memory::peak_resident_bytes;
-use crate::model::policy::ModelInput;
-use crate::model::scratch;
-use crate::plan::artifact::Artifact;
-use crate::plan::base::Base;
-use crate::plan::planner::{Options, plan};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
 use crate::stages::{self, StageInputs};
@@ -24,7 +20,7 @@ const PEAK_ROUNDS: usize = 6;
 /// What a bench found. Work before the first step (the reference's log-probs) counts in full: each
 /// timed row carries its share of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Bench {
+pub struct StepsBench {
     pub stage: String,
     /// Steps timed, and those before them.
     pub steps: u64,
@@ -45,27 +41,27 @@ pub struct Bench {
     pub grad_norm: f64,
 }
 
-/// Runs `warmup + steps` steps of `stage` and times the last `steps`. A stage that starts from another
-/// stage's result starts from the base model: speed does not depend on the weights' values.
-pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &Console) -> Result<Bench> {
+/// Runs `warmup + steps` steps of `stage` from the base model and times the last `steps`.
+pub fn bench_steps(
+    recipe: &Resolved,
+    stage: &str,
+    steps: u64,
+    warmup: u64,
+    console: &Console,
+) -> Result<StepsBench> {
     let mut recipe = recipe.clone();
     let Some(settings) = recipe.stages.iter_mut().find(|s| s.name == stage) else {
         bail!("the recipe has no stage `{stage}`")
     };
     settings.training.max_steps = Some(warmup + steps);
-    let options = Options { stage: Some(stage), fresh: true };
-    let mut planned = plan(&recipe, &options, &console.watch(|| Ok(())))?;
-    let place = planned.plan.stages.iter().find(|s| s.name() == stage);
-    let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
-    let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let base = base_model(&planned.base, scratch_folder.path())?;
+    let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let peak_gflops = peak_gflops()?;
 
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
         settings: &place.settings,
-        policy: ModelInput { base: base.base, adapter: base.adapter, head: base.head },
+        policy,
         reference: None,
         reward: None,
         rows: stages::Rows {
@@ -98,7 +94,7 @@ pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &
     let train = &place.counts.train;
     let per_token = place.work.training / (place.steps.epochs * train.shared.max(1) as f64)
         + place.work.reference / (train.shared + place.counts.held_out.shared).max(1) as f64;
-    Ok(Bench {
+    Ok(StepsBench {
         stage: stage.to_owned(),
         steps,
         warmup_steps: warmup,
@@ -113,17 +109,6 @@ pub fn bench(recipe: &Resolved, stage: &str, steps: u64, warmup: u64, console: &
         peak_resident_bytes: peak_resident_bytes(),
         grad_norm,
     })
-}
-
-fn base_model(base: &Base, folder: &std::path::Path) -> Result<Artifact> {
-    match base.scratch.as_ref().filter(|made| made.is_unmade()) {
-        None => Ok(base.artifact.clone()),
-        Some(made) => {
-            made.write_tokenizer(folder)?;
-            scratch::create(&made.spec, made.vocabulary, made.seed, folder)?;
-            Ok(Artifact { base: folder.to_path_buf(), adapter: None, head: None })
-        }
-    }
 }
 
 /// The best rate of a few large products, GFLOP/s.

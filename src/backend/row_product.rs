@@ -1,0 +1,193 @@
+//! Products of rows with a weight, `y = x Wᵀ`, for generation: an element of y is one chain of
+//! multiply-adds along k, in order, so that a row's bits depend on that row and the weight alone and not
+//! on how many rows there are. (`gemm` chooses its kernels and its blocks along k by the number of
+//! rows.) Lanes hold rows, so there is nothing to sum across lanes, and the weight is read once, as it
+//! lies, for all rows: for a few rows this is as fast as memory is.
+
+use candle_core::{Result, Tensor, bail};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::storage::{Shared, unwritten, update, view};
+
+/// Rows of the weight that one task multiplies, for few rows of x and for many.
+const TASK: usize = 48;
+const LARGE_TASK: usize = 192;
+/// Rows of x from which the large task is better.
+const MANY: usize = 64;
+
+/// x `[rows, k]`, weight `[n, k]`, both contiguous → `[rows, n]`. Errors if the shapes do not agree.
+pub fn row_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (rows, k) = x.dims2()?;
+    let (n, k2) = weight.dims2()?;
+    if k != k2 || k == 0 {
+        bail!("product of rows [{rows}, {k}] with a weight [{n}, {k2}]")
+    }
+    let y = unwritten((rows, n))?;
+    let (x, weight) = (view(x)?, view(weight)?);
+    update(&y, |y| {
+        if rows > 0 && n > 0 {
+            Arch::new().dispatch(Product { y, x: &x, weight: &weight, rows, n, k });
+        }
+        Ok(())
+    })?;
+    Ok(y)
+}
+
+struct Product<'a> {
+    y: &'a mut [f32],
+    x: &'a [f32],
+    weight: &'a [f32],
+    rows: usize,
+    n: usize,
+    k: usize,
+}
+
+/// Rows of x, transposed: `[k, width]`, absent rows 0.
+struct Panel {
+    first: usize,
+    rows: usize,
+    values: Vec<f32>,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Product { y, x, weight, rows, n, k } = self;
+        let panels = panels(x, rows, k, S::F32_LANES);
+        let task = if rows < MANY { TASK } else { LARGE_TASK };
+        let y = Shared::new(y);
+        weight.par_chunks(task * k).enumerate().for_each(|(index, weight)| {
+            simd.vectorize(Task { y, n, k, first: index * task, weight, panels: &panels });
+        });
+    }
+}
+
+/// The rows in panels of two vectors; what is left in one, if it fits.
+fn panels(x: &[f32], rows: usize, k: usize, lanes: usize) -> Vec<Panel> {
+    let starts: Vec<usize> = (0..rows).step_by(2 * lanes).collect();
+    let panel = |&first: &usize| {
+        let rows = (rows - first).min(2 * lanes);
+        let width = rows.next_multiple_of(lanes);
+        let mut values = vec![0f32; k * width];
+        for (i, row) in x[first * k..][..rows * k].chunks_exact(k).enumerate() {
+            for (value, out) in row.iter().zip(values[i..].iter_mut().step_by(width)) {
+                *out = *value;
+            }
+        }
+        Panel { first, rows, values }
+    };
+    starts.par_iter().map(panel).collect()
+}
+
+/// All rows of x with some rows of the weight.
+struct Task<'a> {
+    y: Shared,
+    /// Columns of y.
+    n: usize,
+    k: usize,
+    /// First of the weight's rows.
+    first: usize,
+    weight: &'a [f32],
+    panels: &'a [Panel],
+}
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for panel in self.panels {
+            if panel.rows <= S::F32_LANES {
+                self.panel::<S, 1, 12>(simd, panel);
+            } else {
+                self.panel::<S, 2, 6>(simd, panel);
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    /// A panel of `V` vectors, `N` rows of the weight at once.
+    #[inline(always)]
+    fn panel<S: Simd, const V: usize, const N: usize>(&self, simd: S, panel: &Panel) {
+        let count = self.weight.len() / self.k;
+        let mut row = 0;
+        while row + N <= count {
+            self.tile::<S, V, N>(simd, panel, row);
+            row += N;
+        }
+        while row < count {
+            self.tile::<S, V, 1>(simd, panel, row);
+            row += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize, const N: usize>(&self, simd: S, panel: &Panel, row: usize) {
+        let k = self.k;
+        let weights: [&[f32]; N] = std::array::from_fn(|j| &self.weight[(row + j) * k..][..k]);
+        let (x, _) = S::as_simd_f32s(&panel.values);
+        let mut sums = [[simd.splat_f32s(0.0); V]; N];
+        for (i, x) in x.chunks_exact(V).enumerate().take(k) {
+            for j in 0..N {
+                let weight = simd.splat_f32s(weights[j][i]);
+                for v in 0..V {
+                    sums[j][v] = simd.mul_add_e_f32s(weight, x[v], sums[j][v]);
+                }
+            }
+        }
+        for (j, sums) in sums.iter().enumerate() {
+            let sums: &[f32] = bytemuck::cast_slice(sums);
+            for (i, sum) in sums.iter().enumerate().take(panel.rows) {
+                // SAFETY: one task a column of y, and the row is one of y's
+                unsafe { *self.y.at((panel.first + i) * self.n + self.first + row + j) = *sum };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn random(rows: usize, cols: usize) -> Tensor {
+        Tensor::randn(0f32, 1f32, (rows, cols), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn agrees_with_candle_for_every_number_of_rows() {
+        for (n, k) in [(1, 1), (5, 7), (200, 33)] {
+            let weight = random(n, k);
+            for rows in [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 50, 64, 70] {
+                let x = random(rows, k);
+                let got = row_product(&x, &weight).unwrap();
+                assert_eq!(got.dims(), [rows, n]);
+                if rows > 0 {
+                    let want = x.matmul(&weight.t().unwrap()).unwrap();
+                    let worst = (got - want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+                    assert!(worst.to_scalar::<f32>().unwrap() < 1e-4, "{rows} rows, weight [{n}, {k}]");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_whatever_rows_there_are_beside_it() {
+        let (x, weight) = (random(70, 500), random(131, 500));
+        let all = row_product(&x, &weight).unwrap().to_vec2::<f32>().unwrap();
+        for (first, rows) in [(0, 1), (3, 1), (0, 3), (20, 16), (5, 17), (30, 40)] {
+            let some = row_product(&x.narrow(0, first, rows).unwrap(), &weight).unwrap();
+            assert_eq!(some.to_vec2::<f32>().unwrap(), all[first..first + rows]);
+        }
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_agree() {
+        let message = row_product(&random(2, 3), &random(4, 2)).unwrap_err().to_string();
+        assert!(message.contains("[2, 3] with a weight [4, 2]"), "{message}");
+    }
+}

@@ -1,0 +1,38 @@
+//! How a template ends an answer, told by a made-up exchange.
+
+use anyhow::{Context, Result};
+
+use super::row::Message;
+use super::tokenizer::Tokenizer;
+use crate::template::{ChatTemplate, Rendering};
+
+const QUESTION: &str = "Which fruit is yellow?";
+const ANSWER: &str = "A banana.";
+
+/// The tokens that follow an answer's text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The end-of-turn token; `None` if the template writes none.
+    pub end: Option<u32>,
+    /// Tokens that the template writes after it: chatml's newline, llama3's none.
+    pub closing: Vec<u32>,
+}
+
+impl Ending {
+    /// Errors if the template cannot render one question and its answer.
+    pub fn of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Self> {
+        let exchange = [Message::new("user", QUESTION), Message::new("assistant", ANSWER)];
+        let text = template.render(&exchange, Rendering::default());
+        let text = text.context("the template fails on one question and its answer")?;
+        let encoded = tokenizer.encode_with_offsets(&text)?;
+        let answered = text.rfind(ANSWER).map_or(text.len(), |start| start + ANSWER.len());
+        let ends = |id: u32| tokenizer.is_special(id) || tokenizer.eos_id() == Some(id);
+        let tokens = encoded.ids.iter().zip(&encoded.offsets);
+        let after = tokens.skip_while(|(_, (_, end))| *end <= answered).map(|(id, _)| *id);
+        let after: Vec<u32> = after.collect();
+        Ok(match after.iter().rposition(|id| ends(*id)) {
+            Some(last) => Self { end: Some(after[last]), closing: after[last + 1..].to_vec() },
+            None => Self::default(),
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! KTO's mismatched completions (2402.01306, section 4.1): every row with another row's answer, from
+//! which the KL between policy and reference is estimated. As in TRL, the answers of a micro-batch are
+//! turned by one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`.
+
+use super::example::{Branch, Family};
+use super::tokens::Tokenized;
+
+/// Gives every row as second branch the answer of the row before it within groups of `batch_size`
+/// rows, the first of a group that of its last; a group of one row that of the row before it, the
+/// first of all that of the last. The answer is taken whole and cut to `max_length` anew.
+pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Family> {
+    let answers: Vec<Option<Branch>> = rows.iter().map(answer).collect();
+    let count = answers.len();
+    let donor = |row: usize| {
+        let start = row - row % batch_size.max(1);
+        let size = batch_size.max(1).min(count - start);
+        match size {
+            1 => (row + count - 1) % count,
+            _ => start + (row - start + size - 1) % size,
+        }
+    };
+    let with = |(index, row): (usize, Tokenized)| {
+        let mut family = row.family;
+        if let Some(mut mismatched) = answers[donor(index)].clone() {
+            mismatched.truncate(max_length.saturating_sub(family.prompt.len()));
+            family.branches.push(mismatched);
+        }
+        family
+    };
+    rows.into_iter().enumerate().map(with).collect()
+}
+
+/// A row's answer before it was cut.
+fn answer(row: &Tokenized) -> Option<Branch> {
+    row.uncut.as_ref().or(row.family.branches.first()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of one prompt token whose answers are `length` times their own number.
+    fn rows(lengths: &[usize]) -> Vec<Tokenized> {
+        let answer =
+            |row: usize, length| Branch { tokens: vec![row as u32; length], trained: vec![true; length] };
+        let row = |(row, &length): (usize, &usize)| {
+            let whole = answer(row, length);
+            let mut cut = whole.clone();
+            cut.truncate(4);
+            Tokenized {
+                family: Family { row, prompt: vec![9], branches: vec![cut], label: Some(true), margin: None },
+                cuts: Vec::new(),
+                uncut: (length > 4).then_some(whole),
+            }
+        };
+        lengths.iter().enumerate().map(row).collect()
+    }
+
+    fn donors(rows: usize, batch_size: usize) -> Vec<u32> {
+        let families = add_mismatched(self::rows(&vec![1; rows]), batch_size, 5);
+        families.iter().map(|family| family.branches[1].tokens[0]).collect()
+    }
+
+    #[test]
+    fn answers_turn_by_one_within_their_group() {
+        assert_eq!(donors(6, 3), [2, 0, 1, 5, 3, 4]);
+        assert_eq!(donors(5, 3), [2, 0, 1, 4, 3]);
+        // The last group has one row: it takes the answer of the row before it.
+        assert_eq!(donors(4, 3), [2, 0, 1, 2]);
+        assert_eq!(donors(3, 1), [2, 0, 1]);
+        assert_eq!(donors(1, 4), [0]);
+        assert_eq!(donors(0, 4), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn the_answer_is_taken_whole_and_cut_for_its_new_prompt() {
+        let families = add_mismatched(rows(&[6, 2]), 2, 6);
+        let lengths = |family: &Family| family.branches.iter().map(|b| b.tokens.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(&families[0]), [4, 2]);
+        assert_eq!(lengths(&families[1]), [2, 5]);
+        assert_eq!(families[1].branches[1].trained, [true; 5]);
+    }
+}

@@ -1,0 +1,169 @@
+//! `reward` of a ppo stage, and the value head of `[model]`: that what is named is a reward model,
+//! and one that reads the policy's tokens.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::checker::Checker;
+use super::stages::Reference;
+use crate::backend::weights_file::WeightFiles;
+use crate::model::spec::{ModelOrigin, ModelSpec, TokenizerSpec};
+use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::plan::settings::{KindSettings, Source, StageSettings};
+use crate::recipe::stage::Kind;
+use crate::recipe::suggest;
+use crate::recipe::written::Recipe;
+
+/// Names of a value head's weight: ours (and TRL's), and that of sequence classification.
+const HEAD_WEIGHTS: [&str; 2] = ["v_head.summary.weight", "score.weight"];
+
+/// Checks every ppo stage's reward model.
+pub fn check(checker: &mut Checker, recipe: &Recipe, model: Option<&ModelSpec>) {
+    let stages = recipe.stage.as_deref().unwrap_or_default();
+    for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| stage.kind == Some(Kind::Ppo)) {
+        let at = checker.stage_key(index, "reward");
+        let name = stage.name.as_deref().unwrap_or("?");
+        let named = Reference::of(stage).into_iter().find(|reference| reference.key == "reward");
+        match named {
+            _ if checker.document.is_refused(&at) => {}
+            None => {
+                if !stages[..index].iter().any(|earlier| earlier.kind == Some(Kind::Rm)) {
+                    checker.error(&at, format!("stage `{name}` has no reward model")).help = Some(
+                        "put an rm stage before it, or name one: `reward = \"stage:NAME\"`, or a folder"
+                            .to_owned(),
+                    );
+                }
+            }
+            Some(Reference { stage: Some(_), .. }) => {}
+            Some(Reference { folder: Some(folder), .. }) => {
+                check_folder(checker, stages, &at, folder, model);
+            }
+            Some(_) => {
+                if !checker.is_written("/model/head") {
+                    checker.error(&at, "the base model has no value head, so it gives no reward").help =
+                        Some("name a file with one: `head` of `[model]`".to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn check_folder(
+    checker: &mut Checker,
+    stages: &[crate::recipe::stage::StageTable],
+    at: &str,
+    written: &str,
+    model: Option<&ModelSpec>,
+) {
+    let folder = checker.path(written);
+    if !folder.is_dir() {
+        let is_stage = stages.iter().any(|stage| stage.name.as_deref() == Some(written));
+        checker.error(at, format!("there is no folder `{written}`")).help = Some(match is_stage {
+            true => format!("did you mean `stage:{written}`?"),
+            false => "paths are relative to the recipe's folder".to_owned(),
+        });
+        return;
+    }
+    if !folder.join(VALUE_HEAD).is_file() {
+        checker.error(at, format!("`{written}` is no reward model: it has no `{VALUE_HEAD}`")).help =
+            Some("give the `model` folder of a finished rm stage".to_owned());
+        return;
+    }
+    let theirs =
+        [folder.clone(), Artifact::of_folder(&folder).base].map(|place| place.join("tokenizer.json"));
+    let Some(theirs) = theirs.into_iter().find(|path| path.is_file()) else {
+        checker.error(at, format!("the reward model `{written}` has no `tokenizer.json`")).help =
+            Some("give the `model` folder of a finished rm stage".to_owned());
+        return;
+    };
+    if let Some(own) = model.and_then(tokenizer_of)
+        && let Some(difference) = difference(&own, &theirs)
+    {
+        let message = format!("the reward model `{written}` has another tokenizer: {difference}");
+        checker.error(at, message).help =
+            Some("policy and reward model read the same tokens: train one from the same base".to_owned());
+    }
+}
+
+/// The base's `tokenizer.json`; `None` if it is made only later.
+fn tokenizer_of(model: &ModelSpec) -> Option<PathBuf> {
+    let folder = match &model.origin {
+        ModelOrigin::Folder(folder) => folder,
+        ModelOrigin::Scratch(scratch) => match &scratch.tokenizer {
+            TokenizerSpec::Path(path) if path.is_file() => return Some(path.clone()),
+            TokenizerSpec::Path(path) => path,
+            TokenizerSpec::Train { .. } => return None,
+        },
+    };
+    Some(folder.join("tokenizer.json"))
+}
+
+/// How the vocabularies of two `tokenizer.json` files differ, ours first; `None` if they do not, or if
+/// ours cannot be read, which is a problem of its own.
+fn difference(own: &Path, theirs: &Path) -> Option<String> {
+    let own = vocabulary(own)?;
+    let Some(theirs) = vocabulary(theirs) else { return Some("it cannot be read".to_owned()) };
+    if own.len() != theirs.len() {
+        return Some(format!("{} tokens, where the base has {}", theirs.len(), own.len()));
+    }
+    own.iter().find_map(|(token, id)| match theirs.get(token) {
+        None => Some(format!("it has no token `{token}`")),
+        Some(other) if other != id => Some(format!("token `{token}` is {other}, and {id} in the base")),
+        Some(_) => None,
+    })
+}
+
+/// Token → id, added tokens included.
+fn vocabulary(path: &Path) -> Option<BTreeMap<String, u64>> {
+    let json: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let mut tokens = BTreeMap::new();
+    match &json["model"]["vocab"] {
+        Value::Object(vocab) => {
+            tokens.extend(vocab.iter().filter_map(|(token, id)| Some((token.clone(), id.as_u64()?))));
+        }
+        // Unigram: pieces with their scores, in the order of their ids.
+        Value::Array(pieces) => {
+            let pieces = pieces.iter().map(|piece| piece[0].as_str().map(str::to_owned));
+            tokens.extend(pieces.zip(0..).filter_map(|(piece, id)| Some((piece?, id))));
+        }
+        _ => {}
+    }
+    for added in json["added_tokens"].as_array().into_iter().flatten() {
+        if let (Some(token), Some(id)) = (added["content"].as_str(), added["id"].as_u64()) {
+            tokens.insert(token.to_owned(), id);
+        }
+    }
+    Some(tokens)
+}
+
+/// Checks `head` of `[model]`, and whether anything starts from it.
+pub fn check_head(checker: &mut Checker, recipe: &Recipe, stages: &[StageSettings]) {
+    let Some(written) = recipe.model.as_ref().and_then(|model| model.head.as_deref()) else { return };
+    let at = "/model/head";
+    let path = checker.path(written);
+    if checker.is_written("/model/scratch") {
+        checker.error(at, "a value head belongs to the model it was trained on, not to random weights");
+    } else if !path.is_file() {
+        checker.error(at, format!("there is no file `{written}`")).help =
+            Some("paths are relative to the recipe's folder".to_owned());
+    } else if !WeightFiles::open(&[path])
+        .is_ok_and(|file| HEAD_WEIGHTS.iter().any(|name| file.contains(name)))
+    {
+        checker.error(at, format!("`{written}` has no value head")).help =
+            Some(format!("it must be a safetensors file with one of {}", suggest::quoted(&HEAD_WEIGHTS)));
+    } else if !stages.iter().any(uses_head) {
+        let message = "`head` does nothing: no rm stage starts from the base, and no `reward` is `base`";
+        checker.warning(at, message);
+    }
+}
+
+/// Whether a stage reads the value head of `[model]`.
+pub fn uses_head(stage: &StageSettings) -> bool {
+    match &stage.kind {
+        KindSettings::Rm(_) => stage.policy == Source::Base,
+        KindSettings::Ppo(ppo) => ppo.reward == Source::Base,
+        _ => false,
+    }
+}

@@ -1,0 +1,58 @@
+//! Times a stage without saving anything.
+//!
+//! | file | |
+//! |---|---|
+//! | [`steps`] | its training steps |
+//! | [`generation`] | answers to its prompts |
+
+mod generation;
+mod steps;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+pub use generation::{GenerationBench, bench_generation};
+pub use steps::{StepsBench, bench_steps};
+
+use crate::model::policy::ModelInput;
+use crate::model::scratch;
+use crate::plan::base::Base;
+use crate::plan::document::StagePlan;
+use crate::plan::planner::{Options, plan};
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::Rows;
+use crate::report::console::Console;
+
+/// A stage's plan and rows, and the base model, made in `folder` if it is one from random weights. A
+/// stage that starts from another stage's result starts from the base model here: speed does not depend
+/// on the weights' values.
+fn planned(
+    recipe: &Resolved,
+    stage: &str,
+    folder: &Path,
+    console: &Console,
+) -> Result<(StagePlan, Rows, ModelInput)> {
+    recipe.check_weights()?;
+    let options = Options { stage: Some(stage), fresh: true };
+    let mut planned = plan(recipe, &options, &console.watch(|| Ok(())))?;
+    let place = planned.plan.stages.into_iter().find(|s| s.name() == stage);
+    let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
+    let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;
+    let model = base_model(&planned.base, folder)?;
+    Ok((place, rows, model))
+}
+
+fn base_model(base: &Base, folder: &Path) -> Result<ModelInput> {
+    match base.scratch.as_ref().filter(|made| made.is_unmade()) {
+        None => {
+            let artifact = base.artifact.clone();
+            Ok(ModelInput { base: artifact.base, adapter: artifact.adapter, head: artifact.head })
+        }
+        Some(made) => {
+            made.write_tokenizer(folder)?;
+            scratch::create(&made.spec, made.vocabulary, made.seed, folder)?;
+            Ok(ModelInput { base: folder.to_path_buf(), ..ModelInput::default() })
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Rows as the kinds of stages get them: which answers, which prompts, what ends them; and how
+//! `runner render` shows them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use runner::cli::marked::Mark;
+use runner::cli::render::render_rows;
+use runner::data::Tokenizer;
+use runner::data::ending::Ending;
+use runner::data::spec::DataSpec;
+use runner::plan::resolve::load;
+use runner::plan::rows::Rows;
+use runner::plan::settings::{KindSettings, KtoLoss, KtoSettings, RmSettings, StageSettings};
+use runner::plan::settings::{KlEstimator, PpoSettings, Source};
+use runner::template::ChatTemplate;
+use serde_json::Value;
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn model(name: &str) -> (ChatTemplate, Tokenizer) {
+    let folder = golden("models").join(name);
+    let template = ChatTemplate::for_model(None, &folder, Some(&folder)).unwrap();
+    (template, Tokenizer::from_folder(&folder).unwrap())
+}
+
+fn data(file: &str, limit: Option<usize>) -> DataSpec {
+    DataSpec {
+        name: "rows".into(),
+        source: Vec::new(),
+        files: vec![golden("data").join(file)],
+        format: None,
+        columns: Default::default(),
+        eval_fraction: 0.0,
+        limit,
+        max_bad_rows: 0,
+    }
+}
+
+/// An sft stage's settings with another kind.
+fn stage(kind: KindSettings) -> StageSettings {
+    let place = tempfile::tempdir().unwrap();
+    let recipe = place.path().join("r.toml");
+    let text = format!(
+        "name = 'r'\n[model]\nbase = '{}'\n[data.rows]\nsource = '{}'\n[[stage]]\nname = 's'\nkind = 'sft'\n\
+         data = 'rows'\nbatch_size = 4\n",
+        golden("models/llama3").display(),
+        golden("data/sft.jsonl").display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let stage = load(&recipe, &[]).unwrap().stages.remove(0);
+    StageSettings { kind, ..stage }
+}
+
+fn kto(loss: KtoLoss, unpair: bool) -> KindSettings {
+    let (desirable_weight, undesirable_weight) = (1.0, 1.0);
+    KindSettings::Kto(KtoSettings {
+        reference: None,
+        beta: 0.1,
+        loss,
+        desirable_weight,
+        undesirable_weight,
+        unpair,
+    })
+}
+
+fn rm() -> KindSettings {
+    KindSettings::Rm(RmSettings { center_rewards_coefficient: 0.0, head_bias: true })
+}
+
+fn ppo() -> KindSettings {
+    KindSettings::Ppo(PpoSettings {
+        reward: Source::Base,
+        reference: None,
+        kl_coef: 0.05,
+        kl_estimator: KlEstimator::K1,
+        cliprange: 0.2,
+        vf_coef: 0.1,
+        cliprange_value: 0.2,
+        gamma: 1.0,
+        lam: 0.95,
+        whiten_rewards: false,
+        num_ppo_epochs: 4,
+        num_mini_batches: 1,
+        local_rollout_forward_batch_size: 64,
+        response_length: 16,
+        temperature: 0.7,
+        top_k: None,
+        top_p: 1.0,
+        missing_eos_penalty: None,
+        total_episodes: None,
+        num_sample_generations: 0,
+    })
+}
+
+fn read(kind: KindSettings, data: &DataSpec, name: &str) -> Rows {
+    let (template, tokenizer) = model(name);
+    Rows::read(&stage(kind), data, &template, &tokenizer).unwrap()
+}
+
+#[test]
+fn templates_end_answers_with_these_tokens() {
+    for (name, end, closing) in [
+        ("llama3", "<|eot_id|>", ""),
+        ("mistral", "</s>", ""),
+        ("qwen2", "<|im_end|>", "\n"),
+        ("qwen3", "<|im_end|>", "\n"),
+    ] {
+        let (template, tokenizer) = model(name);
+        let ending = Ending::of(&template, &tokenizer).unwrap();
+        assert_eq!(ending.end, tokenizer.id(end), "{name}");
+        assert!(ending.end.is_some(), "{name}");
+        assert_eq!(tokenizer.decode(&ending.closing).unwrap(), closing, "{name}");
+    }
+    let (template, tokenizer) = model("llama3");
+    let bare = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+    let bare = ChatTemplate::new(bare.into(), template.special_tokens().clone()).unwrap();
+    assert_eq!(Ending::of(&bare, &tokenizer).unwrap(), Ending::default());
+}
+
+/// The prompts are TRL's `prompt_ids`; there is nothing after them.
+#[test]
+fn ppo_reads_prompts_alone() {
+    let text = fs::read_to_string(golden("traces/tokens_KTOTrainer_qwen2_512.json")).unwrap();
+    let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let rows = read(ppo(), &data("unpaired.jsonl", None), "qwen2");
+    assert_eq!(rows.train.len(), 96);
+    for (family, expected) in rows.train.iter().zip(&expected) {
+        let ids: Vec<u32> = serde_json::from_value(expected["prompt_ids"].clone()).unwrap();
+        assert_eq!((&family.prompt, family.branches.len()), (&ids, 0), "row {}", family.row);
+    }
+    let (_, tokenizer) = model("qwen2");
+    let end = tokenizer.id("<|im_end|>").unwrap();
+    assert!(rows.end_tokens.contains(&end), "{:?}", rows.end_tokens);
+    assert_eq!(tokenizer.decode(&rows.closing).unwrap(), "\n");
+    assert_eq!(rows.questions.len(), 3);
+    assert_eq!(rows.questions[0], "Please fold the lantern: count lantern glacier.");
+    assert_eq!(rows.counts().train.trained, 0);
+}
+
+#[test]
+fn only_kto_s_own_loss_reads_mismatched_answers() {
+    let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
+    let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
+    let branches = |rows: &Rows| rows.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
+    assert_eq!((branches(&with), branches(&without)), (vec![2; 96], vec![1; 96]));
+    let (with, without) = (with.counts().train, without.counts().train);
+    assert_eq!(with.trained, without.trained);
+    // Every answer is read twice: after its own prompt and after another.
+    assert_eq!(with.shared - without.shared, without.trained);
+}
+
+#[test]
+fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
+    let pairs = read(kto(KtoLoss::Kto, true), &data("preference.jsonl", None), "llama3");
+    assert_eq!(pairs.train.len(), 192);
+    let labels: Vec<_> = pairs.train[..4].iter().map(|family| (family.row, family.label)).collect();
+    assert_eq!(labels, [(0, Some(true)), (0, Some(false)), (1, Some(true)), (1, Some(false))]);
+    assert_eq!(pairs.warnings, Vec::<String>::new());
+    let rows = read(kto(KtoLoss::Kto, false), &data("unpaired.jsonl", Some(48)), "llama3");
+    let warning = "28 desirable and 20 undesirable rows: set `undesirable_weight` between 1.05 and 1.4 or \
+                   `desirable_weight` between 0.72 and 0.95";
+    assert_eq!(rows.warnings, [warning]);
+    let counts = serde_json::to_value(rows.counts()).unwrap();
+    assert_eq!(counts["warnings"], serde_json::json!([warning]));
+    let quiet = serde_json::to_value(pairs.counts()).unwrap();
+    assert_eq!(quiet.get("warnings"), None);
+}
+
+#[test]
+fn a_reward_model_s_rows_keep_their_margin_and_are_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    let row = |answer: &str, margin: &str| {
+        format!(
+            "{{\"prompt\": \"Please count.\", \"chosen\": \"{answer}\", \"rejected\": \"No.\"{margin}}}\n"
+        )
+    };
+    let text = [row("One.", ", \"margin\": 0.25"), row(&"One two. ".repeat(400), ""), row("Two.", "")];
+    fs::write(&path, text.concat()).unwrap();
+    let rows = read(rm(), &DataSpec { files: vec![path], ..data("", None) }, "llama3");
+    let margins: Vec<_> = rows.train.iter().map(|family| (family.row, family.margin)).collect();
+    assert_eq!(margins, [(0, Some(0.25)), (2, None)]);
+    let counts = rows.counts();
+    assert_eq!((counts.rows_cut, counts.rows_dropped), (0, 1));
+    assert_eq!(counts.reasons.get("longer than max_length"), Some(&1));
+}
+
+#[test]
+fn rows_are_shown_with_what_is_trained() {
+    let (template, tokenizer) = model("llama3");
+    let mut differ = Vec::new();
+    for (name, kind, file, count) in [
+        ("sft", KindSettings::Sft, "preference.jsonl", 1),
+        ("kto", kto(KtoLoss::Kto, false), "unpaired.jsonl", 2),
+        ("rm", rm(), "preference.jsonl", 1),
+        ("ppo", ppo(), "preference.jsonl", 1),
+    ] {
+        let mut out = Vec::new();
+        let data = data(file, None);
+        let stage = stage(kind);
+        render_rows(&data, &stage, &template, &tokenizer, count, Mark::Brackets, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap().replace(&data.files[0].display().to_string(), "FILE");
+        let path = format!("tests/data/valid/rendered_{name}.txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &shown).unwrap();
+        }
+        if shown != fs::read_to_string(&path).unwrap_or_default() {
+            differ.push(format!("== {path}\n{shown}"));
+        }
+    }
+    assert!(
+        differ.is_empty(),
+        "{}\n(UPDATE_GOLDEN=1 cargo test --test data_stages refreshes them)",
+        differ.join("\n")
+    );
+}
