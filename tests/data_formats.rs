@@ -1,5 +1,6 @@
 //! Every format that rows come in, every kind of file, and the schemas of `schemas/`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -277,6 +278,8 @@ fn any_json() -> impl Strategy<Value = Value> {
             "output",
             "tools",
             "margin",
+            "label",
+            "kto_tag",
             "x"
         ];
         prop_oneof![
@@ -295,10 +298,14 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         fs::write(&path, row.to_string()).unwrap();
-        for need in [Need::Sft, Need::Preference] {
+        let unpaired = [true, false].map(|unpair| Need::Unpaired { unpair });
+        for need in [Need::Sft, Need::Preference, Need::Prompt].into_iter().chain(unpaired) {
             let mut ledger = Ledger::new();
             match read_rows(&DataSpec { max_bad_rows: 1, ..spec(&path) }, need, &mut ledger) {
-                Ok(rows) => prop_assert_eq!(rows.len() + ledger.entries().len(), 1),
+                Ok(rows) => {
+                    let places: BTreeSet<usize> = rows.iter().map(|row| row.origin.row).collect();
+                    prop_assert_eq!(places.len() + ledger.entries().len(), 1);
+                }
                 Err(error) => prop_assert!(!error.to_string().is_empty()),
             }
         }

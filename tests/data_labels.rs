@@ -109,7 +109,10 @@ fn labelled_rows_read_in_every_format() {
     let schema = jsonschema::draft7::new(&row_schema::unpaired()).unwrap();
     for (row, kto, ppo) in labelled() {
         assert_eq!(read(&row, LABELLED), Ok(vec![kto.to_owned()]), "{row}");
-        assert_eq!(read_as(&[row.clone()], LABELLED, Some(Format::Unpaired)), Ok(vec![kto.to_owned()]));
+        assert_eq!(
+            read_as(std::slice::from_ref(&row), LABELLED, Some(Format::Unpaired)),
+            Ok(vec![kto.to_owned()])
+        );
         assert_eq!(read(&row, Need::Prompt), Ok(vec![ppo.to_owned()]), "{row}");
         assert!(schema.is_valid(&row), "{row}");
         let mut bare = row.clone();
@@ -117,6 +120,17 @@ fn labelled_rows_read_in_every_format() {
         assert!(!schema.is_valid(&bare), "{bare}");
         assert!(read(&bare, LABELLED).unwrap_err().contains("expected `prompt`, `completion` and `label`"));
     }
+}
+
+/// Without a `format` an sft stage takes labelled rows for its own; the bad answers are dropped.
+#[test]
+fn sft_imitates_no_answer_that_is_labelled_bad() {
+    let rows = [true, false].map(|label| json!({"prompt": "q", "completion": "y", "label": label}));
+    assert_eq!(read_as(&rows, Need::Sft, None), Ok(vec!["u:q > a:y".to_owned()]));
+    assert_eq!(
+        read(&rows[1], Need::Sft),
+        Err("data `rows`: none of 1 rows can be used (undesirable answer: 1)".to_owned())
+    );
 }
 
 #[test]
@@ -252,6 +266,28 @@ fn a_wrong_type_in_a_named_data_set_is_told_by_its_own_columns() {
     spec.columns = set.columns.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     let error = read_rows(&spec, Need::Preference, &mut Ledger::new()).unwrap_err().to_string();
     assert!(error.ends_with("line 1: wrong type at /context/0/text"), "{error}");
+}
+
+#[test]
+fn a_repository_s_files_are_those_asked_for_or_its_training_rows() {
+    let cache = tempfile::tempdir().unwrap();
+    let files =
+        ["README.md", "data/test-0.parquet", "data/train-1.parquet", "data/train-0.parquet", "a.jsonl"];
+    put(cache.path(), "org/split", &files.map(|name| (name, String::new())));
+    put(cache.path(), "org/plain", &["info.txt", "b.csv", "a.jsonl.gz"].map(|name| (name, String::new())));
+    let found = |repo: &str, patterns: &[&str]| -> Vec<String> {
+        let files = hub::cached_in(cache.path(), repo, RepoKind::Dataset, patterns).unwrap();
+        let within = cache.path().join(format!("datasets--{}/snapshots/0a1b2c", repo.replace('/', "--")));
+        files.iter().map(|file| file.strip_prefix(&within).unwrap().display().to_string()).collect()
+    };
+    assert_eq!(found("org/split", &[]), ["data/train-0.parquet", "data/train-1.parquet"]);
+    assert_eq!(found("org/plain", &[]), ["a.jsonl.gz", "b.csv"]);
+    assert_eq!(
+        found("org/split", &["a.jsonl", "data/*-0.parquet", "**/test*"]),
+        ["a.jsonl", "data/test-0.parquet", "data/train-0.parquet"]
+    );
+    let error = hub::cached_in(cache.path(), "org/plain", RepoKind::Dataset, &["*.parquet"]).unwrap_err();
+    assert!(error.to_string().ends_with("matches `*.parquet`"), "{error}");
 }
 
 #[test]

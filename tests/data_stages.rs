@@ -1,6 +1,7 @@
 //! Rows as the kinds of stages get them: which answers, which prompts, what ends them; and how
 //! `runner render` shows them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ fn read(kind: KindSettings, data: &DataSpec, name: &str) -> Rows {
 fn templates_end_answers_with_these_tokens() {
     for (name, end, closing) in [
         ("llama3", "<|eot_id|>", ""),
-        ("mistral", "</s>", ""),
+        ("mistral", "<|im_end|>", "\n"),
         ("qwen2", "<|im_end|>", "\n"),
         ("qwen3", "<|im_end|>", "\n"),
     ] {
@@ -158,6 +159,8 @@ fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     assert_eq!(pairs.train.len(), 192);
     let labels: Vec<_> = pairs.train[..4].iter().map(|family| (family.row, family.label)).collect();
     assert_eq!(labels, [(0, Some(true)), (0, Some(false)), (1, Some(true)), (1, Some(false))]);
+    let questions: BTreeSet<&String> = pairs.questions.iter().collect();
+    assert_eq!((pairs.questions.len(), questions.len()), (3, 3), "{questions:?}");
     assert_eq!(pairs.warnings, Vec::<String>::new());
     let rows = read(kto(KtoLoss::Kto, false), &data("unpaired.jsonl", Some(48)), "llama3");
     let warning = "28 desirable and 20 undesirable rows: set `undesirable_weight` between 1.05 and 1.4 or \

@@ -1,6 +1,7 @@
 //! Tokens on a terminal or in a pipe, those that are trained marked.
 
 use std::io::Write;
+use std::iter::repeat_n;
 
 use anyhow::Result;
 
@@ -31,14 +32,20 @@ pub fn write_family(
         writeln!(out, "{}", line(prompt, tokenizer, mark))?;
         writeln!(out, "{}\n", bos(&family.prompt, tokenizer))?;
     }
-    for (branch, name) in family.branches.iter().zip(names) {
-        let trained = branch.trained.iter().filter(|trained| **trained).count();
-        let all = family.prompt.len() + branch.tokens.len();
-        writeln!(out, "{name}: {all} tokens, {} shared prompt, {trained} trained", family.prompt.len())?;
-        let shared = family.prompt.iter().map(|id| (*id, false));
-        let own = branch.tokens.iter().copied().zip(branch.trained.iter().copied());
-        writeln!(out, "{}", line(shared.chain(own), tokenizer, mark))?;
+    let shared = family.prompt.len();
+    for (index, (branch, name)) in family.branches.iter().zip(names).enumerate() {
         let ids = [family.prompt.as_slice(), &branch.tokens].concat();
+        let marked = branch.trained.iter().filter(|trained| **trained).count();
+        write!(out, "{name}: {} tokens, {shared} shared prompt, ", ids.len())?;
+        if index >= family.answers().len() {
+            // Another row's answer is read for the KL alone.
+            writeln!(out, "{marked} compared with the reference, none trained")?;
+            writeln!(out, "{}\n", line(ids.iter().map(|id| (*id, false)), tokenizer, mark))?;
+            continue;
+        }
+        writeln!(out, "{marked} trained")?;
+        let trained = repeat_n(false, shared).chain(branch.trained.iter().copied());
+        writeln!(out, "{}", line(ids.iter().copied().zip(trained), tokenizer, mark))?;
         writeln!(out, "{}; {}\n", bos(&ids, tokenizer), end_of_turn(branch, tokenizer))?;
     }
     Ok(())

@@ -4,11 +4,14 @@
 //! and holds `datasets--ORG--NAME` or `models--ORG--NAME`, each with `refs/main`, which names a folder
 //! of `snapshots/`.
 
+use std::collections::HashSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+
+use super::source;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepoKind {
@@ -17,10 +20,23 @@ pub enum RepoKind {
 }
 
 /// Files of a cached repository that match `patterns` (globs within it), sorted within a pattern,
-/// patterns in order. Errors if the repository is not in the cache, with the command that gets it, or
-/// if a pattern matches nothing.
+/// patterns in order; without patterns its data files, of which those named `train` if there are any.
+/// Errors if the repository is not in the cache, with the command that gets it, or if a pattern
+/// matches nothing.
 pub fn cached(repo: &str, kind: RepoKind, patterns: &[&str]) -> Result<Vec<PathBuf>> {
-    let folder = snapshot(&cache()?, repo, kind)?;
+    cached_in(&cache()?, repo, kind, patterns)
+}
+
+/// As [`cached`], of the cache at `cache`.
+pub fn cached_in(cache: &Path, repo: &str, kind: RepoKind, patterns: &[&str]) -> Result<Vec<PathBuf>> {
+    let folder = snapshot(cache, repo, kind)?;
+    if patterns.is_empty() {
+        let files = data_files(&folder)?;
+        if files.is_empty() {
+            bail!("`{repo}`: no data file in `{}`; expected {}", folder.display(), source::KINDS);
+        }
+        return Ok(files);
+    }
     let mut files: Vec<PathBuf> = Vec::new();
     for pattern in patterns {
         let found = matches(&folder, pattern)?;
@@ -29,7 +45,7 @@ pub fn cached(repo: &str, kind: RepoKind, patterns: &[&str]) -> Result<Vec<PathB
         }
         files.extend(found);
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.clone()));
     Ok(files)
 }
@@ -71,6 +87,20 @@ pub fn snapshot(cache: &Path, repo: &str, kind: RepoKind) -> Result<PathBuf> {
     if snapshot.is_dir() { Ok(snapshot) } else { Err(missing()) }
 }
 
+/// The files that rows are read from; those of the training split alone where a name tells.
+fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = matches(folder, "**/*")?;
+    files.retain(|file| source::is_known(file));
+    let trains = |file: &Path| {
+        let within = file.strip_prefix(folder).unwrap_or(file);
+        within.to_string_lossy().contains("train")
+    };
+    if files.iter().any(|file| trains(file)) {
+        files.retain(|file| trains(file));
+    }
+    Ok(files)
+}
+
 /// Files in `folder` that match a pattern, sorted.
 pub fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let whole = PathBuf::from(glob::Pattern::escape(&folder.to_string_lossy())).join(pattern);
@@ -83,8 +113,10 @@ pub fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
 
 /// Whether a name is of the form `ORG/NAME`, or `NAME` as the hub's oldest repositories have it.
 fn is_id(repo: &str) -> bool {
-    let plain =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
     let parts: Vec<&str> = repo.split('/').collect();
     parts.len() <= 2 && parts.into_iter().all(plain)
 }

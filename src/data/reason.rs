@@ -5,7 +5,7 @@
 //! | `not UTF-8`, `not JSON: …`, `not an object`, `not a CSV record: …` | malformed |
 //! | `no known format …`, `missing /…`, `wrong type at /…`, `unknown role …` | malformed |
 //! | `empty prompt`, `empty answer`, `no answer`, `roles do not alternate` | dropped |
-//! | `chosen equals rejected`, `no common prompt` | dropped |
+//! | `chosen equals rejected`, `undesirable answer`, `no common prompt` | dropped |
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
@@ -51,6 +51,8 @@ pub enum Reason {
     NoAnswer,
     RolesDoNotAlternate,
     ChosenEqualsRejected,
+    /// A labelled row that an sft stage would imitate.
+    UndesirableAnswer,
     NoCommonPrompt,
     PromptFillsMaxLength,
     /// Where nothing may be cut: a score is that of a whole answer.
@@ -72,10 +74,9 @@ impl Reason {
             | Missing(_)
             | WrongType(_)
             | UnknownRole { .. } => Effect::Malformed,
-            EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate | ChosenEqualsRejected
-            | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength | PromptNotAPrefix => {
-                Effect::Dropped
-            }
+            UndesirableAnswer | EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate
+            | ChosenEqualsRejected | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength
+            | PromptNotAPrefix => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
     }
@@ -96,6 +97,7 @@ impl Reason {
             Reason::NoAnswer => "no answer",
             Reason::RolesDoNotAlternate => "roles do not alternate",
             Reason::ChosenEqualsRejected => "chosen equals rejected",
+            Reason::UndesirableAnswer => "undesirable answer",
             Reason::NoCommonPrompt => "no common prompt",
             Reason::PromptFillsMaxLength => "prompt fills max_length",
             Reason::LongerThanMaxLength => "longer than max_length",

@@ -8,7 +8,7 @@ use crate::model::config::Config;
 use crate::plan::counts::{Counts, Tokens};
 use crate::plan::settings::{KindSettings, LoraSettings, TrainingSettings};
 use crate::plan::steps::Steps;
-use crate::stages::trainer::{Packaging, activation_elements};
+use crate::stages::packaging::{Packaging, activation_elements};
 
 /// Bytes of a number: everything is float32 on the CPU.
 const FLOAT: u64 = 4;

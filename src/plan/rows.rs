@@ -127,7 +127,9 @@ impl Rows {
 fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
     let row = |family: &Family| rows.iter().find(|row| row.origin.row == family.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
-    families.iter().take(QUESTIONS).filter_map(row).map(text).collect()
+    // Both rows of an unpaired pair ask the same.
+    let pairs = families.chunk_by(|a, b| a.row == b.row);
+    pairs.filter_map(|same| row(same.first()?)).take(QUESTIONS).map(text).collect()
 }
 
 /// The special tokens that answers end with, that of the template, and the tokenizer's own end token.

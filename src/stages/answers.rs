@@ -10,9 +10,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::answer::Answer;
 use super::batch::{Ask, FamilyTargets};
 use super::means::Means;
-use super::passes::Answer;
 use super::trainer::Trainer;
 use super::{Gradients, Kind, Metrics, Progress};
 use crate::backend::log_prob::LogProbs;
@@ -216,9 +216,9 @@ impl<O: Objective> Answers<O> {
         let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
         let mut sums = Sums::new(&self.objective, Part::Train, &families, rows, micro_batches);
         let coupled = self.objective.is_coupled();
-        for pass in trainer.passes_of(&families, &groups(coupled, rows)) {
+        for pass in trainer.packaging.passes_of(&families, &groups(coupled, rows)) {
             let (families, rows) = (&families[pass.clone()], &rows[pass]);
-            let parts = trainer.passes(families);
+            let parts = trainer.packaging.passes(families);
             // as many rows as fit need no second look
             if parts.len() == 1 || !coupled {
                 trainer.train_pass(families, self.objective.ask(), |batch, found| {
@@ -285,10 +285,10 @@ impl<O: Objective> Kind for Answers<O> {
         let rows: Vec<(usize, usize)> = (0..families.len()).map(|row| (row / size.max(1), row)).collect();
         let micro_batches = rows.last().map_or(0, |(micro, _)| micro + 1);
         let mut sums = Sums::new(&self.objective, Part::HeldOut, &families, &rows, micro_batches);
-        for pass in trainer.passes_of(&families, &groups(coupled, &rows)) {
+        for pass in trainer.packaging.passes_of(&families, &groups(coupled, &rows)) {
             progress(pass.start as u64, families.len() as u64)?;
             let families = &families[pass.clone()];
-            sums.take_in_parts(trainer, families, &rows[pass], &trainer.passes(families))?;
+            sums.take_in_parts(trainer, families, &rows[pass], &trainer.packaging.passes(families))?;
         }
         Ok(sums.finish())
     }

@@ -108,8 +108,10 @@ impl Objective for Dpo {
         let other = self.reference_model.as_ref().map(|input| Models::default().frozen(input)).transpose()?;
         let seen = trainer.rows_seen();
         let decoder = other.as_ref().unwrap_or(trainer.decoder());
+        let rows = (seen.as_slice(), trainer.train.as_slice(), trainer.eval.as_slice());
         let alpha = self.settings.ld_alpha;
-        self.reference = Some(Reference::obtain(references, decoder, trainer, &seen, alpha, progress)?);
+        self.reference =
+            Some(Reference::obtain(references, decoder, trainer.packaging, rows, alpha, progress)?);
         Ok(())
     }
 

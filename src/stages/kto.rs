@@ -64,7 +64,9 @@ impl Objective for Kto {
         let other = self.reference_model.as_ref().map(|input| Models::default().frozen(input)).transpose()?;
         let seen = trainer.rows_seen();
         let decoder = other.as_ref().unwrap_or(trainer.decoder());
-        self.reference = Some(Reference::obtain(references, decoder, trainer, &seen, None, progress)?);
+        let rows = (seen.as_slice(), trainer.train.as_slice(), trainer.eval.as_slice());
+        self.reference =
+            Some(Reference::obtain(references, decoder, trainer.packaging, rows, None, progress)?);
         Ok(())
     }
 

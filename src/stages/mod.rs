@@ -1,16 +1,18 @@
 //! Stage executors: one file a kind, thin: batch → model → objective → gradients → optimiser.
 //! `run` walks steps through [`StageRun`] and never asks what kind it has.
 
+pub mod answer;
 mod answers;
 pub mod batch;
 mod dpo;
 mod executor;
 mod kto;
 mod means;
+pub mod packaging;
 mod pair_metrics;
 mod passes;
 mod ppo;
-mod reference;
+pub mod reference;
 mod reference_free;
 mod rm;
 mod sampler;

@@ -1,7 +1,7 @@
 //! What the kinds that train on pairs tell of them, under TRL's names.
 
+use super::answer::Answer;
 use super::means::Means;
-use super::passes::Answer;
 use crate::objective::pair::Pair;
 
 /// The two answers of a pair and their rewards.

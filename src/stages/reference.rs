@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 
 use super::Progress;
+use super::answer::Answer;
 use super::answers::Part;
 use super::batch::Ask;
-use super::passes::Answer;
-use super::trainer::Trainer;
+use super::packaging::Packaging;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::weights::named_weights;
@@ -49,15 +49,15 @@ impl Reference {
     pub fn obtain(
         folder: &Path,
         decoder: &Decoder,
-        trainer: &Trainer,
-        seen: &[usize],
+        packaging: Packaging,
+        (seen, train, held_out): (&[usize], &[Family], &[Family]),
         ld_alpha: Option<f64>,
         progress: &mut Progress,
     ) -> Result<Self> {
-        let families: Vec<&Family> = seen.iter().map(|&r| &trainer.train[r]).chain(&trainer.eval).collect();
+        let families: Vec<&Family> = seen.iter().map(|&row| &train[row]).chain(held_out).collect();
         let mut store = Store::open(folder, decoder)?;
         let split = |family: &Family| ld_alpha.map(|_| shared_tokens(family));
-        store.complete(decoder, trainer, &families, &split, progress)?;
+        store.complete(decoder, packaging, &families, &split, progress)?;
         let alpha = ld_alpha.unwrap_or(1.0);
         let of = |family: &&Family| -> Vec<f64> {
             let sums = family.branches.iter().map(|branch| store.get(family, branch, split(family)));
@@ -100,7 +100,7 @@ impl Store {
     fn complete(
         &mut self,
         decoder: &Decoder,
-        trainer: &Trainer,
+        packaging: Packaging,
         families: &[&Family],
         split: &dyn Fn(&Family) -> Option<usize>,
         progress: &mut Progress,
@@ -121,9 +121,9 @@ impl Store {
             return Ok(());
         }
         let families: Vec<&Family> = missing.iter().map(|(family, _)| family).collect();
-        for pass in trainer.passes(&families) {
+        for pass in packaging.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
-            let (batch, found) = trainer.log_probs(decoder, &families[pass.clone()], Ask::Answers)?;
+            let (batch, found) = packaging.log_probs(decoder, &families[pass.clone()], Ask::Answers, 1.0)?;
             for ((family, split), targets) in missing[pass].iter().zip(&batch.families) {
                 for (branch, targets) in family.branches.iter().zip(&targets.branches) {
                     let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));

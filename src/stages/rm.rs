@@ -73,7 +73,7 @@ impl Kind for Rm {
         step.rows.iter().for_each(|&(micro, _)| pairs[micro] += 1);
         let centre = self.settings.center_rewards_coefficient;
         let mut tally = Tally::default();
-        for pass in trainer.passes(&families) {
+        for pass in trainer.packaging.passes(&families) {
             let families = &families[pass.clone()];
             trainer.train_scores(trainer.decoder(), head(trainer)?, families, Ask::Ends, |_, scores| {
                 let mut slopes = Vec::with_capacity(scores.len());
@@ -92,10 +92,11 @@ impl Kind for Rm {
         let centre = self.settings.center_rewards_coefficient;
         let weight = 1.0 / families.len() as f64;
         let mut tally = Tally::default();
-        for pass in trainer.passes(&families) {
+        for pass in trainer.packaging.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let families = &families[pass];
-            let (_, scores) = trainer.scores(trainer.decoder(), head(trainer)?, families, Ask::Ends)?;
+            let (_, scores) =
+                trainer.packaging.scores(trainer.decoder(), head(trainer)?, families, Ask::Ends)?;
             for (scores, family) in scores.chunks(2).zip(families) {
                 tally.add(0, family, pair(scores)?, centre, weight);
             }

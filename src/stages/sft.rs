@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
+use super::answer::Answer;
 use super::batch::Ask;
 use super::means::Means;
-use super::passes::Answer;
 use super::trainer::Trainer;
 use super::{Gradients, Kind, Metrics, Progress};
 use crate::data::example::Family;
@@ -23,7 +23,7 @@ impl Kind for Sft {
         }
         let mut means = Means::default();
         let mut loss = 0.0;
-        for pass in trainer.passes(&families) {
+        for pass in trainer.packaging.passes(&families) {
             trainer.train_pass(&families[pass.clone()], Ask::Answers, |batch, found| {
                 for (targets, &(micro, _)) in batch.families.iter().zip(&rows[pass]) {
                     let answer = Answer::of(found, targets.all());
@@ -42,7 +42,7 @@ impl Kind for Sft {
     fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
         let families: Vec<&Family> = trainer.eval.iter().collect();
         let mut means = Means::default();
-        for pass in trainer.passes(&families) {
+        for pass in trainer.packaging.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
             for targets in &batch.families {

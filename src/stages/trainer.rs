@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::packaging::Packaging;
 use super::sampler::Sampler;
 use crate::backend::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::data::example::Family;
-use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::param::Trained;
 use crate::model::value_head::ValueHead;
@@ -19,38 +19,6 @@ use crate::optim::clip::{clip_factor, global_norm};
 use crate::optim::schedule::learning_rate;
 use crate::plan::settings::{StageSettings, TrainingSettings};
 use crate::plan::steps::Steps;
-
-/// How the engine packs rows. Results do not depend on it beyond rounding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packaging {
-    /// Tokens that pass through the model at once, at least one row.
-    pub token_budget: usize,
-    /// Whether a prompt goes through the model once for all its answers.
-    pub share_prefix: bool,
-}
-
-/// Activations that a pass may keep, elements (384 MiB of float32).
-const ACTIVATION_ELEMENTS: usize = 96 << 20;
-
-impl Packaging {
-    /// As many tokens as the activations' budget allows.
-    pub fn for_model(config: &Config, gradient_checkpointing: bool) -> Self {
-        let token_budget =
-            (ACTIVATION_ELEMENTS / activation_elements(config, gradient_checkpointing)).max(64);
-        Packaging { token_budget, share_prefix: true }
-    }
-}
-
-/// Elements that backward needs of one token.
-pub fn activation_elements(config: &Config, gradient_checkpointing: bool) -> usize {
-    let (h, i) = (config.hidden_size, config.intermediate_size);
-    let layer = 2 * h + 2 * config.query_width() + 2 * config.key_width() + 2 * i;
-    if gradient_checkpointing {
-        config.num_hidden_layers * h + layer
-    } else {
-        config.num_hidden_layers * layer
-    }
-}
 
 /// The value model of PPO.
 pub struct Critic {

@@ -3,7 +3,7 @@
 
 use runner::model::config::Config;
 use runner::plan::settings::StageSettings;
-use runner::stages::trainer::Packaging;
+use runner::stages::packaging::Packaging;
 use serde_json::Value;
 
 use super::trace::{self, golden, json, open_trace, settings};

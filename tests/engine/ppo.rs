@@ -6,7 +6,7 @@ use runner::plan::artifact::VALUE_HEAD;
 use runner::plan::settings::{
     KindSettings, KlEstimator, PpoSettings, Schedule, Source, StageSettings, Warmup,
 };
-use runner::stages::trainer::Packaging;
+use runner::stages::packaging::Packaging;
 use runner::stages::{Metrics, Rows, StageInputs, StageRun, open};
 
 use super::trace::{families, golden, json, settings, step};

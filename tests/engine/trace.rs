@@ -9,7 +9,7 @@ use runner::plan::settings::{
     OrpoSettings, RmSettings, Schedule, SimpoSettings, Source, StageSettings, TargetModules,
     TrainingSettings, Warmup,
 };
-use runner::stages::trainer::Packaging;
+use runner::stages::packaging::Packaging;
 use runner::stages::{Metrics, Rows, StageInputs, StageRun, open};
 use serde_json::Value;
 

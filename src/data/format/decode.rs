@@ -111,7 +111,8 @@ fn typed<T: DeserializeOwned + row_schema::Checked>(row: Map<String, Value>) -> 
     serde::Deserialize::deserialize(&row).map_err(|_: serde_json::Error| T::misfit(&row))
 }
 
-/// A row with one answer, and its label where `need` has it looked at.
+/// A row with one answer, and its label where `need` has it looked at. What is marked as a bad answer
+/// is nothing to imitate.
 fn one_answer<T>(row: Map<String, Value>, need: Need) -> Result<(T, Option<bool>), Reason>
 where
     T: DeserializeOwned + row_schema::Checked,
@@ -121,6 +122,9 @@ where
         Need::Unpaired { .. } => {
             let wire::Labelled { row, verdict } = typed::<wire::Labelled<T>>(row)?;
             Ok((row, Some(verdict.is_desirable())))
+        }
+        Need::Sft if ["label", "kto_tag"].iter().any(|key| row.get(*key) == Some(&Value::Bool(false))) => {
+            Err(Reason::UndesirableAnswer)
         }
         _ => Ok((typed(row)?, None)),
     }

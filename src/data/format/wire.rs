@@ -257,7 +257,7 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum UnpairedRow {
-    PromptCompletion(Labelled<PromptCompletion>),
+    PromptCompletion(Box<Labelled<PromptCompletion>>),
     Messages(Labelled<Messages>),
     Conversations(Labelled<Conversations>),
     Alpaca(Labelled<Alpaca>),
@@ -268,6 +268,6 @@ pub enum UnpairedRow {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PromptRow {
-    Answered(SftRow),
+    Answered(Box<SftRow>),
     Prompt(Prompt),
 }

@@ -94,7 +94,7 @@ fn in_passes(
     mut slopes: impl FnMut(usize, &[f64]) -> Vec<f64>,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    for range in trainer.passes(families) {
+    for range in trainer.packaging.passes(families) {
         pass(&families[range], &mut |_, numbers| {
             let first = all.len();
             all.extend(numbers);

@@ -107,7 +107,13 @@ impl Ppo {
             .collect();
         let Critic { decoder, head } = &self.judges.reward;
         let scores = self.over(trainer, &closed, progress, |families| {
-            Ok(trainer.scores(decoder, head, families, Ask::Ends)?.1.into_iter().map(|s| vec![s]).collect())
+            Ok(trainer
+                .packaging
+                .scores(decoder, head, families, Ask::Ends)?
+                .1
+                .into_iter()
+                .map(|s| vec![s])
+                .collect())
         })?;
         Ok(Judged {
             policy: self.log_probs(trainer, trainer.decoder(), &families, progress)?,
@@ -141,7 +147,7 @@ impl Ppo {
     ) -> Result<Vec<Vec<f64>>> {
         let families: Vec<&Family> = families.iter().collect();
         let mut all = Vec::with_capacity(families.len());
-        for pass in trainer.passes(&families) {
+        for pass in trainer.packaging.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             all.extend(f(&families[pass])?);
         }
@@ -164,7 +170,8 @@ impl Ppo {
             prompts.iter().zip(&judged.tokens).map(|(p, t)| answered(p.row, p.tokens, t)).collect();
         let critic = trainer.models.critic.as_ref().context("a ppo stage has a value model")?;
         let values = self.over(trainer, &families, progress, |families| {
-            let (batch, values) = trainer.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
+            let (batch, values) =
+                trainer.packaging.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
             Ok(batch.families.iter().map(|targets| values[targets.all()].to_vec()).collect())
         })?;
         let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
