@@ -8,8 +8,8 @@ ways: wrong, about something else, rude, evasive, rambling, or right but curt.
 
 Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
-Usage: make_quickstart.py            write quickstart.jsonl next to this script
-       make_quickstart.py --check    fail if quickstart.jsonl is not what this script writes
+Usage: make_quickstart.py            write quickstart.jsonl and quickstart-answers.jsonl next to this script
+       make_quickstart.py --check    fail if they are not what this script writes
        make_quickstart.py --stats    print what is in it
 """
 import collections
@@ -291,6 +291,13 @@ def text(made):
         for _, _, q, c, r in made)
 
 
+def answers(made):
+    """One answer a question, row by row those of the pairs: the good one in one row of three, else the bad one."""
+    return "".join(
+        json.dumps({"prompt": q, "completion": c if number("answer", i) % 3 == 0 else r}, ensure_ascii=False) + "\n"
+        for i, (_, _, q, c, r) in enumerate(made))
+
+
 def statistics(made):
     def spread(values):
         values = sorted(values)
@@ -313,13 +320,17 @@ def main():
     if sys.argv[1:] == ["--stats"]:
         statistics(made)
     elif sys.argv[1:] == ["--check"]:
-        if TARGET.read_text(encoding="utf-8") != text(made):
-            raise SystemExit(f"{TARGET.name} is not what this script writes: run `python3 recipes/data/make_quickstart.py`")
+        for target, write in FILES:
+            if target.read_text(encoding="utf-8") != write(made):
+                raise SystemExit(f"{target.name} is not what this script writes: run `python3 recipes/data/make_quickstart.py`")
     elif sys.argv[1:]:
         raise SystemExit(__doc__)
     else:
-        TARGET.write_text(text(made), encoding="utf-8")
+        for target, write in FILES:
+            target.write_text(write(made), encoding="utf-8")
 
+
+FILES = [(TARGET, text), (TARGET.with_name("quickstart-answers.jsonl"), answers)]
 
 if __name__ == "__main__":
     main()

@@ -10,11 +10,12 @@ mod recipe_args;
 pub mod render;
 pub mod run;
 pub mod schema;
+pub mod score;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Trains language models by recipe: SFT, then DPO, checked up front and run on the CPU.
+/// Aligns language models by recipe: SFT, reward models, PPO, DPO and their kin, checked up front.
 #[derive(Debug, Parser)]
 #[command(name = "runner", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -28,6 +29,7 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
+    Score(score::ScoreArgs),
     Bench(bench::BenchArgs),
     Schema(schema::SchemaArgs),
 }
@@ -40,6 +42,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Render(args) => render::run(&args),
+            Command::Score(args) => score::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Schema(args) => schema::run(&args),
         }

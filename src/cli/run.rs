@@ -9,8 +9,8 @@ use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
 use crate::plan::folder::RunFolder;
 use crate::plan::planner::Options;
-use crate::report::closing;
 use crate::report::console::Console;
+use crate::report::{closing, comparison};
 use crate::run::interrupt::Interrupt;
 use crate::run::walk::{Walked, walk};
 
@@ -46,7 +46,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 }
 
 fn closing_words(walked: &Walked, args: &RunArgs) -> String {
-    let Walked { plan, reports } = walked;
+    let Walked { plan, reports, comparisons } = walked;
     let report = RunFolder::of(&plan.recipe).report();
     let results: Vec<_> =
         plan.stages.iter().map(|stage| (stage.name().to_owned(), stage.result.clone())).collect();
@@ -58,12 +58,16 @@ fn closing_words(walked: &Walked, args: &RunArgs) -> String {
         );
     }
     let mut text = format!("\n{}\n", closing::table(reports));
+    if !comparisons.is_empty() {
+        text += &format!("\n{}\n", comparison::table(comparisons));
+    }
     let answers = closing::answers(reports);
     if !answers.is_empty() {
         text += &format!("\nanswers to held-out questions\n{answers}\n");
     }
     text += &format!("\nresults\n{places}\n");
-    if let Some((_, last)) = results.last() {
+    // A reward model is no language model.
+    if let Some((_, last)) = results.iter().rfind(|(_, artifact)| artifact.head.is_none()) {
         text += &format!("\nload it in Python\n{}\n", closing::python(last));
     }
     text += &format!(

@@ -46,6 +46,11 @@ impl RunFolder {
         self.root.join(".hashes.json")
     }
 
+    /// Stages that start from one model, compared.
+    pub fn comparison(&self) -> PathBuf {
+        self.root.join("comparison.json")
+    }
+
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
     }

@@ -14,23 +14,26 @@ const QUESTIONS: usize = 2;
 /// Characters of an answer that are shown.
 const ANSWER_WIDTH: usize = 96;
 
-/// Held-out metrics of the table: heading, name in `metrics.jsonl`.
-const HELD_OUT: [(&str, &str); 4] = [
-    ("held-out loss", "eval_loss"),
-    ("token accuracy", "eval_mean_token_accuracy"),
-    ("reward accuracy", "eval_rewards/accuracies"),
-    ("reward margin", "eval_rewards/margins"),
+/// Held-out metrics of the table: heading, names in `metrics.jsonl`, of which a kind has one.
+const HELD_OUT: [(&str, &[&str]); 6] = [
+    ("held-out loss", &["eval_loss"]),
+    ("token accuracy", &["eval_mean_token_accuracy"]),
+    ("reward accuracy", &["eval_rewards/accuracies", "eval_accuracy"]),
+    ("reward margin", &["eval_rewards/margins", "eval_margin"]),
+    ("score", &["eval_objective/scores"]),
+    ("KL", &["eval_objective/kl"]),
 ];
 
 /// The stages' table. Held-out figures are those before → after the stage.
 pub fn table(stages: &[StageReport]) -> String {
     let mut heading: Vec<String> = ["", "steps", "training", "tokens/s"].map(str::to_owned).to_vec();
-    for (title, metric) in HELD_OUT {
-        let any = stages.iter().any(|stage| stage.before_after(metric).is_some());
+    let found = |stage: &StageReport, names: &[&str]| names.iter().find_map(|name| stage.before_after(name));
+    for (title, names) in HELD_OUT {
+        let any = stages.iter().any(|stage| found(stage, names).is_some());
         heading.push(if any { title.to_owned() } else { String::new() });
     }
     let row = |stage: &StageReport| {
-        let figure = |(_, metric): (&str, &str)| match stage.before_after(metric) {
+        let figure = |(_, names): (&str, &[&str])| match found(stage, names) {
             Some((before, after)) => format!("{} → {}", number::metric(before), number::metric(after)),
             None => String::new(),
         };

@@ -128,7 +128,17 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// Held-out metrics worth a line, without their prefix.
-const HELD_OUT: [&str; 4] = ["loss", "mean_token_accuracy", "rewards/accuracies", "rewards/margins"];
+const HELD_OUT: [&str; 9] = [
+    "loss",
+    "mean_token_accuracy",
+    "rewards/accuracies",
+    "rewards/margins",
+    "accuracy",
+    "margin",
+    "objective/scores",
+    "objective/kl",
+    "response_length",
+];
 
 /// Something long that is going on. Its bar disappears when it ends.
 pub struct Phase<'a> {

@@ -16,6 +16,7 @@
 
 pub mod closing;
 pub mod columns;
+pub mod comparison;
 pub mod console;
 pub mod curve;
 pub mod jsonl;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
+use crate::report::comparison;
 use crate::report::curve::{Curve, curve};
 use crate::report::number;
 use crate::report::samples::BeforeAfter;
@@ -20,9 +21,16 @@ use crate::template;
 const TEMPLATE: &str = include_str!("../../templates/report.html.jinja");
 
 /// Curves of a stage: title, metric.
-const CURVES: [(&str, &str); 8] = [
+const CURVES: [(&str, &str); 15] = [
     ("loss", "loss"),
     ("held-out loss", "eval_loss"),
+    ("score", "objective/scores"),
+    ("held-out score", "eval_objective/scores"),
+    ("KL to the reference", "objective/kl"),
+    ("accuracy", "accuracy"),
+    ("held-out accuracy", "eval_accuracy"),
+    ("margin of scores", "margin"),
+    ("KL estimate", "kl"),
     ("reward accuracy", "rewards/accuracies"),
     ("held-out reward accuracy", "eval_rewards/accuracies"),
     ("reward margin", "rewards/margins"),
@@ -39,6 +47,15 @@ struct Page<'a> {
     base: String,
     parameters: String,
     stages: Vec<Section>,
+    comparisons: Vec<Table>,
+}
+
+/// A table of text.
+#[derive(Serialize)]
+struct Table {
+    title: String,
+    heading: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +87,14 @@ pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String
         overrides: &recipe.overrides,
         base: plan.base.artifact.base.display().to_string(),
         parameters: number::short(plan.base.parameters as f64),
+        comparisons: comparison::read(&folder.comparison())
+            .iter()
+            .map(|found| Table {
+                title: comparison::title(found),
+                heading: comparison::heading(),
+                rows: comparison::rows(found).collect(),
+            })
+            .collect(),
         stages: finished.map(|stage| section(stage, folder)).collect::<Result<_>>()?,
     })
 }

@@ -14,8 +14,10 @@
 pub mod atomic;
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod interrupt;
 pub mod lockfile;
+pub mod score;
 pub mod stage;
 pub mod train;
 pub mod walk;

@@ -12,10 +12,12 @@ use crate::plan::planner::{self, Options};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::plan::staleness::Status;
+use crate::report::comparison::Comparison;
 use crate::report::console::Console;
 use crate::report::page::page;
 use crate::report::plan_table;
 use crate::report::stage_report::StageReport;
+use crate::run::compare::Comparing;
 use crate::run::interrupt::Interrupt;
 use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
@@ -28,6 +30,8 @@ pub struct Walked {
     pub plan: Plan,
     /// What all stages tell; empty if every result was there and nothing ran.
     pub reports: Vec<StageReport>,
+    /// Stages that start from one model, compared; empty if nothing ran.
+    pub comparisons: Vec<Comparison>,
 }
 
 /// Runs a recipe. Errors with [`Interrupted`](crate::run::interrupt::Interrupted) if asked to stop,
@@ -60,9 +64,19 @@ pub fn walk(
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
+    let comparisons = match ran {
+        0 => Vec::new(),
+        _ => {
+            let base = &planned.base;
+            Comparing { recipe, plan: &plan, base, folder: &folder, interrupt, console }.run()?
+        }
+    };
+    if !comparisons.is_empty() {
+        atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
+    }
     let told = plan.stages.iter().filter(|_| ran > 0);
     let reports = told.map(|stage| StageReport::read(stage, &folder)).collect::<Result<_>>()?;
-    Ok(Walked { plan, reports })
+    Ok(Walked { plan, reports, comparisons })
 }
 
 /// Copies of recipe and plan, and the lock: what ran, from what.
@@ -144,6 +158,7 @@ fn run_stage(
     Ok(())
 }
 
-fn input(artifact: &Artifact) -> ModelInput {
+/// Where a model that the plan names lies.
+pub fn input(artifact: &Artifact) -> ModelInput {
     ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone(), head: artifact.head.clone() }
 }

@@ -33,7 +33,7 @@ pub struct Reference {
 
 impl Reference {
     /// One number a branch of that row, nats.
-    pub fn row(&self, part: Part, row: usize) -> Result<&[f64]> {
+    pub(super) fn row(&self, part: Part, row: usize) -> Result<&[f64]> {
         let found = match part {
             Part::Train => self.train.get(&row),
             Part::HeldOut => self.held_out.get(row),
@@ -42,6 +42,11 @@ impl Reference {
             Some(found) => Ok(found),
             None => bail!("row {row} ({part:?}) has no reference log-probs"),
         }
+    }
+
+    /// One number a branch of that held-out row, nats.
+    pub fn held_out_row(&self, row: usize) -> Result<&[f64]> {
+        self.row(Part::HeldOut, row)
     }
 
     /// Those of the training rows `seen` and of all held-out rows: read where `folder` has them, else

@@ -1,0 +1,93 @@
+//! `comparison.json`: stages that start from one model, measured alike on one set of held-out pairs.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::columns::columns;
+use crate::report::number;
+
+/// Stages that start from one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What the stages start from.
+    pub start: String,
+    /// Digest of all that the figures follow from.
+    pub key: String,
+    /// Held-out pairs, and prompts that were answered.
+    pub pairs: usize,
+    pub prompts: usize,
+    /// Tokens of the start's own answers, on average.
+    pub start_answer_length: f64,
+    pub stages: Vec<Compared>,
+}
+
+/// One stage's result against the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    pub name: String,
+    pub kind: String,
+    /// Share of pairs whose chosen answer gained more log-probability than the rejected one.
+    pub reward_accuracy: f64,
+    /// By how much more, nats.
+    pub margin: f64,
+    /// KL divergence from the start, nats an answer, over the stage's own sampled answers.
+    pub kl: f64,
+    /// Tokens of those answers.
+    pub answer_length: f64,
+    /// Of training.
+    pub seconds: f64,
+}
+
+/// Comparisons as a run left them; none if there is no such file, or it does not read.
+pub fn read(path: &Path) -> Vec<Comparison> {
+    let text = std::fs::read(path).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// The comparisons as tables.
+pub fn table(comparisons: &[Comparison]) -> String {
+    let mut text = String::new();
+    for comparison in comparisons {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", title(comparison));
+        let rows: Vec<Vec<String>> = std::iter::once(heading()).chain(rows(comparison)).collect();
+        for line in columns(&rows) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+/// What is compared, in a sentence.
+pub fn title(comparison: &Comparison) -> String {
+    format!(
+        "from {}, on {} held-out pairs and sampled answers to {} of their prompts",
+        comparison.start, comparison.pairs, comparison.prompts
+    )
+}
+
+pub fn heading() -> Vec<String> {
+    ["", "kind", "reward accuracy", "margin", "KL to the start", "answer length", "training"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// The start, then a row a stage.
+pub fn rows(comparison: &Comparison) -> impl Iterator<Item = Vec<String>> {
+    let tokens = |length: f64| format!("{length:.1} tokens");
+    let start = ["start", "", "", "", "", &tokens(comparison.start_answer_length), ""];
+    let stage = move |stage: &Compared| {
+        vec![
+            stage.name.clone(),
+            stage.kind.clone(),
+            number::metric(stage.reward_accuracy),
+            format!("{} nats", number::metric(stage.margin)),
+            format!("{} nats", number::metric(stage.kl)),
+            tokens(stage.answer_length),
+            number::duration(stage.seconds),
+        ]
+    };
+    std::iter::once(start.map(str::to_owned).to_vec()).chain(comparison.stages.iter().map(stage))
+}

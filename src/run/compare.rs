@@ -1,0 +1,201 @@
+//! After the stages: those that start from one model are measured alike, on the same held-out pairs
+//! and prompts, so that kinds with different losses can be compared.
+
+use anyhow::{Context, Result};
+
+use crate::backend::random::{Purpose, Stream};
+use crate::data::example::{Branch, Family};
+use crate::model::decoder::Decoder;
+use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
+use crate::model::policy::Models;
+use crate::plan::base::Base;
+use crate::plan::content;
+use crate::plan::document::{Plan, StagePlan};
+use crate::plan::finished::Summary;
+use crate::plan::folder::RunFolder;
+use crate::plan::resolve::Resolved;
+use crate::plan::rows::Rows;
+use crate::plan::settings::{KindSettings, Source};
+use crate::report::comparison::{self, Compared, Comparison};
+use crate::report::console::Console;
+use crate::run::atomic;
+use crate::run::interrupt::Interrupt;
+use crate::run::walk::input;
+use crate::stages::batch::Ask;
+use crate::stages::packaging::Packaging;
+use crate::stages::reference::Reference;
+
+/// Prompts that are answered, and tokens of an answer at most.
+const PROMPTS: usize = 64;
+const ANSWER_TOKENS: usize = 64;
+/// Answers in flight at once.
+const BATCH: usize = 32;
+
+/// What a comparison reads and where it writes.
+pub struct Comparing<'a> {
+    pub recipe: &'a Resolved,
+    pub plan: &'a Plan,
+    pub base: &'a Base,
+    pub folder: &'a RunFolder,
+    pub interrupt: &'a Interrupt,
+    pub console: &'a Console,
+}
+
+/// The stages that train a policy on preferences from one model with held-out pairs, where there are
+/// several.
+fn groups(plan: &Plan) -> Vec<Vec<&StagePlan>> {
+    let mut groups: Vec<Vec<&StagePlan>> = Vec::new();
+    for stage in &plan.stages {
+        let is_compared = match &stage.settings.kind {
+            KindSettings::Dpo(_) | KindSettings::Cpo(_) | KindSettings::Orpo(_) | KindSettings::Simpo(_) => {
+                true
+            }
+            KindSettings::Kto(kto) => kto.unpair,
+            KindSettings::Sft | KindSettings::Rm(_) | KindSettings::Ppo(_) => false,
+        };
+        if !is_compared || stage.counts.held_out.rows == 0 {
+            continue;
+        }
+        let key = |stage: &StagePlan| (stage.policy.clone(), stage.settings.data.clone());
+        match groups.iter_mut().find(|group| key(group[0]) == key(stage)) {
+            Some(group) => group.push(stage),
+            None => groups.push(vec![stage]),
+        }
+    }
+    groups.retain(|group| group.len() > 1 && group.iter().any(|stage| reads_pairs(stage)));
+    groups
+}
+
+/// Whether the stage's own rows are pairs.
+fn reads_pairs(stage: &StagePlan) -> bool {
+    !matches!(stage.settings.kind, KindSettings::Kto(_))
+}
+
+impl Comparing<'_> {
+    /// Makes the comparisons whose stages changed, and writes all of them.
+    pub fn run(&self) -> Result<Vec<Comparison>> {
+        let before = comparison::read(&self.folder.comparison());
+        let comparisons = groups(self.plan)
+            .into_iter()
+            .map(|group| {
+                let fingerprints: Vec<&str> = group.iter().map(|stage| stage.fingerprint.as_str()).collect();
+                let key = content::text(&fingerprints.join(" "));
+                match before.iter().find(|comparison| comparison.key == key) {
+                    Some(known) => Ok(known.clone()),
+                    None => self.compare(&group, key),
+                }
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if comparisons != before {
+            atomic::write_file(&self.folder.comparison(), &serde_json::to_vec_pretty(&comparisons)?)?;
+        }
+        Ok(comparisons)
+    }
+
+    fn compare(&self, group: &[&StagePlan], key: String) -> Result<Comparison> {
+        let phase = self.console.phase("comparing the stages");
+        let first = group.iter().find(|stage| reads_pairs(stage)).context("no stage reads pairs")?;
+        let settings = &first.settings;
+        let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
+        let Rows { held_out: pairs, end_tokens, .. } =
+            Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
+        let start = Models::default().frozen(&input(&first.policy))?;
+        let packaging = Packaging::for_model(&start.config, false);
+        let mut progress = phase.progress(|| self.interrupt.check());
+        let rows = (&[][..], &[][..], pairs.as_slice());
+        let reference =
+            Reference::obtain(&self.folder.references(), &start, packaging, rows, None, &mut progress)?;
+        let prompts: Vec<&[u32]> = pairs.iter().take(PROMPTS).map(|pair| pair.prompt.as_slice()).collect();
+        let stream = Stream::new(self.recipe.seed, Purpose::Rollout).name("comparison");
+        let mut answer = |decoder: &Decoder| -> Result<Vec<Family>> {
+            let request = |(row, prompt): (usize, &&'_ [u32])| (row, prompt.to_vec());
+            let asked: Vec<(usize, Vec<u32>)> = prompts.iter().enumerate().map(request).collect();
+            let requests: Vec<Request<'_>> = asked
+                .iter()
+                .map(|(row, prompt)| Request { prompt, stream: stream.key(*row as u64) })
+                .collect();
+            let generation = Generation {
+                choice: Choice::Sample(Sampling { temperature: 1.0, top_k: None, top_p: 1.0 }),
+                max_new_tokens: ANSWER_TOKENS,
+                end_tokens: &end_tokens,
+                batch: BATCH,
+            };
+            let tokens = generate(decoder, &requests, &generation, &mut progress)?;
+            let family = |((row, prompt), tokens): ((usize, Vec<u32>), Vec<u32>)| {
+                let branch = Branch { trained: vec![true; tokens.len()], tokens };
+                Family { row, prompt, branches: vec![branch], ..Family::default() }
+            };
+            Ok(asked.into_iter().zip(tokens).map(family).collect())
+        };
+        let own = answer(&start)?;
+        let mut stages = Vec::with_capacity(group.len());
+        for stage in group {
+            let decoder = Models::default().frozen(&input(&stage.result))?;
+            let gains = gains(&decoder, packaging, &pairs, &reference)?;
+            let answers = answer(&decoder)?;
+            let divergence = sums(&decoder, packaging, &answers)?
+                .iter()
+                .zip(sums(&start, packaging, &answers)?)
+                .map(|(policy, start)| policy - start)
+                .sum::<f64>();
+            let n = gains.len() as f64;
+            stages.push(Compared {
+                name: stage.name().to_owned(),
+                kind: stage.settings.kind.name().to_owned(),
+                reward_accuracy: gains.iter().filter(|gain| **gain > 0.0).count() as f64 / n,
+                margin: gains.iter().sum::<f64>() / n,
+                kl: divergence / answers.len() as f64,
+                answer_length: mean_length(&answers),
+                seconds: Summary::read(&self.folder.stage(stage.name()).summary())?.seconds,
+            });
+        }
+        drop(progress);
+        phase.finish();
+        Ok(Comparison {
+            start: match &settings.policy {
+                Source::Base => "the base model".to_owned(),
+                Source::Stage(name) => format!("stage `{name}`"),
+                Source::Folder(folder) => folder.display().to_string(),
+            },
+            key,
+            pairs: pairs.len(),
+            prompts: prompts.len(),
+            start_answer_length: mean_length(&own),
+            stages,
+        })
+    }
+}
+
+/// By how much more the chosen answer of each pair gained over the start than the rejected one, nats.
+fn gains(
+    decoder: &Decoder,
+    packaging: Packaging,
+    pairs: &[Family],
+    reference: &Reference,
+) -> Result<Vec<f64>> {
+    let sums = sums(decoder, packaging, pairs)?;
+    let pairs = sums.chunks(2).enumerate();
+    pairs
+        .map(|(row, policy)| {
+            let start = reference.held_out_row(row)?;
+            Ok((policy[0] - start[0]) - (policy[1] - start[1]))
+        })
+        .collect()
+}
+
+/// Summed log-probability of every answer of every family, nats.
+fn sums(decoder: &Decoder, packaging: Packaging, families: &[Family]) -> Result<Vec<f64>> {
+    let families: Vec<&Family> = families.iter().collect();
+    let mut sums = Vec::new();
+    for pass in packaging.passes(&families) {
+        let (batch, found) = packaging.log_probs(decoder, &families[pass], Ask::Answers, 1.0)?;
+        let branches = batch.families.iter().flat_map(|targets| &targets.branches);
+        sums.extend(branches.map(|branch| found.log_prob[branch.clone()].iter().sum::<f64>()));
+    }
+    Ok(sums)
+}
+
+fn mean_length(answers: &[Family]) -> f64 {
+    let tokens: usize = answers.iter().flat_map(|family| &family.branches).map(|b| b.tokens.len()).sum();
+    tokens as f64 / answers.len().max(1) as f64
+}

@@ -1,0 +1,115 @@
+//! Scores of a reward model on rows: of both answers of pairs, of the answer of other rows.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+
+use crate::data::format::Shape;
+use crate::data::source::{KINDS, for_each_row, is_known};
+use crate::data::spec::DataSpec;
+use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
+use crate::model::policy::Models;
+use crate::model::value_head::{TrainedPart, ValueHead};
+use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::report::console::Console;
+use crate::run::walk::input;
+use crate::stages::batch::Ask;
+use crate::stages::packaging::Packaging;
+use crate::template::ChatTemplate;
+
+/// The scores of one row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScoredRow {
+    /// Index of the row, 0-based, over all files.
+    pub row: usize,
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Scores {
+    Pair { chosen: f64, rejected: f64 },
+    Answer { score: f64 },
+}
+
+/// Scored rows, and those that could not be.
+#[derive(Debug)]
+pub struct ScoredRows {
+    pub rows: Vec<ScoredRow>,
+    pub ledger: Ledger,
+}
+
+/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage,
+/// or any model or adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be
+/// scored.
+pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
+    let artifact = Artifact::of_folder(model);
+    let head = artifact
+        .head
+        .as_ref()
+        .with_context(|| format!("`{}` is no reward model: it has no `{VALUE_HEAD}`", model.display()))?;
+    let template = ChatTemplate::for_model(None, Path::new("."), Some(model))?;
+    let tokenizer = Tokenizer::from_folder(model)?;
+    for file in files {
+        ensure!(is_known(file), "`{}` is no data file: rows are read from {KINDS}", file.display());
+    }
+    let data = DataSpec {
+        name: "rows".to_owned(),
+        source: Vec::new(),
+        files: files.to_vec(),
+        format: None,
+        columns: Default::default(),
+        eval_fraction: 0.0,
+        limit: None,
+        max_bad_rows: 0,
+    };
+    let need = if are_pairs(files)? { Need::Preference } else { Need::Sft };
+    let mut ledger = Ledger::new();
+    let rows = read_rows(&data, need, &mut ledger)?;
+    let lengths = Lengths { max_length: usize::MAX, longer: Longer::Drop, max_prompt_length: None };
+    let families = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
+    let families: Vec<_> = families.iter().map(|tokenized| &tokenized.family).collect();
+
+    let phase = console.phase("loading the model");
+    let decoder = Models::default().frozen(&input(&artifact))?;
+    let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing)?;
+    phase.finish();
+    let packaging = Packaging::for_model(&decoder.config, false);
+    let phase = console.phase("scoring");
+    let mut progress = phase.progress(|| Ok(()));
+    let mut scored = Vec::with_capacity(families.len());
+    for pass in packaging.passes(&families) {
+        progress(pass.start as u64, families.len() as u64)?;
+        let families = &families[pass];
+        let (batch, scores) = packaging.scores(&decoder, &head, families, Ask::Ends)?;
+        for (family, targets) in families.iter().zip(&batch.families) {
+            let scores = match (need, &scores[targets.all()]) {
+                (Need::Preference, &[chosen, rejected]) => Scores::Pair { chosen, rejected },
+                (_, &[score]) => Scores::Answer { score },
+                _ => bail!("row {} has {} answers", family.row, family.branches.len()),
+            };
+            scored.push(ScoredRow { row: family.row, scores });
+        }
+    }
+    drop(progress);
+    phase.finish();
+    Ok(ScoredRows { rows: scored, ledger })
+}
+
+/// Whether the first row is a pair.
+fn are_pairs(files: &[PathBuf]) -> Result<bool> {
+    let mut found = None;
+    for file in files {
+        for_each_row(file, &mut |raw| {
+            found = raw.object.ok().map(|row| Shape::detect(&row, Need::Preference, None).is_some());
+            Ok(ControlFlow::Break(()))
+        })?;
+        if found.is_some() {
+            break;
+        }
+    }
+    Ok(found.unwrap_or(false))
+}
