@@ -1,12 +1,16 @@
-//! How much memory and how many operations a stage takes, by counting matrix products. Norms,
-//! activation functions and the like are left out: they are a few per cent.
+//! How much memory and how many operations a stage takes. Of a ppo stage, whose responses are not there
+//! yet, with responses of full length: an upper bound.
+
+pub mod passes;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::log_prob::chunk_rows;
 use crate::model::config::Config;
+use crate::plan::artifact::Artifact;
 use crate::plan::counts::{Counts, Tokens};
-use crate::plan::settings::{KindSettings, LoraSettings, TrainingSettings};
+use crate::plan::settings::{KindSettings, PpoSettings, TrainingSettings};
 use crate::plan::steps::Steps;
 use crate::stages::packaging::{Packaging, activation_elements};
 
@@ -24,18 +28,25 @@ pub struct Memory {
     pub optimiser: u64,
     pub activations: u64,
     pub logits: u64,
+    /// Keys and values of responses that are being written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache: u64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl Memory {
     pub fn total(&self) -> u64 {
-        self.weights + self.gradients + self.optimiser + self.activations + self.logits
+        self.weights + self.gradients + self.optimiser + self.activations + self.logits + self.cache
     }
 }
 
 /// Operations (a multiplication and an addition count as two), and how long they may take.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// All optimiser steps.
+    /// All optimiser steps, and the responses that those of ppo are on.
     pub training: f64,
     /// The reference's log-probs, once a row.
     pub reference: f64,
@@ -61,117 +72,102 @@ pub struct Stage<'a> {
     pub kind: &'a KindSettings,
     pub training: &'a TrainingSettings,
     pub model: &'a Config,
+    pub policy: &'a Artifact,
+    pub reference: Option<&'a Artifact>,
+    pub reward: Option<&'a Artifact>,
     pub counts: &'a Counts,
     pub steps: Steps,
 }
 
 impl Stage<'_> {
-    /// Weights that are trained.
-    pub fn trainable(&self) -> u64 {
-        match &self.training.lora {
-            Some(lora) => lora_parameters(self.model, lora),
-            None => self.model.parameters(),
-        }
-    }
-
     pub fn memory(&self) -> Memory {
         let model = self.model;
         let trainable = self.trainable();
-        // LoRA keeps the layers' weights once more, with the adapter merged in.
-        let adapter = if self.training.lora.is_some() { trainable + model.trunk_weights() } else { 0 };
-        let checkpointing = self.training.gradient_checkpointing;
-        let kept = activation_elements(model, checkpointing) as u64;
+        // Policy and value model of ppo go through their passes one after the other.
+        let kept = activation_elements(model, self.training.gradient_checkpointing) as u64;
+        let answered_at_once = self.ppo().map_or(0, |ppo| self.answered_at_once(ppo));
+        let scored_at_once = match self.kind {
+            KindSettings::Rm(_) => 0,
+            _ => answered_at_once.max(chunk_rows(model.vocab_size) as u64),
+        };
+        let cached = self.ppo().map_or(0, |ppo| {
+            let longest = self.counts.longest_family + ppo.response_length as u64;
+            answered_at_once * longest * (model.num_hidden_layers * 2 * model.key_width()) as u64
+        });
         Memory {
-            weights: FLOAT * (model.parameters() + adapter),
+            weights: FLOAT * self.held(),
             gradients: FLOAT * trainable,
             optimiser: 2 * FLOAT * trainable,
             activations: FLOAT * kept * self.tokens_in_flight(),
-            logits: FLOAT * (chunk_rows(model.vocab_size) * model.vocab_size) as u64,
+            logits: FLOAT * scored_at_once * model.vocab_size as u64,
+            cache: FLOAT * cached,
         }
+    }
+
+    fn ppo(&self) -> Option<&PpoSettings> {
+        match self.kind {
+            KindSettings::Ppo(ppo) => Some(ppo),
+            _ => None,
+        }
+    }
+
+    /// Rows of an optimiser step, or of an update of ppo.
+    fn rows_a_window(&self) -> u64 {
+        (self.training.batch_size * self.training.gradient_accumulation_steps) as u64
+    }
+
+    /// Prompts of ppo that are answered at a time.
+    fn answered_at_once(&self, ppo: &PpoSettings) -> u64 {
+        self.rows_a_window().min(ppo.local_rollout_forward_batch_size as u64)
     }
 
     /// Tokens that pass through the model at once: a step's rows, as far as the engine's budget goes.
     fn tokens_in_flight(&self) -> u64 {
-        let Tokens { rows, shared, .. } = self.counts.train;
-        let rows_a_step = (self.training.batch_size * self.training.gradient_accumulation_steps) as u64;
-        let step = (shared / rows.max(1)).saturating_mul(rows_a_step).min(shared);
+        let response = self.ppo().map_or(0, |ppo| ppo.response_length as u64);
+        let Tokens { rows, shared, .. } = self.answered(&self.counts.train, response);
+        // The responses of an update are scored at once, and trained on in mini-batches.
+        let step = (shared / rows.max(1)).saturating_mul(self.rows_a_window()).min(shared);
         let budget = Packaging::for_model(self.model, self.training.gradient_checkpointing).token_budget;
-        step.min(budget as u64).max(self.counts.longest_family)
+        step.min(budget as u64).max(self.counts.longest_family + response)
     }
 
     /// `measured`: operations a second of an earlier run of the stage.
     pub fn work(&self, measured: Option<f64>) -> Work {
         let Counts { train, held_out, .. } = self.counts;
+        let forward = |tokens: &Tokens| self.parts(tokens).forward();
+        let (epoch, evaluation) = match self.kind {
+            KindSettings::Ppo(ppo) => {
+                let answered = |prompts| self.answered(prompts, ppo.response_length as u64);
+                (self.ppo_epoch(ppo, &answered(train)), self.judged(&answered(held_out)))
+            }
+            _ => (self.train_pass(train, self.parts(train)), forward(held_out)),
+        };
         let reference = match self.kind {
-            KindSettings::Dpo(_) | KindSettings::Kto(_) => 1.0,
+            KindSettings::Dpo(_) | KindSettings::Kto(_) => forward(train) + forward(held_out),
             _ => 0.0,
         };
         let every = self.training.eval_steps.unwrap_or(self.steps.total).max(1);
         let evaluations = 1.0 + self.steps.total.div_ceil(every) as f64;
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Work {
-            training: self.steps.epochs * self.train_pass(train),
-            reference: reference * (self.forward(train) + self.forward(held_out)),
-            evaluation: evaluations * self.forward(held_out),
+            training: self.steps.epochs * epoch,
+            reference,
+            evaluation: evaluations * evaluation,
             flops_per_second: measured.unwrap_or(ASSUMED_PER_CORE * cores as f64),
             measured: measured.is_some(),
         }
     }
 
-    /// Forward and backward over all rows once.
-    fn train_pass(&self, tokens: &Tokens) -> f64 {
-        let Parts { trunk, attention, head } = self.parts(tokens);
-        let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
-        // Backward needs two products for each of attention's two, and its scores once more.
-        let attention = 3.5 * attention;
-        match &self.training.lora {
-            // Frozen weights have no gradient of their own; the head's direction comes from one pass.
-            Some(lora) => {
-                let adapter = 6.0 * lora_parameters(self.model, lora) as f64 * tokens.shared as f64;
-                2.0 * trunk + adapter + attention + 2.0 * head + recomputed
-            }
-            None => 3.0 * trunk + attention + 4.0 * head + recomputed,
-        }
+    /// Responses written, their log-probs under policy and reference, and their scores.
+    fn judged(&self, answered: &Tokens) -> f64 {
+        3.0 * self.parts(answered).forward() + self.parts(answered).without_head().forward()
     }
 
-    /// Forward over all rows once.
-    fn forward(&self, tokens: &Tokens) -> f64 {
-        let Parts { trunk, attention, head } = self.parts(tokens);
-        trunk + attention + head
+    /// An epoch of ppo: every prompt answered once, the responses judged, valued and trained on.
+    fn ppo_epoch(&self, ppo: &PpoSettings, answered: &Tokens) -> f64 {
+        let values = self.parts(answered).without_head();
+        let rollout = self.judged(answered) + values.forward();
+        let policy = self.train_pass(answered, self.parts(answered));
+        rollout + ppo.num_ppo_epochs as f64 * (policy + self.train_pass(answered, values))
     }
-
-    /// Operations forward.
-    fn parts(&self, tokens: &Tokens) -> Parts {
-        let model = self.model;
-        let head = model.vocab_size * model.hidden_size;
-        Parts {
-            trunk: 2.0 * model.trunk_weights() as f64 * tokens.shared as f64,
-            attention: 4.0 * (model.num_hidden_layers * model.query_width()) as f64 * tokens.attended as f64,
-            head: 2.0 * head as f64 * tokens.trained as f64,
-        }
-    }
-}
-
-struct Parts {
-    trunk: f64,
-    /// Scores, and their product with the values.
-    attention: f64,
-    /// On trained tokens only.
-    head: f64,
-}
-
-/// Weights of an adapter's A and B.
-fn lora_parameters(model: &Config, lora: &LoraSettings) -> u64 {
-    let (hidden, queries, keys) = (model.hidden_size, model.query_width(), model.key_width());
-    let widths = [
-        ("q_proj", hidden + queries),
-        ("k_proj", hidden + keys),
-        ("v_proj", hidden + keys),
-        ("o_proj", queries + hidden),
-        ("gate_proj", hidden + model.intermediate_size),
-        ("up_proj", hidden + model.intermediate_size),
-        ("down_proj", model.intermediate_size + hidden),
-    ];
-    let adapted = widths.iter().filter(|(module, _)| lora.adapts(module));
-    (model.num_hidden_layers * lora.rank * adapted.map(|(_, width)| width).sum::<usize>()) as u64
 }

@@ -116,30 +116,36 @@ impl Planner<'_> {
             },
         };
         let steps = Steps::of(stage, counts.train.rows);
-        let cost = Stage {
-            kind: &stage.kind,
-            training: &stage.training,
-            model: &self.base.config,
-            counts: &counts,
-            steps,
-        };
-        let measured = Summary::read(&place.summary()).ok().map(|summary| summary.flops_per_second());
         let artifact = |key: &str| {
             let named = stage.kind.sources().into_iter().find(|(role, _)| *role == key);
             named.map(|(_, source)| self.artifacts.get(source))
         };
+        let policy = self.artifacts.get(&stage.policy);
+        let (reference, reward) = (artifact("reference"), artifact("reward"));
+        let cost = Stage {
+            kind: &stage.kind,
+            training: &stage.training,
+            model: &self.base.config,
+            policy: &policy,
+            reference: reference.as_ref(),
+            reward: reward.as_ref(),
+            counts: &counts,
+            steps,
+        };
+        let measured = Summary::read(&place.summary()).ok().map(|summary| summary.flops_per_second());
+        let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
         self.planned.push(StagePlan {
             settings: stage.clone(),
-            policy: self.artifacts.get(&stage.policy),
-            reference: artifact("reference"),
-            reward: artifact("reward"),
+            policy,
+            reference,
+            reward,
             result: self.artifacts.get(&Source::Stage(stage.name.clone())),
             status,
             fingerprint,
             inputs,
-            trainable: cost.trainable(),
-            memory: cost.memory(),
-            work: cost.work(measured),
+            trainable,
+            memory,
+            work,
             steps,
             counts,
         });

@@ -52,8 +52,13 @@ pub fn need(kind: &KindSettings) -> Need {
 
 /// The bounds on a stage's rows.
 pub fn lengths(stage: &StageSettings) -> Lengths {
+    // A prompt must leave room for something: of ppo, for a whole response.
+    let response = match &stage.kind {
+        KindSettings::Ppo(ppo) => ppo.response_length.saturating_sub(1),
+        _ => 0,
+    };
     Lengths {
-        max_length: stage.training.max_length,
+        max_length: stage.training.max_length.saturating_sub(response),
         max_prompt_length: stage.training.max_prompt_length,
         longer: match stage.kind {
             // A score is that of a whole answer.

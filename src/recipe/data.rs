@@ -11,7 +11,10 @@ pub const MAX_BAD_ROWS: usize = 0;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct DataTable {
     /// A file, a glob pattern, or a list of them, relative to the recipe: `.jsonl`, `.json`, `.csv`
-    /// or `.parquet`, each also with `.gz` or `.zst`.
+    /// or `.parquet`, each also with `.gz` or `.zst`. `hub://ORG/NAME` (the training files) and
+    /// `hub://ORG/NAME/PATTERN` are data sets of the Hugging Face hub that are in the local cache, as
+    /// are `shareai-llama3-dpo-zh-en-emoji`, `hh-rlhf-cn-harmless-base-cn` and `ultrafeedback-kto`, whose
+    /// formats and columns are known.
     #[schemars(required)]
     pub source: Option<Sources>,
     /// What the rows are. Default: detected from the first rows.

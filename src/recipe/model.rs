@@ -11,7 +11,8 @@ pub const INITIALIZER_RANGE: f64 = 0.02;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct ModelTable {
     /// Folder of a model in Hugging Face layout (`config.json`, safetensors, `tokenizer.json`),
-    /// relative to the recipe.
+    /// relative to the recipe, or `ORG/NAME` of a model of the Hugging Face hub that is in the local
+    /// cache.
     #[schemars(length(min = 1))]
     pub base: Option<String>,
     /// Folder of a PEFT adapter (`adapter_config.json`) that the base starts with, relative to the

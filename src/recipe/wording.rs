@@ -154,7 +154,9 @@ pub fn fits_kind(table: &str, key: &str, recipe: &Value) -> bool {
 pub fn elsewhere(at: &str, key: &str, schema: &Value) -> Option<String> {
     match (at, key) {
         ("/model", "revision") => {
-            return Some("a revision belongs to a hub id, and `base` is a local folder".to_owned());
+            return Some(
+                "a hub id is its main revision in the local cache; give another one's folder".to_owned(),
+            );
         }
         ("/defaults", "name" | "kind") => {
             return Some(format!("every stage has its own `{key}`: write it under `[[stage]]`"));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::plan::artifact::Artifact;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::estimate::{Memory, Work};
-use crate::plan::settings::Source;
+use crate::plan::settings::{KindSettings, Source};
 use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
 
@@ -60,26 +60,8 @@ fn block(text: &mut String, number: usize, stage: &StagePlan) {
     for warning in &stage.counts.warnings {
         line("warning", warning.clone());
     }
-    let train = &stage.counts.train;
-    line(
-        "tokens",
-        format!(
-            "{} an epoch ({} with a prompt for every answer), {} trained on",
-            count(train.shared),
-            count(train.unshared),
-            count(train.trained)
-        ),
-    );
-    let steps = stage.steps;
-    line(
-        "steps",
-        format!(
-            "{} ({} an epoch, {} epochs)",
-            count(steps.total),
-            count(steps.per_epoch),
-            rounded(steps.epochs)
-        ),
-    );
+    line("tokens", tokens(stage));
+    line("steps", steps(stage));
     line("memory", memory(&stage.memory));
     line("work", work(&stage.work));
     line("result", result(stage));
@@ -107,9 +89,42 @@ fn rows(stage: &StagePlan) -> String {
     )
 }
 
+fn tokens(stage: &StagePlan) -> String {
+    let train = &stage.counts.train;
+    match &stage.settings.kind {
+        KindSettings::Ppo(ppo) => format!(
+            "{} of prompts an epoch; memory and work count every response at its full length, {} tokens",
+            count(train.shared),
+            count(ppo.response_length as u64)
+        ),
+        _ => format!(
+            "{} an epoch ({} with a prompt for every answer), {} trained on",
+            count(train.shared),
+            count(train.unshared),
+            count(train.trained)
+        ),
+    }
+}
+
+fn steps(stage: &StagePlan) -> String {
+    let steps = stage.steps;
+    let of_update = match &stage.settings.kind {
+        KindSettings::Ppo(ppo) => {
+            format!("; {} an update", count((ppo.num_ppo_epochs * ppo.num_mini_batches) as u64))
+        }
+        _ => String::new(),
+    };
+    let (total, an_epoch) = (count(steps.total), count(steps.per_epoch));
+    format!("{total} ({an_epoch} an epoch, {} epochs{of_update})", rounded(steps.epochs))
+}
+
 fn memory(memory: &Memory) -> String {
+    let cache = match memory.cache {
+        0 => String::new(),
+        cache => format!(", keys and values {}", bytes(cache)),
+    };
     format!(
-        "{} at most: weights {}, gradients {}, optimiser {}, activations {}, logits {}",
+        "{} at most: weights {}, gradients {}, optimiser {}, activations {}, logits {}{cache}",
         bytes(memory.total()),
         bytes(memory.weights),
         bytes(memory.gradients),

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::trace::{self, golden, json, open_trace, settings};
 
-const TRACES: [&str; 4] = ["sft_full", "dpo_full", "dpo_lora", "dpo_full_swa"];
+const TRACES: [&str; 10] = [
+    "sft_full", "dpo_full", "dpo_lora", "dpo_full_swa", "dpo_aot", "kto_full", "orpo_lora", "cpo_lora", "rm_full",
+    "rm_lora",
+];
 
 /// Loss and gradient norm of the first four steps.
 fn run(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>) -> Vec<[f64; 2]> {

@@ -82,7 +82,7 @@ fn of_losses_without_a_reference() {
         for (beta, label_smoothing) in [(0.1, 0.0), (2.0, 0.2)] {
             for loss in [CpoLoss::Sigmoid, CpoLoss::Hinge, CpoLoss::Ipo] {
                 check(&format!("CPO {loss:?}"), &batch, |b| {
-                    each(b, |pair| cpo::loss(loss, pair, beta, label_smoothing))
+                    b.iter().map(|pair| cpo::loss(loss, pair, beta, label_smoothing)).collect()
                 });
             }
             for alpha in [None, Some(0.0), Some(0.3), Some(-0.5)] {

@@ -82,7 +82,7 @@ fn evaluate(name: &str, case: &Value, want: &Value) -> Got {
         "cpo" => {
             allow(&["beta", "cpo_alpha"]);
             let loss: CpoLoss = serde_json::from_value(name["cpo.".len()..].into()).unwrap();
-            Got::mean(&each(&batch, |pair| cpo::loss(loss, pair, beta, 0.0)))
+            Got::mean(&batch.iter().map(|pair| cpo::loss(loss, pair, beta, 0.0)).collect::<Vec<_>>())
                 .and_nll(&batch, parameter("cpo_alpha"))
         }
         "simpo" => {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use runner::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
-use runner::plan::settings::StageSettings;
+use runner::plan::settings::{KindSettings, StageSettings};
 use serde_json::{Value, json};
 
-use crate::settings::dpo_stage;
+use crate::settings::{dpo_stage, ppo, stage_of};
 
 pub fn inputs(stage: &StageSettings) -> Inputs {
     let (numerics, settings) = fingerprint::settings(stage).unwrap();
@@ -30,7 +30,11 @@ fn digest(inputs: &Inputs) -> String {
 
 /// The stage with the value at `pointer` replaced.
 fn changed(pointer: &str, value: Value) -> StageSettings {
-    let mut stage = serde_json::to_value(dpo_stage()).unwrap();
+    changed_of(&dpo_stage(), pointer, value)
+}
+
+fn changed_of(stage: &StageSettings, pointer: &str, value: Value) -> StageSettings {
+    let mut stage = serde_json::to_value(stage).unwrap();
     *stage.pointer_mut(pointer).unwrap() = value;
     serde_json::from_value(stage).unwrap()
 }
@@ -46,6 +50,10 @@ fn every_setting_counts_but_those_of_telling_and_keeping() {
         ("/kind/losses", json!([["sigmoid", 1.0], ["sft", 0.1]])),
         ("/kind/rpo_alpha", json!(0.1)),
         ("/kind/label_smoothing", json!(0.1)),
+        ("/kind/f_divergence", json!("forward_kl")),
+        ("/kind/ld_alpha", json!(0.5)),
+        ("/kind/use_weighting", json!(true)),
+        ("/kind/discopop_tau", json!(0.05)),
         ("/training/lora", lora),
         ("/training/batch_size", json!(2)),
         ("/training/gradient_accumulation_steps", json!(2)),
@@ -86,6 +94,46 @@ fn every_setting_counts_but_those_of_telling_and_keeping() {
     let keys = |pointer: &str| stage.pointer(pointer).unwrap().as_object().unwrap().len();
     let all = keys("") - 2 + keys("/kind") - 1 + keys("/training");
     assert_eq!(counts.len() + does_not_count.len() + 1, all);
+}
+
+#[test]
+fn of_ppo_only_what_is_told_and_how_fast_it_goes_does_not_count() {
+    let stage = stage_of(KindSettings::Ppo(ppo()));
+    let does_not_count =
+        [("/kind/local_rollout_forward_batch_size", json!(8)), ("/kind/num_sample_generations", json!(0))];
+    let counts = [
+        ("/kind/reward", json!({ "stage": "rm2" })),
+        ("/kind/reward", json!("base")),
+        ("/kind/reference", json!("base")),
+        ("/kind/kl_coef", json!(0.1)),
+        ("/kind/kl_estimator", json!("k3")),
+        ("/kind/cliprange", json!(0.1)),
+        ("/kind/vf_coef", json!(0.2)),
+        ("/kind/cliprange_value", json!(0.1)),
+        ("/kind/gamma", json!(0.99)),
+        ("/kind/lam", json!(0.9)),
+        ("/kind/whiten_rewards", json!(true)),
+        ("/kind/num_ppo_epochs", json!(1)),
+        ("/kind/num_mini_batches", json!(2)),
+        ("/kind/response_length", json!(6)),
+        ("/kind/temperature", json!(1.0)),
+        ("/kind/top_k", json!(5)),
+        ("/kind/top_p", json!(0.9)),
+        ("/kind/missing_eos_penalty", json!(1.0)),
+        ("/kind/total_episodes", json!(100)),
+    ];
+    let before = digest(&inputs(&stage));
+    for (pointer, value) in counts {
+        assert_ne!(digest(&inputs(&changed_of(&stage, pointer, value))), before, "{pointer}");
+    }
+    for (pointer, value) in does_not_count {
+        assert_eq!(digest(&inputs(&changed_of(&stage, pointer, value))), before, "{pointer}");
+    }
+    // Of a folder, the content counts and not the place.
+    let of_folder =
+        |path: &str| digest(&inputs(&changed_of(&stage, "/kind/reward", json!({ "folder": path }))));
+    assert_eq!(of_folder("/a/model"), of_folder("/b/model"));
+    assert_ne!(of_folder("/a/model"), before);
 }
 
 #[test]

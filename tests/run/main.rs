@@ -5,6 +5,7 @@ mod checkpoints;
 mod commands;
 mod estimate;
 mod fingerprint;
+mod ready;
 mod resume;
 mod settings;
 mod stale;

@@ -2,15 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use indexmap::IndexMap;
 
 use super::checker::Checker;
+use crate::data::hub::{self, RepoKind};
+use crate::data::named::{Named, named, names};
 use crate::data::source;
 use crate::data::spec::{DataSpec, Format};
 use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, RowFormat, Sources};
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
+
+/// Where a repository has its training rows; the first that matches anything counts.
+const TRAINING_FILES: [&str; 7] = [
+    "**/train*.parquet",
+    "**/*train*.jsonl",
+    "**/*train*.csv",
+    "**/*.parquet",
+    "**/*.jsonl",
+    "**/*.csv",
+    "*.json",
+];
 
 pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> IndexMap<String, DataSpec> {
     let tables = recipe.data.iter().flatten();
@@ -44,29 +58,47 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
             Err((message, help)) => checker.error(&at, message).help = help,
         }
     }
+    // What a named data set is known to be, the table's own keys may say otherwise.
+    let known = patterns.iter().find_map(|pattern| named_set(checker.dir(), pattern));
+    let mut columns: IndexMap<String, String> = known
+        .map(|set| set.columns.iter().map(|(own, theirs)| (own.to_string(), theirs.to_string())).collect())
+        .unwrap_or_default();
+    columns.extend(table.columns.clone().unwrap_or_default());
+    let written = table.format.map(|format| match format {
+        RowFormat::Sft => Format::Sft,
+        RowFormat::Preference => Format::Preference,
+        RowFormat::Unpaired => Format::Unpaired,
+        RowFormat::Prompt => Format::Prompt,
+    });
     DataSpec {
         name: name.to_owned(),
         source: patterns,
         files,
-        format: table.format.map(|format| match format {
-            RowFormat::Sft => Format::Sft,
-            RowFormat::Preference => Format::Preference,
-            RowFormat::Unpaired => Format::Unpaired,
-            RowFormat::Prompt => Format::Prompt,
-        }),
-        columns: table.columns.clone().unwrap_or_default(),
+        format: written.or(known.map(|set| set.format)),
+        columns,
         eval_fraction: table.eval_fraction.unwrap_or(EVAL_FRACTION),
         limit: table.limit,
         max_bad_rows: table.max_bad_rows.unwrap_or(MAX_BAD_ROWS),
     }
 }
 
-/// The files that a path or pattern stands for, sorted; or message and help.
+/// The data set that `source` names, if it is no file's name.
+fn named_set(dir: &Path, source: &str) -> Option<&'static Named> {
+    named(source).filter(|_| !dir.join(source).exists())
+}
+
+/// The files that a path, pattern, hub id or named data set stands for, sorted; or message and help.
 fn matches(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, (String, Option<String>)> {
     let relative = || Some("paths are relative to the recipe's folder".to_owned());
+    if let Some(set) = named_set(dir, pattern) {
+        return set.cached().map_err(|error| lacking(pattern, set.repos[0], &error));
+    }
+    if let Some(repo) = pattern.strip_prefix("hub://") {
+        return of_hub(repo);
+    }
     if let Some((scheme, _)) = pattern.split_once("://") {
-        let help = "download the files and give their path";
-        return Err((format!("`{scheme}://` cannot be downloaded yet"), Some(help.to_owned())));
+        let help = "download the files and give their path, or write `hub://ORG/NAME`";
+        return Err((format!("`{scheme}://` cannot be downloaded"), Some(help.to_owned())));
     }
     let path = dir.join(pattern);
     if path.is_dir() {
@@ -77,7 +109,8 @@ fn matches(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, (String, Option<St
         return Ok(vec![path]);
     }
     if !pattern.contains(['*', '?', '[']) {
-        return Err((format!("there is no file `{pattern}`"), relative()));
+        let near = suggest::nearest(pattern, names()).map(|near| format!("did you mean `{near}`?"));
+        return Err((format!("there is no file `{pattern}`"), near.or_else(relative)));
     }
     let escaped = PathBuf::from(glob::Pattern::escape(&dir.to_string_lossy())).join(pattern);
     let paths = glob::glob(&escaped.to_string_lossy())
@@ -87,6 +120,39 @@ fn matches(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, (String, Option<St
     match files.is_empty() {
         true => Err((format!("no file matches `{pattern}`"), relative())),
         false => Ok(files),
+    }
+}
+
+/// Files of `ORG/NAME`, or those of them that match the pattern after it: `ORG/NAME/data/*.parquet`.
+fn of_hub(written: &str) -> Result<Vec<PathBuf>, (String, Option<String>)> {
+    let source = format!("hub://{written}");
+    let parts: Vec<&str> = written.splitn(3, '/').collect();
+    let ([org, name] | [org, name, _]) = parts.as_slice() else {
+        let help = "write `hub://ORG/NAME`, or `hub://ORG/NAME/PATTERN`";
+        return Err((format!("`{source}` names no repository"), Some(help.to_owned())));
+    };
+    let repo = format!("{org}/{name}");
+    let found = match parts.get(2) {
+        Some(pattern) => hub::cached(&repo, RepoKind::Dataset, &[pattern]),
+        None => hub::cache().and_then(|cache| {
+            let folder = hub::snapshot(&cache, &repo, RepoKind::Dataset)?;
+            let tried = TRAINING_FILES.iter().map(|pattern| hub::matches(&folder, pattern));
+            let mut tried = tried.filter(|files| files.as_ref().map_or(true, |files| !files.is_empty()));
+            tried.next().unwrap_or_else(|| bail!("`{repo}` has no data file; name some: `{source}/PATTERN`"))
+        }),
+    };
+    found.map_err(|error| lacking(&source, &repo, &error))
+}
+
+/// Message and help for a data set of the hub whose files are not to be had.
+fn lacking(written: &str, repo: &str, error: &anyhow::Error) -> (String, Option<String>) {
+    let is_cached = hub::cache().and_then(|cache| hub::snapshot(&cache, repo, RepoKind::Dataset)).is_ok();
+    match is_cached {
+        true => (format!("`{written}`: {error:#}"), None),
+        false => (
+            format!("`{written}` is not in the Hugging Face cache"),
+            Some(format!("get it with `hf download --repo-type dataset {repo}`")),
+        ),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `[model]`: folders that hold what they must, shapes that fit together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::checker::Checker;
+use crate::data::hub::{self, RepoKind};
 use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
 use crate::recipe::model::{
     ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
@@ -34,7 +35,7 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
     }
     let template = chat_template(checker, model, scratch);
     let origin = match (&model.base, &model.scratch) {
-        (Some(base), _) => ModelOrigin::Folder(checker.path(base)),
+        (Some(base), _) => ModelOrigin::Folder(base_folder(checker, base)),
         (None, Some(scratch)) => ModelOrigin::Scratch(scratch_spec(checker, recipe, scratch)?),
         (None, None) => return None,
     };
@@ -55,9 +56,19 @@ pub fn has_weights(folder: &Path) -> bool {
     ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file())
 }
 
+/// A model's folder, or, of a hub id that is no folder, the one in the local Hugging Face cache.
+fn base_folder(checker: &Checker, base: &str) -> PathBuf {
+    let path = checker.path(base);
+    if path.exists() || !is_hub_id(base) {
+        return path;
+    }
+    let cached = hub::cache().and_then(|cache| hub::snapshot(&cache, base, RepoKind::Model));
+    cached.unwrap_or(path)
+}
+
 fn check_base(checker: &mut Checker, base: &str) {
     let at = "/model/base";
-    let path = checker.path(base);
+    let path = base_folder(checker, base);
     if path.is_dir() {
         // Weights are needed by a run alone.
         let missing: Vec<&str> =
@@ -68,9 +79,8 @@ fn check_base(checker: &mut Checker, base: &str) {
     } else if path.exists() {
         checker.error(at, format!("`{base}` is a file, not a model's folder"));
     } else if is_hub_id(base) {
-        checker
-            .error(at, format!("there is no folder `{base}`, and hub ids cannot be downloaded yet"))
-            .help = Some("download the model and give the folder".to_owned());
+        let message = format!("there is no folder `{base}`, nor such a model in the Hugging Face cache");
+        checker.error(at, message).help = Some(format!("get it with `hf download {base}`"));
     } else {
         checker.error(at, format!("there is no folder `{base}`")).help =
             Some("paths are relative to the recipe's folder".to_owned());
@@ -113,7 +123,7 @@ fn chat_template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Op
     match model.template.as_deref() {
         None | Some("model") => {
             let lacks = model.base.as_ref().is_some_and(|base| {
-                let folder = checker.path(base);
+                let folder = base_folder(checker, base);
                 folder.join("config.json").is_file() && !has_template(&folder)
             });
             if (scratch || lacks) && !checker.document.is_refused(at) {

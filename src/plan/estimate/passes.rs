@@ -1,0 +1,81 @@
+//! Operations of passes over rows, by counting matrix products. Norms, activation functions and the
+//! like are left out: they are a few per cent.
+
+use super::Stage;
+use super::weights::lora_parameters;
+use crate::plan::counts::Tokens;
+use crate::plan::settings::{KindSettings, KtoLoss, OrpoNll};
+
+/// Operations forward.
+pub struct Parts {
+    trunk: f64,
+    /// Scores, and their product with the values.
+    attention: f64,
+    /// The output layer, on tokens whose log-probs are wanted.
+    head: f64,
+}
+
+impl Parts {
+    /// All of them but the output layer, as of a model with a value head, whose own are nothing.
+    pub fn without_head(self) -> Self {
+        Parts { head: 0.0, ..self }
+    }
+
+    pub fn forward(&self) -> f64 {
+        self.trunk + self.attention + self.head
+    }
+}
+
+impl Stage<'_> {
+    /// Forward over all rows once.
+    pub fn parts(&self, tokens: &Tokens) -> Parts {
+        let model = self.model;
+        let head = model.vocab_size * model.hidden_size;
+        Parts {
+            trunk: 2.0 * model.trunk_weights() as f64 * tokens.shared as f64,
+            attention: 4.0 * (model.num_hidden_layers * model.query_width()) as f64 * tokens.attended as f64,
+            head: 2.0 * head as f64 * self.scored(tokens) as f64,
+        }
+    }
+
+    /// Tokens whose log-probs are wanted.
+    fn scored(&self, tokens: &Tokens) -> u64 {
+        match self.kind {
+            KindSettings::Rm(_) => 0,
+            // Two answers a row, of which one is trained on.
+            KindSettings::Kto(kto) if kto.loss == KtoLoss::Kto => 2 * tokens.shared - tokens.unshared,
+            KindSettings::Orpo(orpo) if orpo.nll == OrpoNll::Full => {
+                tokens.trained + (tokens.unshared - tokens.shared)
+            }
+            _ => tokens.trained,
+        }
+    }
+
+    /// Forward and backward over all rows once.
+    pub fn train_pass(&self, tokens: &Tokens, parts: Parts) -> f64 {
+        let Parts { trunk, attention, head } = parts;
+        let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
+        // Backward needs two products for each of attention's two, and its scores once more.
+        let attention = 3.5 * attention;
+        match &self.training.lora {
+            // Frozen weights have no gradient of their own; the head's direction comes from one pass.
+            Some(lora) => {
+                let adapter = 6.0 * lora_parameters(self.model, lora) as f64 * tokens.shared as f64;
+                2.0 * trunk + adapter + attention + 2.0 * head + recomputed
+            }
+            None => 3.0 * trunk + attention + 4.0 * head + recomputed,
+        }
+    }
+
+    /// Prompts with a response of `length` tokens each.
+    pub fn answered(&self, prompts: &Tokens, length: u64) -> Tokens {
+        let trained = prompts.rows * length;
+        Tokens {
+            rows: prompts.rows,
+            shared: prompts.shared + trained,
+            unshared: prompts.shared + trained,
+            trained,
+            attended: prompts.attended + length * prompts.shared + prompts.rows * length * (length + 1) / 2,
+        }
+    }
+}

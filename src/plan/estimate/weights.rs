@@ -1,0 +1,67 @@
+//! Weights that a stage trains, and those that it holds in memory.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Stage;
+use crate::model::config::Config;
+use crate::plan::settings::{KindSettings, LoraSettings};
+
+impl Stage<'_> {
+    /// Weights that are trained, value heads included.
+    pub fn trainable(&self) -> u64 {
+        let model = match &self.training.lora {
+            Some(lora) => lora_parameters(self.model, lora),
+            None => self.model.parameters(),
+        };
+        let weight = self.model.hidden_size as u64;
+        match self.kind {
+            KindSettings::Rm(rm) => model + weight + u64::from(rm.head_bias),
+            KindSettings::Ppo(_) => 2 * model + weight + 1,
+            _ => model,
+        }
+    }
+
+    /// Weights in memory at once.
+    pub(super) fn held(&self) -> u64 {
+        let model = self.model;
+        let head = model.hidden_size as u64 + 1;
+        let adapter = self.training.lora.as_ref().map_or(0, |lora| lora_parameters(model, lora));
+        // LoRA keeps the layers' weights once more, with the adapter merged in.
+        let merged = adapter + model.trunk_weights();
+        let trained = if self.training.lora.is_some() { merged } else { model.parameters() };
+        match (self.kind, self.reward) {
+            (KindSettings::Ppo(_), Some(reward)) => {
+                let reference = self.reference.unwrap_or(self.policy);
+                // Models on one base share its frozen weights.
+                let mut bases: BTreeSet<&Path> = BTreeSet::from([reference.base.as_path(), &reward.base]);
+                if self.training.lora.is_some() {
+                    bases.insert(&self.policy.base);
+                }
+                let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
+                bases.len() as u64 * model.parameters() + 2 * trained + adapted as u64 * merged + 2 * head
+            }
+            (kind, _) => {
+                let base = if self.training.lora.is_some() { model.parameters() } else { 0 };
+                let head = if matches!(kind, KindSettings::Rm(_)) { head } else { 0 };
+                base + trained + head
+            }
+        }
+    }
+}
+
+/// Weights of an adapter's A and B.
+pub fn lora_parameters(model: &Config, lora: &LoraSettings) -> u64 {
+    let (hidden, queries, keys) = (model.hidden_size, model.query_width(), model.key_width());
+    let widths = [
+        ("q_proj", hidden + queries),
+        ("k_proj", hidden + keys),
+        ("v_proj", hidden + keys),
+        ("o_proj", queries + hidden),
+        ("gate_proj", hidden + model.intermediate_size),
+        ("up_proj", hidden + model.intermediate_size),
+        ("down_proj", model.intermediate_size + hidden),
+    ];
+    let adapted = widths.iter().filter(|(module, _)| lora.adapts(module));
+    (model.num_hidden_layers * lora.rank * adapted.map(|(_, width)| width).sum::<usize>()) as u64
+}
