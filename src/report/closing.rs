@@ -53,7 +53,7 @@ pub fn table(stages: &[StageReport]) -> String {
 
 /// Held-out questions, with the answers of the untrained model and of every stage's result.
 pub fn answers(stages: &[StageReport]) -> String {
-    let Some(last) = stages.last() else { return String::new() };
+    let Some(last) = stages.iter().rfind(|stage| !stage.samples.is_empty()) else { return String::new() };
     let mut text = String::new();
     for sample in last.samples.iter().take(QUESTIONS) {
         let same = |stage: &&StageReport| stage.samples.iter().any(|other| other.prompt == sample.prompt);

@@ -215,11 +215,13 @@ impl StepBar<'_> {
         let value = |name: &str| row.get(name).map_or("?".to_owned(), number::metric);
         let here = (self.done.get() - self.first).max(1) as f64;
         let left = self.started.elapsed().as_secs_f64() / here * (self.total - self.done.get()) as f64;
+        let score = row.get("objective/scores").map(|score| format!(" score {}", number::metric(score)));
         self.console.line(&format!(
-            "step {}/{} loss {} grad_norm {} learning_rate {} {} {} left",
+            "step {}/{} loss {}{} grad_norm {} learning_rate {} {} {} left",
             row.step,
             self.total,
             value("loss"),
+            score.unwrap_or_default(),
             value("grad_norm"),
             value("learning_rate"),
             self.rate(),

@@ -136,7 +136,7 @@ pub struct Answers<O> {
 }
 
 /// One optimiser step or evaluation under way.
-struct Sums<'a, O> {
+pub(super) struct Sums<'a, O> {
     objective: &'a O,
     part: Part,
     /// Of each micro-batch.
@@ -148,7 +148,7 @@ struct Sums<'a, O> {
 }
 
 impl<'a, O: Objective> Sums<'a, O> {
-    fn new(
+    pub(super) fn new(
         objective: &'a O,
         part: Part,
         families: &[&Family],
@@ -168,7 +168,7 @@ impl<'a, O: Objective> Sums<'a, O> {
     }
 
     /// Takes in rows in order; returns the slopes of all their targets.
-    fn take(
+    pub(super) fn take(
         &mut self,
         families: &[&Family],
         rows: &[(usize, usize)],
@@ -195,7 +195,7 @@ impl<'a, O: Objective> Sums<'a, O> {
         Ok(slopes)
     }
 
-    fn finish(self) -> Metrics {
+    pub(super) fn finish(self) -> Metrics {
         let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         metrics

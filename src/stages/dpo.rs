@@ -44,6 +44,12 @@ impl Dpo {
         Dpo { settings, parameters, reference_model, reference: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_reference(mut self, reference: Reference) -> Self {
+        self.reference = Some(reference);
+        self
+    }
+
     fn scored(&self, row: &Seen<'_>) -> Result<Scored> {
         let reference = self.reference.as_ref();
         let reference = reference.context("the reference's log-probs are computed before the first step")?;

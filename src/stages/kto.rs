@@ -34,6 +34,12 @@ impl Kto {
         Kto { parameters, reference_model, reference: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_reference(mut self, reference: Reference) -> Self {
+        self.reference = Some(reference);
+        self
+    }
+
     fn reference(&self, row: &Seen<'_>) -> Result<&[f64]> {
         let reference = self.reference.as_ref();
         reference

@@ -17,6 +17,8 @@ mod reference_free;
 mod rm;
 mod sampler;
 mod sft;
+#[cfg(test)]
+mod slopes;
 pub mod trainer;
 
 use std::path::Path;

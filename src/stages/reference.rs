@@ -44,6 +44,12 @@ impl Reference {
         }
     }
 
+    /// Of training rows 0, 1, … in order.
+    #[cfg(test)]
+    pub(super) fn of_train(rows: Vec<Vec<f64>>) -> Self {
+        Reference { train: rows.into_iter().enumerate().collect(), held_out: Vec::new() }
+    }
+
     /// One number a branch of that held-out row, nats.
     pub fn held_out_row(&self, row: usize) -> Result<&[f64]> {
         self.row(Part::HeldOut, row)

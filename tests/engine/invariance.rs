@@ -9,7 +9,15 @@ use serde_json::Value;
 use super::trace::{self, golden, json, open_trace, settings};
 
 const TRACES: [&str; 10] = [
-    "sft_full", "dpo_full", "dpo_lora", "dpo_full_swa", "dpo_aot", "kto_full", "orpo_lora", "cpo_lora", "rm_full",
+    "sft_full",
+    "dpo_full",
+    "dpo_lora",
+    "dpo_full_swa",
+    "dpo_aot",
+    "kto_full",
+    "orpo_lora",
+    "cpo_lora",
+    "rm_full",
     "rm_lora",
 ];
 

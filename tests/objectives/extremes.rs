@@ -34,7 +34,10 @@ fn log_ratios_of_ten_thousand() {
         }
     }
     for loss in [CpoLoss::Sigmoid, CpoLoss::Hinge, CpoLoss::Ipo] {
-        assert_finite(&batch.iter().map(|pair| cpo::loss(loss, pair, 1.0, 0.1)).collect::<Vec<_>>(), &format!("{loss:?}"));
+        assert_finite(
+            &batch.iter().map(|pair| cpo::loss(loss, pair, 1.0, 0.1)).collect::<Vec<_>>(),
+            &format!("{loss:?}"),
+        );
     }
     for alpha in [None, Some(0.25), Some(-0.25)] {
         let p = simpo::Parameters { beta: 2.0, gamma: 1.0, label_smoothing: 0.1, alpha };
