@@ -248,10 +248,12 @@ impl<O: Objective> Sums<'_, O> {
         rows: &[(usize, usize)],
         parts: &[Range<usize>],
     ) -> Result<Vec<f64>> {
-        let seen = parts
-            .iter()
-            .map(|part| trainer.log_probs(trainer.decoder(), &families[part.clone()], self.objective.ask()))
-            .collect::<Result<Vec<_>>>()?;
+        let ask = self.objective.ask();
+        let seen = parts.iter().map(|part| match self.part {
+            Part::Train => trainer.log_probs_in_training(&families[part.clone()], ask),
+            Part::HeldOut => trainer.log_probs(trainer.decoder(), &families[part.clone()], ask),
+        });
+        let seen = seen.collect::<Result<Vec<_>>>()?;
         let found: Vec<_> = seen
             .iter()
             .flat_map(|(batch, found)| batch.families.iter().map(move |targets| (found, targets)))

@@ -15,6 +15,14 @@ impl Trainer {
         self.packaging.log_probs(decoder, families, ask, self.temperature)
     }
 
+    /// The policy's log-probabilities as a training pass of this step finds them, dropout and all.
+    pub fn log_probs_in_training(&self, families: &[&Family], ask: Ask) -> Result<(Batch, LogProbs)> {
+        let batch = self.packaging.pack(families, ask);
+        let found =
+            self.decoder().log_probs(&batch.tokens(self.dropout()), batch.targets(self.temperature))?;
+        Ok((batch, found))
+    }
+
     /// Forward over `families`, then backward from the slopes ∂ loss / ∂ log p that `objective` makes of
     /// each target's log-probability.
     pub fn train_pass(
