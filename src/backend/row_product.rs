@@ -13,6 +13,10 @@ use super::storage::{Shared, unwritten, update, view};
 /// Rows of the weight that one task multiplies, for few rows of x and for many.
 const TASK: usize = 48;
 const LARGE_TASK: usize = 192;
+/// Products in a row for one element of y: addresses are made once for all of them.
+const UNROLL: usize = 4;
+/// Elements of a cache line.
+const LINE: usize = 16;
 /// Rows of x from which the large task is better.
 const MANY: usize = 64;
 
@@ -130,20 +134,66 @@ impl Task<'_> {
         let k = self.k;
         let weights: [&[f32]; N] = std::array::from_fn(|j| &self.weight[(row + j) * k..][..k]);
         let (x, _) = S::as_simd_f32s(&panel.values);
+        assert!(x.len() >= k * V);
         let mut sums = [[simd.splat_f32s(0.0); V]; N];
-        for (i, x) in x.chunks_exact(V).enumerate().take(k) {
-            for j in 0..N {
-                let weight = simd.splat_f32s(weights[j][i]);
-                for v in 0..V {
-                    sums[j][v] = simd.mul_add_e_f32s(weight, x[v], sums[j][v]);
-                }
+        let unrolled = k - k % UNROLL;
+        let next = &self.weight[(row + N) * k..];
+        for i in (0..unrolled).step_by(UNROLL) {
+            // the next tile's share of memory for this share of k
+            for line in (i * N..(i + UNROLL) * N).step_by(LINE) {
+                prefetch(next, line);
             }
+            // SAFETY: `i + UNROLL` is at most k, the length of each of `weights`; x has k · V vectors
+            unsafe { multiply::<S, V, N, UNROLL>(simd, &mut sums, &weights, x, i) };
+        }
+        for i in unrolled..k {
+            // SAFETY: as above
+            unsafe { multiply::<S, V, N, 1>(simd, &mut sums, &weights, x, i) };
         }
         for (j, sums) in sums.iter().enumerate() {
             let sums: &[f32] = bytemuck::cast_slice(sums);
             for (i, sum) in sums.iter().enumerate().take(panel.rows) {
                 // SAFETY: one task a column of y, and the row is one of y's
                 unsafe { *self.y.at((panel.first + i) * self.n + self.first + row + j) = *sum };
+            }
+        }
+    }
+}
+
+/// Asks for the cache line of element `index`, if there is one: the processor alone does not see so
+/// many streams coming.
+#[inline(always)]
+fn prefetch(values: &[f32], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if index < values.len() {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about an address inside `values`; it reads nothing
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().add(index).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
+}
+
+/// Adds `U` products to each sum, from the `i`-th of k on.
+///
+/// # Safety
+/// `i + U` is at most the length of each of `weights`, and x has `V` vectors for each of those.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const V: usize, const N: usize, const U: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; V]; N],
+    weights: &[&[f32]; N],
+    x: &[S::f32s],
+    i: usize,
+) {
+    for (weights, sums) in weights.iter().zip(sums) {
+        for i in i..i + U {
+            // SAFETY: the caller's promise
+            let weight = simd.splat_f32s(unsafe { *weights.get_unchecked(i) });
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise
+                let x = unsafe { *x.get_unchecked(i * V + v) };
+                *sum = simd.mul_add_e_f32s(weight, x, *sum);
             }
         }
     }

@@ -117,8 +117,8 @@ fn generation_table(found: &GenerationBench) -> String {
         ("new tokens/s".to_owned(), short(found.new_tokens_per_second)),
         ("peak memory".to_owned(), bytes(found.peak_resident_bytes)),
         ("time".to_owned(), {
-            let prefill = duration(found.prefill_seconds);
-            format!("{}, {prefill} of it to the first token of each answer", duration(found.seconds))
+            let prefill = found.prefill_seconds;
+            format!("{}, {prefill:.2} s of it to the first token of each answer", duration(found.seconds))
         }),
     ];
     let title = format!(

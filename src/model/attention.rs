@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::Tensor;
 
-use super::linear::{DropoutKeys, Linear};
+use super::linear::{DropoutKeys, Linear, Product};
 use super::param::{Param, Trained, collect};
 use crate::backend::Packing;
 use crate::backend::attention::{Saved, Shape, attention, attention_backward};
@@ -119,13 +119,14 @@ impl Attention {
         rows: &Rows<'_>,
         cache: &Tensor,
         cache_rows: &[u32],
+        product: Product,
     ) -> Result<Tensor> {
-        let (q, kv) = (self.q.forward_rows(queries)?, self.kv.forward_rows(keys)?);
+        let (q, kv) = (self.q.forward_by(queries, product)?, self.kv.forward_by(keys, product)?);
         self.norm_and_rotate(&q, &kv, rows)?;
         crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
         let (k, v) = self.split(cache)?;
         let (out, _) = attention(&q, &k, &v, rows.packing, self.shape)?;
-        self.o.forward_rows(&out)
+        self.o.forward_by(&out, product)
     }
 
     fn split(&self, kv: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::attention::{Attention, AttentionTrace, Rows};
-use super::linear::Linear;
+use super::linear::{Linear, Product};
 use super::param::{Param, Trained, collect};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::gated_mlp::{silu_mul, silu_mul_backward};
@@ -68,17 +68,18 @@ impl Layer {
         needed: Option<&[u32]>,
         cache: &Tensor,
         cache_rows: &[u32],
+        product: Product,
     ) -> Result<Tensor> {
         let (normed, _) = rms_norm(x, &self.attention_norm.value, self.eps)?;
         let (residual, queries) = match needed {
             None => (x.clone(), normed.clone()),
             Some(needed) => (gather(x, needed)?, gather(&normed, needed)?),
         };
-        let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows)?;
+        let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows, product)?;
         let middle = add(&residual, &attended)?;
         let (normed, _) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
-        let activated = silu_mul(&self.gate_up.forward_rows(&normed)?)?;
-        Ok(add(&middle, &self.down.forward_rows(&activated)?)?)
+        let activated = silu_mul(&self.gate_up.forward_by(&normed, product)?)?;
+        Ok(add(&middle, &self.down.forward_by(&activated, product)?)?)
     }
 
     /// Adds gradients; returns dx `[rows, hidden]` if it is wanted. x, `rows` and `needed` as

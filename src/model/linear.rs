@@ -53,6 +53,15 @@ pub struct DropoutKeys<'a> {
     pub rows: &'a [u64],
 }
 
+/// How rows are multiplied where nothing is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Fast for many rows; a row's bits depend on how many there are.
+    Together,
+    /// Fast for a few rows; a row's bits depend on that row alone.
+    RowByRow,
+}
+
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `[out, in]`.
@@ -138,8 +147,11 @@ impl Linear {
         Ok(y)
     }
 
-    /// `forward` without dropout whose rows have the same bits whatever rows are beside them.
-    pub fn forward_rows(&self, x: &Tensor) -> Result<Tensor> {
+    /// `forward` without dropout, by the kernel asked for.
+    pub fn forward_by(&self, x: &Tensor, product: Product) -> Result<Tensor> {
+        if product == Product::Together {
+            return self.forward(x, None);
+        }
         let y = row_product(x, self.effective())?;
         if let Some(bias) = &self.bias {
             add_bias(&y, &bias.value)?;

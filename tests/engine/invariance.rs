@@ -21,14 +21,15 @@ const TRACES: [&str; 10] = [
     "rm_lora",
 ];
 
-/// Loss and gradient norm of the first four steps.
+/// Loss and gradient norm of the first four steps (some traces have three).
 fn run(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>) -> Vec<[f64; 2]> {
     let mut stage = open_trace(trace, settings, packaging);
+    let steps = stage.total_steps().min(4);
     let step = |step| {
         let metrics = trace::step(stage.as_mut(), step);
         [metrics["loss"], metrics["grad_norm"]]
     };
-    (0..4).map(step).collect()
+    (0..steps).map(step).collect()
 }
 
 fn close(what: &str, a: &[[f64; 2]], b: &[[f64; 2]]) {

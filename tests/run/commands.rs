@@ -272,3 +272,24 @@ base: HERE/tests/golden/models/qwen2, 119 k parameters
     }
     insta::assert_snapshot!("plan", serde_json::to_string_pretty(&plan).unwrap());
 }
+
+#[test]
+fn bench_times_answers_to_the_first_prompts() {
+    let desk = Desk::new();
+    let said = desk.run(&["bench", "--stage", "dpo", "--generate", "3", "--prompts", "2"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let names: Vec<&str> = said.out.lines().map(|line| line.get(..18).unwrap_or_default().trim()).collect();
+    assert_eq!(names, ["dpo: 3 new tokens", "new tokens/s", "peak memory", "time"], "{}", said.out);
+    assert!(said.out.starts_with("dpo: 3 new tokens for each of 2 prompts, "), "{}", said.out);
+
+    let said = desk.run(&["bench", "--generate", "5", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&found["prompts"], &found["new_tokens"]), (&16.into(), &80.into()));
+    let number = |key: &str| found[key].as_f64().unwrap();
+    assert_eq!(number("new_tokens_per_second"), 80.0 / number("seconds"));
+    assert!(number("prefill_seconds") > 0.0 && number("peak_resident_bytes") > 1e6);
+
+    assert_eq!(desk.run(&["bench", "--generate", "3", "--steps", "2"]).code, Some(2));
+    assert_eq!(desk.run(&["bench", "--prompts", "2"]).code, Some(2));
+    assert!(!desk.0.path().join("runs").exists());
+}

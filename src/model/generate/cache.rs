@@ -34,10 +34,18 @@ impl Cache {
 
     /// `len` rows next to each other; there are more of them if there were not enough.
     pub fn take(&mut self, len: usize) -> Result<Range<usize>> {
-        if !self.free.iter().any(|run| run.len() >= len) {
-            self.grow(len.max(self.rows / 2))?;
+        if len == 0 {
+            return Ok(0..0);
         }
-        let Some(index) = self.free.iter().position(|run| run.len() >= len) else { return Ok(0..0) };
+        let fits = |run: &Range<usize>| run.len() >= len;
+        let index = match self.free.iter().position(fits) {
+            Some(index) => index,
+            None => {
+                self.grow(len.max(self.rows / 2))?;
+                // the new rows come last
+                self.free.len() - 1
+            }
+        };
         let start = self.free[index].start;
         self.free[index].start += len;
         if self.free[index].is_empty() {
@@ -90,7 +98,7 @@ mod tests {
         cache.give(b);
         assert_eq!(cache.free, [0..7]);
         assert_eq!(cache.take(7).unwrap(), 0..7);
-        assert_eq!(cache.take(0).unwrap().len(), 0);
+        assert_eq!((cache.take(0).unwrap().len(), cache.rows), (0, 10));
     }
 
     #[test]

@@ -18,10 +18,10 @@ use crate::backend::row_product::row_product;
 use crate::backend::storage::view;
 use crate::model::decoder::Decoder;
 
-/// Tokens of prompts that go through the model at once, and of one prompt in one piece: what bounds
-/// the activations. Prompts are cut at multiples of the piece, whatever else there is.
-const PASS: usize = 1024;
-const PIECE: usize = 256;
+/// Tokens of short prompts that go through the model at once, and of a long one: what bounds the
+/// activations. Prompts are cut at multiples of the piece, whatever else there is.
+const PASS: usize = 512;
+const PIECE: usize = 512;
 
 /// Hears (samples finished, samples) between steps; an `Err` stops the generation.
 type Watch<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
@@ -197,8 +197,12 @@ impl<'a> Run<'a> {
         while cut.peek().is_some() {
             self.watch(watch)?;
             let (mut of, mut pieces, mut tokens) = (Vec::new(), Vec::new(), 0);
-            while let Some((prompt, piece)) = cut.next_if(|(_, piece)| tokens + piece.ids.len() <= PASS) {
-                tokens += piece.ids.len();
+            let fits = |piece: &Piece, tokens| {
+                tokens == 0 || (!piece.goes_alone() && tokens + piece.ids.len() <= PASS)
+            };
+            while let Some((prompt, piece)) = cut.next_if(|(_, piece)| fits(piece, tokens)) {
+                // nothing comes after a piece that goes alone
+                tokens += if piece.goes_alone() { PASS } else { piece.ids.len() };
                 of.push(prompt);
                 pieces.push(piece);
             }
