@@ -59,6 +59,7 @@ fn every_command_runs_on_the_quickstart() {
             "render" => with(&["render", recipe, "--stage", "dpo", "-n", "1"]),
             "bench" => with(&["bench", recipe, "--steps", "1", "--warmup", "0"]),
             "schema" => runner(folder.path(), &["schema", "recipe"]),
+            "score" => score(folder.path()),
             other => with(&[other, recipe]),
         };
         let expected = match command.as_str() {
@@ -68,12 +69,36 @@ fn every_command_runs_on_the_quickstart() {
             "render" => "<|im_start|>",
             "bench" => "pairs/s",
             "schema" => "\"$schema\"",
+            "score" => "{\"row\":0,\"chosen\":",
             other => panic!("a new command, `{other}`: say here what it prints"),
         };
         assert!(said.contains(expected), "{command} printed:\n{said}");
     }
     let report = std::fs::read_to_string(folder.path().join("runs/quickstart/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("http://") && !report.contains("https://"));
+}
+
+/// What a hardly trained reward model says of pairs.
+fn score(folder: &Path) -> String {
+    let recipe = root().join("recipes/quickstart-rlhf.toml");
+    let few = ["--set", "stage.sft.max_steps=2", "--set", "stage.rm.max_steps=2"];
+    let train = ["run", recipe.to_str().unwrap(), "--stage", "rm"];
+    runner(folder, &[train.as_slice(), &few].concat());
+    let rows = root().join("recipes/data/quickstart.jsonl");
+    runner(folder, &["score", "runs/quickstart-rlhf/rm/model", rows.to_str().unwrap()])
+}
+
+#[test]
+fn its_files_exist() {
+    let readme = readme();
+    let links = readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let commands = readme.split_whitespace().filter(|word| word.starts_with("recipes/"));
+    let mut named: Vec<&str> = links.filter(|link| !link.contains("://")).chain(commands).collect();
+    named.retain(|path| !root().join(path.trim_matches('`')).exists());
+    assert_eq!(named, Vec::<&str>::new(), "these are not there");
+    for kind in ["sft", "rm", "ppo", "dpo", "kto", "cpo", "orpo", "simpo"] {
+        assert!(readme.contains(&format!("\n| `{kind}` | ")), "no row for `{kind}`");
+    }
 }
 
 #[test]

@@ -101,14 +101,14 @@ pub fn render_rows(
     };
     let mut ledger = Ledger::new();
     let (rows, _) = split(read_rows(data, need, &mut ledger)?, data.eval_fraction);
-    // Mismatched answers go round within a micro-batch, so its other rows are needed too.
-    let group = match stage.kind {
-        KindSettings::Kto(_) => stage.training.batch_size.max(1),
-        _ => 1,
+    // Mismatched answers may come from any row.
+    let needed = match stage.kind {
+        KindSettings::Kto(_) => usize::MAX,
+        _ => count,
     };
     let (mut outcomes, mut kept) = (Vec::new(), Vec::new());
     for row in &rows {
-        if kept.len() >= count.next_multiple_of(group) {
+        if kept.len() >= needed {
             break;
         }
         let outcome = tokenize_row(row, template, tokenizer, lengths(stage))?;

@@ -95,6 +95,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether the row asks and has no answer.
+    pub fn is_prompt(&self) -> bool {
+        matches!(&self.turns, Turns::Answers { answers, .. } if answers.is_empty())
+    }
+
     /// Whether there is an answer, or only a question.
     pub fn is_answered(&self) -> bool {
         match &self.turns {

@@ -75,6 +75,9 @@ pub fn tokenize(
                 "the template renders a prompt otherwise once an answer follows it; use another \
                  `template`"
             }
+            _ if rows.iter().all(Row::is_prompt) => {
+                "raise `max_length`, or lower `response_length`, for which it must leave room"
+            }
             _ => "raise `max_length`",
         };
         bail!(

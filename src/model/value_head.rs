@@ -30,7 +30,7 @@ pub struct ValueHead {
     pub bias: Param,
 }
 
-/// What of a head is trained.
+/// What of a head is trained. With `Weight` alone the bias is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainedPart {
     Nothing,
@@ -62,7 +62,8 @@ impl ValueHead {
                 weight.dims()
             )
         }
-        let bias = match files.contains(BIAS) {
+        // a bias that is not trained in a head that is: it is to be 0
+        let bias = match files.contains(BIAS) && part != TrainedPart::Weight {
             true => files.load(BIAS)?,
             false => Tensor::zeros(1, DType::F32, &Device::Cpu)?,
         };

@@ -115,7 +115,8 @@ impl Base {
         }?;
         let mut content = source.content(hashes)?;
         content.insert("chat template".to_owned(), content::text(template.source()));
-        if let TokenizerSource::Train { vocab_size, data, .. } = &source {
+        if let TokenizerSource::Train { vocab_size, data, need } = &source {
+            settings.insert("model.scratch.tokenizer.rows".to_owned(), Value::from(need.name()));
             settings.insert("model.scratch.tokenizer.vocab_size".to_owned(), Value::from(*vocab_size));
             settings.extend(data_settings("model.scratch.tokenizer.data", data)?);
         }

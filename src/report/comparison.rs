@@ -1,10 +1,11 @@
 //! `comparison.json`: stages that start from one model, measured alike on one set of held-out pairs.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::folder::RunFolder;
+use crate::plan::staleness;
 use crate::report::columns::columns;
 use crate::report::number;
 
@@ -18,6 +19,8 @@ pub struct Comparison {
     /// Held-out pairs, and prompts that were answered.
     pub pairs: usize,
     pub prompts: usize,
+    /// Tokens of an answer at most.
+    pub answer_tokens: usize,
     /// Tokens of the start's own answers, on average.
     pub start_answer_length: f64,
     pub stages: Vec<Compared>,
@@ -27,6 +30,8 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     pub name: String,
+    /// Of the stage as it was compared.
+    pub fingerprint: String,
     pub kind: String,
     /// Share of pairs whose chosen answer gained more log-probability than the rejected one.
     pub reward_accuracy: f64,
@@ -40,10 +45,18 @@ pub struct Compared {
     pub seconds: f64,
 }
 
-/// Comparisons as a run left them; none if there is no such file, or it does not read.
-pub fn read(path: &Path) -> Vec<Comparison> {
-    let text = std::fs::read(path).ok();
-    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+/// Comparisons as runs left them, of results that are still those compared.
+pub fn read(folder: &RunFolder) -> Vec<Comparison> {
+    let text = std::fs::read(folder.comparison()).ok();
+    let mut found: Vec<Comparison> =
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let is_there = |stage: &Compared| {
+        let place = folder.stage(&stage.name);
+        let made_from = staleness::recorded(&place).and_then(|inputs| inputs.fingerprint().ok());
+        place.model().exists() && made_from.as_ref() == Some(&stage.fingerprint)
+    };
+    found.retain(|comparison| comparison.stages.iter().all(is_there));
+    found
 }
 
 /// The comparisons as tables.
@@ -63,8 +76,8 @@ pub fn table(comparisons: &[Comparison]) -> String {
 /// What is compared, in a sentence.
 pub fn title(comparison: &Comparison) -> String {
     format!(
-        "from {}, on {} held-out pairs and sampled answers to {} of their prompts",
-        comparison.start, comparison.pairs, comparison.prompts
+        "from {}, on {} held-out pairs and sampled answers to {} of their prompts, of {} tokens at most",
+        comparison.start, comparison.pairs, comparison.prompts, comparison.answer_tokens
     )
 }
 

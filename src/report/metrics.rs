@@ -14,7 +14,7 @@ use crate::report::jsonl;
 use crate::stages::Metrics;
 
 /// Metrics whose last value counts, where all others are averaged over a window.
-const LAST_VALUE: [&str; 2] = ["learning_rate", "num_tokens"];
+const LAST_VALUE: [&str; 3] = ["learning_rate", "num_tokens", "episode"];
 
 /// What the steps since the last logged row reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

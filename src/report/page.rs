@@ -87,7 +87,7 @@ pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String
         overrides: &recipe.overrides,
         base: plan.base.artifact.base.display().to_string(),
         parameters: number::short(plan.base.parameters as f64),
-        comparisons: comparison::read(&folder.comparison())
+        comparisons: comparison::read(folder)
             .iter()
             .map(|found| Table {
                 title: comparison::title(found),

@@ -19,6 +19,9 @@ pub struct Progress {
     pub step: u64,
     /// Whether the evaluation that belongs to this step has yet to be written.
     pub evaluation_due: bool,
+    /// Whether the sample answers that belong to this step have yet to be written.
+    #[serde(default)]
+    pub samples_due: bool,
     /// Length of `metrics.jsonl` at this step; what is beyond belongs to steps that will come again.
     pub metrics_bytes: u64,
     /// Steps since the last logged row.

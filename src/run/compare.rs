@@ -21,6 +21,7 @@ use crate::report::console::Console;
 use crate::run::atomic;
 use crate::run::interrupt::Interrupt;
 use crate::run::walk::input;
+use crate::stages::Progress;
 use crate::stages::batch::Ask;
 use crate::stages::packaging::Packaging;
 use crate::stages::reference::Reference;
@@ -72,24 +73,44 @@ fn reads_pairs(stage: &StagePlan) -> bool {
 }
 
 impl Comparing<'_> {
-    /// Makes the comparisons whose stages changed, and writes all of them.
-    pub fn run(&self) -> Result<Vec<Comparison>> {
-        let before = comparison::read(&self.folder.comparison());
-        let comparisons = groups(self.plan)
-            .into_iter()
-            .map(|group| {
-                let fingerprints: Vec<&str> = group.iter().map(|stage| stage.fingerprint.as_str()).collect();
-                let key = content::text(&fingerprints.join(" "));
-                match before.iter().find(|comparison| comparison.key == key) {
-                    Some(known) => Ok(known.clone()),
-                    None => self.compare(&group, key),
+    /// Makes the comparisons whose stages changed, keeps those of stages that are not planned, and
+    /// writes all of them. Says whether any is new.
+    pub fn run(&self) -> Result<(Vec<Comparison>, bool)> {
+        let before = comparison::read(self.folder);
+        let mut comparisons = before.clone();
+        let mut is_new = false;
+        for group in groups(self.plan) {
+            let key = self.key(&group)?;
+            match comparisons.iter_mut().find(|comparison| comparison.key == key) {
+                Some(known) => {
+                    for stage in &mut known.stages {
+                        stage.seconds = self.seconds(&stage.name)?;
+                    }
                 }
-            })
-            .collect::<Result<Vec<_>>>()?;
+                None => {
+                    let made = self.compare(&group, key)?;
+                    let is_of_group = |stage: &Compared| group.iter().any(|own| own.name() == stage.name);
+                    comparisons.retain(|old| !old.stages.iter().any(is_of_group));
+                    comparisons.push(made);
+                    is_new = true;
+                }
+            }
+        }
         if comparisons != before {
             atomic::write_file(&self.folder.comparison(), &serde_json::to_vec_pretty(&comparisons)?)?;
         }
-        Ok(comparisons)
+        Ok((comparisons, is_new))
+    }
+
+    /// A digest of all that the figures follow from.
+    fn key(&self, group: &[&StagePlan]) -> Result<String> {
+        let fingerprints: Vec<&str> = group.iter().map(|stage| stage.fingerprint.as_str()).collect();
+        let key = serde_json::to_string(&(fingerprints, self.recipe.seed, PROMPTS, ANSWER_TOKENS))?;
+        Ok(content::text(&key))
+    }
+
+    fn seconds(&self, stage: &str) -> Result<f64> {
+        Ok(Summary::read(&self.folder.stage(stage).summary())?.seconds)
     }
 
     fn compare(&self, group: &[&StagePlan], key: String) -> Result<Comparison> {
@@ -105,48 +126,28 @@ impl Comparing<'_> {
         let rows = (&[][..], &[][..], pairs.as_slice());
         let reference =
             Reference::obtain(&self.folder.references(), &start, packaging, rows, None, &mut progress)?;
-        let prompts: Vec<&[u32]> = pairs.iter().take(PROMPTS).map(|pair| pair.prompt.as_slice()).collect();
-        let stream = Stream::new(self.recipe.seed, Purpose::Rollout).name("comparison");
-        let mut answer = |decoder: &Decoder| -> Result<Vec<Family>> {
-            let request = |(row, prompt): (usize, &&'_ [u32])| (row, prompt.to_vec());
-            let asked: Vec<(usize, Vec<u32>)> = prompts.iter().enumerate().map(request).collect();
-            let requests: Vec<Request<'_>> = asked
-                .iter()
-                .map(|(row, prompt)| Request { prompt, stream: stream.key(*row as u64) })
-                .collect();
-            let generation = Generation {
-                choice: Choice::Sample(Sampling { temperature: 1.0, top_k: None, top_p: 1.0 }),
-                max_new_tokens: ANSWER_TOKENS,
-                end_tokens: &end_tokens,
-                batch: BATCH,
-            };
-            let tokens = generate(decoder, &requests, &generation, &mut progress)?;
-            let family = |((row, prompt), tokens): ((usize, Vec<u32>), Vec<u32>)| {
-                let branch = Branch { trained: vec![true; tokens.len()], tokens };
-                Family { row, prompt, branches: vec![branch], ..Family::default() }
-            };
-            Ok(asked.into_iter().zip(tokens).map(family).collect())
-        };
-        let own = answer(&start)?;
+        let prompts = &pairs[..pairs.len().min(PROMPTS)];
+        let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
             let decoder = Models::default().frozen(&input(&stage.result))?;
-            let gains = gains(&decoder, packaging, &pairs, &reference)?;
-            let answers = answer(&decoder)?;
-            let divergence = sums(&decoder, packaging, &answers)?
+            let gains = gains(&decoder, packaging, &pairs, &reference, &mut progress)?;
+            let answers = self.answers(&decoder, prompts, &end_tokens, &mut progress)?;
+            let divergence = sums(&decoder, packaging, &answers, &mut progress)?
                 .iter()
-                .zip(sums(&start, packaging, &answers)?)
+                .zip(sums(&start, packaging, &answers, &mut progress)?)
                 .map(|(policy, start)| policy - start)
                 .sum::<f64>();
             let n = gains.len() as f64;
             stages.push(Compared {
                 name: stage.name().to_owned(),
+                fingerprint: stage.fingerprint.clone(),
                 kind: stage.settings.kind.name().to_owned(),
                 reward_accuracy: gains.iter().filter(|gain| **gain > 0.0).count() as f64 / n,
                 margin: gains.iter().sum::<f64>() / n,
                 kl: divergence / answers.len() as f64,
                 answer_length: mean_length(&answers),
-                seconds: Summary::read(&self.folder.stage(stage.name()).summary())?.seconds,
+                seconds: self.seconds(stage.name())?,
             });
         }
         drop(progress);
@@ -160,9 +161,37 @@ impl Comparing<'_> {
             key,
             pairs: pairs.len(),
             prompts: prompts.len(),
+            answer_tokens: ANSWER_TOKENS,
             start_answer_length: mean_length(&own),
             stages,
         })
+    }
+
+    /// Sampled answers of a model to the prompts of rows, the same random numbers for every model.
+    fn answers(
+        &self,
+        decoder: &Decoder,
+        rows: &[Family],
+        end_tokens: &[u32],
+        progress: &mut Progress,
+    ) -> Result<Vec<Family>> {
+        let stream = Stream::new(self.recipe.seed, Purpose::Rollout).name("comparison");
+        let requests: Vec<Request<'_>> = rows
+            .iter()
+            .map(|row| Request { prompt: &row.prompt, stream: stream.key(row.row as u64) })
+            .collect();
+        let generation = Generation {
+            choice: Choice::Sample(Sampling { temperature: 1.0, top_k: None, top_p: 1.0 }),
+            max_new_tokens: ANSWER_TOKENS,
+            end_tokens,
+            batch: BATCH,
+        };
+        let answers = generate(decoder, &requests, &generation, progress)?;
+        let family = |(row, tokens): (&Family, Vec<u32>)| {
+            let branch = Branch { trained: vec![true; tokens.len()], tokens };
+            Family { row: row.row, prompt: row.prompt.clone(), branches: vec![branch], ..Family::default() }
+        };
+        Ok(rows.iter().zip(answers).map(family).collect())
     }
 }
 
@@ -172,8 +201,9 @@ fn gains(
     packaging: Packaging,
     pairs: &[Family],
     reference: &Reference,
+    progress: &mut Progress,
 ) -> Result<Vec<f64>> {
-    let sums = sums(decoder, packaging, pairs)?;
+    let sums = sums(decoder, packaging, pairs, progress)?;
     let pairs = sums.chunks(2).enumerate();
     pairs
         .map(|(row, policy)| {
@@ -184,10 +214,16 @@ fn gains(
 }
 
 /// Summed log-probability of every answer of every family, nats.
-fn sums(decoder: &Decoder, packaging: Packaging, families: &[Family]) -> Result<Vec<f64>> {
+fn sums(
+    decoder: &Decoder,
+    packaging: Packaging,
+    families: &[Family],
+    progress: &mut Progress,
+) -> Result<Vec<f64>> {
     let families: Vec<&Family> = families.iter().collect();
     let mut sums = Vec::new();
     for pass in packaging.passes(&families) {
+        progress(pass.start as u64, families.len() as u64)?;
         let (batch, found) = packaging.log_probs(decoder, &families[pass], Ask::Answers, 1.0)?;
         let branches = batch.families.iter().flat_map(|targets| &targets.branches);
         sums.extend(branches.map(|branch| found.log_prob[branch.clone()].iter().sum::<f64>()));

@@ -80,18 +80,18 @@ impl Loop<'_> {
         let total = self.stage.total_steps();
         let bar = self.training.console.steps(self.progress.step, total);
         self.evaluate_if_due()?;
+        self.sample_if_due()?;
         while self.progress.step < total {
             self.step(&bar, total)?;
             let step = self.progress.step;
             let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every.max(1)));
             self.progress.evaluation_due = step == total || due(settings.eval_steps);
+            self.progress.samples_due = step < total && due(self.stage.sample_steps());
             if self.training.interrupt.requested() {
                 return self.stop();
             }
             self.evaluate_if_due()?;
-            if step < total && due(self.stage.sample_steps()) {
-                self.sample()?;
-            }
+            self.sample_if_due()?;
             if due(settings.save_steps) {
                 self.save()?;
             }
@@ -147,6 +147,14 @@ impl Loop<'_> {
             self.training.console.evaluation(&row);
         }
         self.progress.evaluation_due = false;
+        Ok(())
+    }
+
+    fn sample_if_due(&mut self) -> Result<()> {
+        if self.progress.samples_due {
+            self.sample()?;
+            self.progress.samples_due = false;
+        }
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub struct Walked {
     pub plan: Plan,
     /// What all stages tell; empty if every result was there and nothing ran.
     pub reports: Vec<StageReport>,
-    /// Stages that start from one model, compared; empty if nothing ran.
+    /// Stages that start from one model, compared.
     pub comparisons: Vec<Comparison>,
 }
 
@@ -53,6 +53,10 @@ pub fn walk(
         write_records(recipe, &plan, &folder)?;
     }
     make_base(&planned.base, console)?;
+    if options.fresh && folder.references().exists() {
+        std::fs::remove_dir_all(folder.references())
+            .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
+    }
     let mut ran = 0;
     for stage in &plan.stages {
         console.set_stage(stage.name());
@@ -64,15 +68,12 @@ pub fn walk(
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
-    let comparisons = match ran {
-        0 => Vec::new(),
-        _ => {
-            let base = &planned.base;
-            Comparing { recipe, plan: &plan, base, folder: &folder, interrupt, console }.run()?
-        }
-    };
-    if !comparisons.is_empty() {
+    let base = &planned.base;
+    let comparing = Comparing { recipe, plan: &plan, base, folder: &folder, interrupt, console };
+    let (comparisons, compared) = comparing.run()?;
+    if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
+        ran += 1;
     }
     let told = plan.stages.iter().filter(|_| ran > 0);
     let reports = told.map(|stage| StageReport::read(stage, &folder)).collect::<Result<_>>()?;

@@ -139,7 +139,9 @@ impl StageRun for Executor {
             return Ok(Vec::new());
         }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
-        let prompts: Vec<Vec<u32>> = rows.iter().take(n).map(|family| family.prompt.clone()).collect();
+        // each answer of a pair may be a family of its own: a row is asked once
+        let rows = rows.chunk_by(|a, b| a.row == b.row).map(|families| &families[0]);
+        let prompts: Vec<Vec<u32>> = rows.take(n).map(|family| family.prompt.clone()).collect();
         let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;
         Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Sample { prompt, answer }).collect())
     }

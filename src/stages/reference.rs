@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
@@ -16,6 +17,12 @@ use super::packaging::Packaging;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::weights::named_weights;
+
+/// Raised when the engine's log-probabilities change.
+const NUMERICS: u32 = 1;
+
+/// What is known is written at least this often.
+const WRITTEN_EVERY: Duration = Duration::from_secs(60);
 
 const DIGEST: usize = 32;
 type Digest = [u8; DIGEST];
@@ -89,18 +96,18 @@ pub fn shared_tokens(family: &Family) -> usize {
 /// The file of one model.
 struct Store {
     path: PathBuf,
-    /// Digest of the model's weights.
-    weights: String,
+    /// Digest of the model.
+    model: String,
     sums: BTreeMap<Digest, Sums>,
 }
 
 impl Store {
     /// One that is not there, or does not read, counts as empty.
     fn open(folder: &Path, decoder: &Decoder) -> Result<Self> {
-        let weights = weights_digest(decoder)?;
-        let path = folder.join(format!("{}.safetensors", &weights[..16]));
-        let sums = read(&path, &weights).unwrap_or_default();
-        Ok(Store { path, weights, sums })
+        let model = model_digest(decoder)?;
+        let path = folder.join(format!("{}.safetensors", &model[..16]));
+        let sums = read(&path, &model).unwrap_or_default();
+        Ok(Store { path, model, sums })
     }
 
     fn get(&self, family: &Family, branch: &Branch, split: Option<usize>) -> Sums {
@@ -132,8 +139,16 @@ impl Store {
             return Ok(());
         }
         let families: Vec<&Family> = missing.iter().map(|(family, _)| family).collect();
+        let mut written = Instant::now();
         for pass in packaging.passes(&families) {
-            progress(pass.start as u64, families.len() as u64)?;
+            if let Err(error) = progress(pass.start as u64, families.len() as u64) {
+                self.write()?;
+                return Err(error);
+            }
+            if written.elapsed() > WRITTEN_EVERY {
+                self.write()?;
+                written = Instant::now();
+            }
             let (batch, found) = packaging.log_probs(decoder, &families[pass.clone()], Ask::Answers, 1.0)?;
             for ((family, split), targets) in missing[pass].iter().zip(&batch.families) {
                 for (branch, targets) in family.branches.iter().zip(&targets.branches) {
@@ -156,7 +171,7 @@ impl Store {
             ("answers", Tensor::from_vec(digests, (n, DIGEST), &Device::Cpu)?),
             ("log_probs", Tensor::from_vec(sums, (n, 2), &Device::Cpu)?),
         ]);
-        let metadata = HashMap::from([("weights".to_string(), self.weights.clone())]);
+        let metadata = HashMap::from([("model".to_string(), self.model.clone())]);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(context)?;
         let unfinished = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
@@ -168,10 +183,10 @@ impl Store {
 }
 
 /// `None` if the file is missing, is another model's, or does not read.
-fn read(path: &Path, weights: &str) -> Option<BTreeMap<Digest, Sums>> {
+fn read(path: &Path, model: &str) -> Option<BTreeMap<Digest, Sums>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
-    if header.metadata().as_ref()?.get("weights")? != weights {
+    if header.metadata().as_ref()?.get("model")? != model {
         return None;
     }
     let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
@@ -183,8 +198,11 @@ fn read(path: &Path, weights: &str) -> Option<BTreeMap<Digest, Sums>> {
         .collect()
 }
 
-fn weights_digest(decoder: &Decoder) -> Result<String> {
+/// A digest of all that a model's log-probabilities follow from: its config and its weights.
+fn model_digest(decoder: &Decoder) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&NUMERICS.to_le_bytes());
+    hasher.update(serde_json::to_string(&decoder.config.raw)?.as_bytes());
     for (name, weight) in named_weights(decoder)? {
         hasher.update(name.as_bytes());
         let values = crate::backend::storage::view(&weight).with_context(|| format!("weight `{name}`"))?;

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Loads results of `runner run` in transformers and peft and compares their log-probabilities with ours.
+"""Loads results of `runner run` in transformers and peft and compares their log-probabilities or scores with ours.
 
 RESULT is a stage's `model/` folder: a whole model in Hugging Face layout, or a PEFT adapter, whose base is
-`--base` or what `adapter_config.json` names. LOGPROBS is JSON that our engine wrote for that model:
+`--base` or what `adapter_config.json` names. FIGURES is JSON that our engine wrote for that model:
 
     {"input_ids": [n ids], "token_logprobs": [n - 1 numbers], "text": "optional: what the ids stand for"}
+    {"input_ids": [n ids], "score": number, "text": as above}      for a reward model
 
-where `token_logprobs[i]` is ln p(input_ids[i + 1] | input_ids[..i + 1]). Everything runs in float32 on the CPU.
+where `token_logprobs[i]` is ln p(input_ids[i + 1] | input_ids[..i + 1]), and `score` is what the head in
+`value_head.safetensors` makes of the last token's hidden state. Everything runs in float32 on the CPU.
 Where RESULT has a tokenizer and `text` is given, the tokenizer must give the same ids.
 Exit 0: equal to 1e-4, or the Python packages are absent (it says so). Exit 1: not equal. Exit 2: wrong arguments.
 """
@@ -19,10 +21,11 @@ TOLERANCE = 1e-4
 
 try:
     import peft
+    import safetensors.torch
     import torch
     import transformers
 except ImportError as error:
-    print(f"skipped: {error} (pip install torch transformers peft)")
+    print(f"skipped: {error} (pip install torch transformers peft safetensors)")
     sys.exit(0)
 
 transformers.utils.logging.set_verbosity_error()
@@ -56,17 +59,31 @@ def token_logprobs(model, ids):
     return logits.double().log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
 
 
+def score(model, folder, ids):
+    head = safetensors.torch.load_file(folder / "value_head.safetensors")
+    weight, bias = head.pop("v_head.summary.weight"), head.pop("v_head.summary.bias")
+    if weight.shape != (1, model.config.hidden_size) or bias.shape != (1,) or head:
+        raise SystemExit(f"{folder}: odd head: weight {tuple(weight.shape)}, bias {tuple(bias.shape)}, also {list(head)}")
+    with torch.no_grad():
+        hidden = model.eval()(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-1]  # [1, n, hidden]
+        return torch.nn.functional.linear(hidden[0, -1:], weight, bias)[0].double()
+
+
 def compare(folder, written, base):
     """Prints one line; true if everything agrees."""
     is_adapter = (folder / "adapter_config.json").exists()
-    ids, ours = written["input_ids"], torch.tensor(written["token_logprobs"], dtype=torch.float64)
-    if len(ours) != len(ids) - 1 or len(ids) < 2:
-        raise SystemExit(f"{folder}: {len(ids)} ids need {len(ids) - 1} log-probs, {len(ours)} are given")
+    ids = written["input_ids"]
     model = adapter(folder, base) if is_adapter else whole(folder)
-    theirs = token_logprobs(model, ids)
+    if "score" in written:
+        what, ours, theirs = "a score", torch.tensor([written["score"]], dtype=torch.float64), score(model, folder, ids)
+    else:
+        ours = torch.tensor(written["token_logprobs"], dtype=torch.float64)
+        if len(ours) != len(ids) - 1 or len(ids) < 2:
+            raise SystemExit(f"{folder}: {len(ids)} ids need {len(ids) - 1} log-probs, {len(ours)} are given")
+        what, theirs = f"{len(ours)} log-probs", token_logprobs(model, ids)
     worst = float((theirs - ours).abs().max())
     good = worst <= TOLERANCE  # false for NaN too
-    notes = [f"{'peft' if is_adapter else 'transformers'}: {len(ours)} log-probs, worst difference {worst:.1e}"]
+    notes = [f"{'peft' if is_adapter else 'transformers'}: {what}, worst difference {worst:.1e}"]
     if (folder / "tokenizer.json").exists() and "text" in written:
         tokens = transformers.PreTrainedTokenizerFast.from_pretrained(folder)(written["text"], add_special_tokens=False)["input_ids"]
         same = list(tokens) == ids
@@ -79,10 +96,10 @@ def compare(folder, written, base):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", help="the base of adapters")
-    parser.add_argument("pairs", nargs="+", metavar="RESULT LOGPROBS")
+    parser.add_argument("pairs", nargs="+", metavar="RESULT FIGURES")
     args = parser.parse_args()
     if len(args.pairs) % 2:
-        parser.error("results and log-prob files come in pairs")
+        parser.error("results and files of figures come in pairs")
     paths = [pathlib.Path(path) for path in args.pairs]
     results = [compare(folder, json.loads(file.read_text(encoding="utf-8")), args.base)
                for folder, file in zip(paths[::2], paths[1::2])]

@@ -1,86 +1,44 @@
 //! The program itself, on a tiny model: what it leaves, what it says, how it ends.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread::sleep;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use crate::desk::{Desk, root};
+
+const RECIPE: &str = "tests/run/recipe.toml";
 
 fn recipe() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/recipe.toml")
+    root().join(RECIPE)
 }
 
-/// A folder to give commands in.
-struct Desk(TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
-        let (subcommand, rest) = arguments.split_first().unwrap();
-        command.current_dir(self.0.path()).arg(subcommand).arg(recipe()).args(rest);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Said {
-        Said::of(self.command(arguments).output().unwrap())
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join("runs/pairs").join(path)
-    }
-
-    fn read(&self, path: &str) -> Vec<u8> {
-        fs::read(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    /// Metrics and weights of both stages.
-    fn outcome(&self) -> [Vec<u8>; 4] {
-        [
-            "sft/metrics.jsonl",
-            "dpo/metrics.jsonl",
-            "sft/model/adapter_model.safetensors",
-            "dpo/model/adapter_model.safetensors",
-        ]
-        .map(|path| self.read(path))
-    }
+fn desk() -> Desk {
+    Desk::new(RECIPE, "pairs")
 }
 
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    fn of(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
+/// Metrics and weights of both stages.
+fn outcome(desk: &Desk) -> [Vec<u8>; 4] {
+    [
+        "sft/metrics.jsonl",
+        "dpo/metrics.jsonl",
+        "sft/model/adapter_model.safetensors",
+        "dpo/model/adapter_model.safetensors",
+    ]
+    .map(|path| desk.read(path))
 }
 
 #[test]
 fn a_second_run_does_nothing_and_a_changed_one_only_what_depends_on_the_change() {
-    let desk = Desk::new();
+    let desk = desk();
     let first = desk.run(&["run"]);
     assert_eq!(first.code, Some(0), "{}", first.err);
-    for file in [
-        "recipe.toml",
-        "plan.json",
-        "recipe.lock",
-        "report.html",
-        "dpo/ledger.jsonl",
-        "dpo/samples.jsonl",
-        "dpo/reference.safetensors",
-    ] {
+    for file in
+        ["recipe.toml", "plan.json", "recipe.lock", "report.html", "dpo/ledger.jsonl", "dpo/samples.jsonl"]
+    {
         assert!(desk.path(file).exists(), "{file}");
     }
-    let before = desk.outcome();
+    assert_eq!(desk.list("reference").len(), 1, "log-probs of the one reference model");
+    let before = outcome(&desk);
 
     let (mut best, mut again) = (Duration::MAX, None);
     for _ in 0..3 {
@@ -98,52 +56,40 @@ nothing to do: all stages are done and nothing has changed (`--fresh` runs them 
 "#);
     assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
     assert!(best < Duration::from_secs(1), "{best:?}");
-    assert_eq!(desk.outcome(), before);
+    assert_eq!(outcome(&desk), before);
 
     let changed = desk.run(&["run", "--set", "stage.dpo.beta=0.3"]);
     assert_eq!(changed.code, Some(0), "{}", changed.err);
     assert!(changed.err.contains("dpo: will run again: beta: 0.1 → 0.3"), "{}", changed.err);
     assert!(!changed.err.contains("sft:"), "{}", changed.err);
-    let after = desk.outcome();
+    let after = outcome(&desk);
     assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
     assert_ne!(after[3], before[3]);
 
     let one = desk.run(&["run", "--stage", "sft", "--fresh"]);
     assert_eq!(one.code, Some(0), "{}", one.err);
     assert!(one.err.contains("sft: will run again: `--fresh` asks for it"), "{}", one.err);
-    assert_eq!(desk.outcome(), after, "the same recipe gives the same bytes");
+    assert_eq!(outcome(&desk), after, "the same recipe gives the same bytes");
 }
 
 #[test]
 fn a_killed_run_goes_on_as_if_nothing_had_happened() {
-    let undisturbed = Desk::new();
+    let undisturbed = desk();
     assert_eq!(undisturbed.run(&["run"]).code, Some(0));
-    let killed = Desk::new();
+    let killed = desk();
     for (stage, rows) in [("sft", 1), ("sft", 5), ("dpo", 2), ("dpo", 6)] {
-        let mut child = killed.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let metrics = killed.path(stage).join("metrics.jsonl");
-        let written = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
-        while written() < rows && child.try_wait().unwrap().is_none() {
-            sleep(Duration::from_millis(2));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        killed.kill_once(&[], |desk| desk.metrics(stage).len() >= rows);
     }
     let last = killed.run(&["run"]);
     assert_eq!(last.code, Some(0), "{}", last.err);
-    assert_eq!(killed.outcome(), undisturbed.outcome());
+    assert_eq!(outcome(&killed), outcome(&undisturbed));
 }
 
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_saves_and_ends_with_130() {
-    let desk = Desk::new();
-    let child = desk.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !desk.path("sft/metrics.jsonl").exists() {
-        sleep(Duration::from_millis(2));
-    }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let said = Said::of(child.wait_with_output().unwrap());
+    let desk = desk();
+    let said = desk.interrupt_once(&[], |desk| !desk.metrics("sft").is_empty());
     assert_eq!(said.code, Some(130), "{}", said.err);
     assert!(said.err.ends_with("stopped; the same command goes on from here\n"), "{}", said.err);
     assert!(!desk.path("dpo/model").exists());
@@ -152,7 +98,7 @@ fn an_interrupted_run_saves_and_ends_with_130() {
 
 #[test]
 fn two_runs_do_not_share_a_folder() {
-    let desk = Desk::new();
+    let desk = desk();
     fs::create_dir_all(desk.path("")).unwrap();
     let held = File::create(desk.path(".in-use")).unwrap();
     held.lock().unwrap();
@@ -165,7 +111,7 @@ fn two_runs_do_not_share_a_folder() {
 
 #[test]
 fn a_wrong_command_or_recipe_ends_with_2_and_a_folder_that_cannot_be_made_with_1() {
-    let desk = Desk::new();
+    let desk = desk();
     let said = desk.run(&["run", "--stage", "rm"]);
     assert_eq!(
         (said.code, said.err.as_str()),
@@ -175,7 +121,7 @@ fn a_wrong_command_or_recipe_ends_with_2_and_a_folder_that_cannot_be_made_with_1
     let said = desk.run(&["check", "--set", "stage.dpo.betta=1"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("did you mean `beta`"), "{}", said.err);
-    fs::write(desk.0.path().join("runs"), "a file").unwrap();
+    fs::write(desk.folder().join("runs"), "a file").unwrap();
     let said = desk.run(&["run"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.starts_with("error: cannot make the folder `runs/pairs`\n"), "{}", said.err);
@@ -183,7 +129,7 @@ fn a_wrong_command_or_recipe_ends_with_2_and_a_folder_that_cannot_be_made_with_1
 
 #[test]
 fn check_says_that_a_recipe_is_sound_and_writes_nothing() {
-    let desk = Desk::new();
+    let desk = desk();
     let said = desk.run(&["check"]);
     let out = said.out.replace(&recipe().display().to_string(), "recipe.toml");
     insta::assert_snapshot!(out, @r#"
@@ -192,12 +138,12 @@ recipe.toml is sound
   dpo: 77 rows to train on, 19 held out, 0 cut, 0 dropped
 "#);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-    assert!(!desk.0.path().join("runs").exists());
+    assert!(!desk.folder().join("runs").exists());
 }
 
 #[test]
 fn rows_that_do_not_fit_are_pointed_at_for_every_stage_at_once() {
-    let desk = Desk::new();
+    let desk = desk();
     let said = desk.run(&[
         "check",
         "--set",
@@ -233,7 +179,7 @@ error: data `pairs`: 96 of 96 rows are malformed, 0 may be (`max_bad_rows`):
 
 #[test]
 fn plan_prints_a_table_and_json() {
-    let desk = Desk::new();
+    let desk = desk();
     let said = desk.run(&["plan"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let here = env!("CARGO_MANIFEST_DIR");
@@ -275,7 +221,7 @@ base: HERE/tests/golden/models/qwen2, 119 k parameters
 
 #[test]
 fn bench_times_answers_to_the_first_prompts() {
-    let desk = Desk::new();
+    let desk = desk();
     let said = desk.run(&["bench", "--stage", "dpo", "--generate", "3", "--prompts", "2"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let names: Vec<&str> = said.out.lines().map(|line| line.get(..18).unwrap_or_default().trim()).collect();
@@ -291,5 +237,5 @@ fn bench_times_answers_to_the_first_prompts() {
 
     assert_eq!(desk.run(&["bench", "--generate", "3", "--steps", "2"]).code, Some(2));
     assert_eq!(desk.run(&["bench", "--prompts", "2"]).code, Some(2));
-    assert!(!desk.0.path().join("runs").exists());
+    assert!(!desk.folder().join("runs").exists());
 }

@@ -3,10 +3,16 @@
 mod artifact;
 mod checkpoints;
 mod commands;
+mod desk;
 mod estimate;
 mod fingerprint;
+mod pipelines;
+mod ppo_resume;
 mod ready;
+mod refused;
 mod resume;
+mod score;
 mod settings;
+mod small;
 mod stale;
 mod toy;

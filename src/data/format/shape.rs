@@ -19,6 +19,17 @@ pub enum Need {
 }
 
 impl Need {
+    /// A name for digests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Need::Sft => "sft",
+            Need::Preference => "preference",
+            Need::Unpaired { unpair: false } => "unpaired",
+            Need::Unpaired { unpair: true } => "unpaired pairs",
+            Need::Prompt => "prompt",
+        }
+    }
+
     /// What a stage should be told that reads rows of the other way of giving KTO its answers: pairs
     /// for rows with a label, or the reverse.
     pub fn unpair_advice(self, row: &Map<String, Value>) -> Option<&'static str> {

@@ -17,11 +17,16 @@ struct Need {
     is_met: fn(&StageSettings, Option<&DataSpec>) -> bool,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         key: "lora",
         otherwise: "with `tuner = \"full\"`",
         is_met: |stage, _| stage.training.lora.is_some(),
+    },
+    Need {
+        key: "lora/dropout",
+        otherwise: "in a ppo stage",
+        is_met: |stage, _| !matches!(stage.kind, KindSettings::Ppo(_)) || stage.training.lora.is_none(),
     },
     Need {
         key: "min_lr_rate",
@@ -73,7 +78,7 @@ pub fn check(
 ) {
     for need in &NEEDS {
         let is_met = |stage: &StageSettings| (need.is_met)(stage, data.get(&stage.data));
-        let message = format!("`{}` does nothing {}", need.key, need.otherwise);
+        let message = format!("`{}` does nothing {}", need.key.replace('/', "."), need.otherwise);
         let owners = schema::kinds_with(need.key);
         let has_key = |stage: &&StageSettings| owners.is_empty() || owners.contains(&stage.kind.name());
         for (index, stage) in stages.iter().enumerate() {

@@ -116,7 +116,11 @@ fn check_ppo(checker: &mut Checker, index: usize, stage: &StageTable) {
     let accumulated = training.gradient_accumulation_steps.unwrap_or(stage::GRADIENT_ACCUMULATION_STEPS);
     let prompts = batch_size.saturating_mul(accumulated);
     let mini_batches = keys.num_mini_batches.unwrap_or(ppo::NUM_MINI_BATCHES);
-    if !prompts.is_multiple_of(mini_batches) {
+    let refused = |checker: &Checker, keys: &[&str]| {
+        keys.iter().any(|key| checker.document.is_refused(&checker.stage_key(index, key)))
+    };
+    let of_update = ["num_mini_batches", "batch_size", "gradient_accumulation_steps"];
+    if !prompts.is_multiple_of(mini_batches) && !refused(checker, &of_update) {
         let at = checker.stage_key(index, "num_mini_batches");
         let message = format!("{mini_batches} mini-batches do not divide the {prompts} prompts of an update");
         checker.error(&at, message).help = Some(format!(
@@ -125,7 +129,7 @@ fn check_ppo(checker: &mut Checker, index: usize, stage: &StageTable) {
     }
     let max_length = training.max_length.unwrap_or(stage::MAX_LENGTH);
     let response = keys.response_length.unwrap_or(ppo::RESPONSE_LENGTH);
-    if response >= max_length {
+    if response >= max_length && !refused(checker, &["response_length", "max_length"]) {
         let at = checker.stage_key(index, "response_length");
         let message = format!(
             "a response of `response_length` {response} leaves no room for a prompt in `max_length` {max_length}"

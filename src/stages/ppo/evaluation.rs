@@ -17,7 +17,7 @@ impl Ppo {
             .map(|(row, family)| Prompt { row, tokens: &family.prompt })
             .collect();
         let judged = self.judge(trainer, &prompts, self.stream.name("held-out"), progress)?;
-        let mut metrics = self.objective_metrics(&judged, &judged.scores);
+        let mut metrics = self.objective_metrics(&judged);
         let n = judged.scores.len() as f64;
         let mean = judged.scores.iter().sum::<f64>() / n;
         let squares: f64 = judged.scores.iter().map(|score| (score - mean).powi(2)).sum();

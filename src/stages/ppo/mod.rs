@@ -3,7 +3,7 @@
 //! a rollout and the steps on it.
 //!
 //! As in TRL, with these differences: the score is added at a response's last token; losses are means
-//! over the tokens of a whole mini-batch; a response that ended is scored with what the template writes
+//! over the tokens of a whole mini-batch; the learning rate falls with every optimiser step; a response that ended is scored with what the template writes
 //! after its end token, as the reward model saw answers in training. TRL's `eps` (episodes a second) is
 //! left out, because metrics hold no times, and its `lr` is `learning_rate`.
 

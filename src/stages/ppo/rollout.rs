@@ -48,7 +48,7 @@ pub struct Judged {
     /// Under the policy and under the reference, a number a token.
     pub policy: Vec<Vec<f64>>,
     pub reference: Vec<Vec<f64>>,
-    /// Without the penalty for a missing end token.
+    /// Less the penalty for a missing end token.
     pub scores: Vec<f64>,
     /// Whether each has an end token.
     pub ended: Vec<bool>,
@@ -88,6 +88,7 @@ impl Ppo {
             end_tokens: &self.end_tokens,
             batch: settings.local_rollout_forward_batch_size,
         };
+        let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
         let tokens = generate(trainer.decoder(), &requests, &generation, progress)?;
         let ended: Vec<bool> =
             tokens.iter().map(|t| t.last().is_some_and(|last| self.end_tokens.contains(last))).collect();
@@ -118,7 +119,12 @@ impl Ppo {
         Ok(Judged {
             policy: self.log_probs(trainer, trainer.decoder(), &families, progress)?,
             reference: self.log_probs(trainer, &self.judges.reference, &families, progress)?,
-            scores: scores.concat(),
+            scores: scores
+                .concat()
+                .into_iter()
+                .zip(&ended)
+                .map(|(score, ended)| if *ended { score } else { score - penalty })
+                .collect(),
             tokens,
             ended,
         })
@@ -174,15 +180,12 @@ impl Ppo {
                 trainer.packaging.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
             Ok(batch.families.iter().map(|targets| values[targets.all()].to_vec()).collect())
         })?;
-        let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
-        let scores = judged.scores.iter().zip(&judged.ended);
-        let scores: Vec<f64> =
-            scores.map(|(score, ended)| if *ended { *score } else { score - penalty }).collect();
+        let scores = &judged.scores;
         let mut rewards: Vec<Vec<f64>> = judged
             .policy
             .iter()
             .zip(&judged.reference)
-            .zip(&scores)
+            .zip(scores)
             .map(|((old, reference), &score)| {
                 token_rewards(old, reference, score, settings.kl_coef, settings.kl_estimator)
             })
@@ -195,8 +198,8 @@ impl Ppo {
             estimated.map(|(r, v)| advantages(r, v, settings.gamma, settings.lam)).unzip();
         over_all(&mut advantages, |all| whiten(all, false));
 
-        let mut metrics = self.objective_metrics(&judged, &scores);
-        let episode = update * self.shape.prompts_per_update as u64 + rows.len() as u64;
+        let mut metrics = self.objective_metrics(&judged);
+        let episode = self.shape.responses_after(update + 1);
         metrics.insert("episode".to_string(), episode as f64);
         let numbers = judged.policy.into_iter().zip(values).zip(advantages).zip(returns);
         let responses = rows
@@ -216,7 +219,8 @@ impl Ppo {
     }
 
     /// Means over responses, as TRL's.
-    pub fn objective_metrics(&self, judged: &Judged, scores: &[f64]) -> Metrics {
+    pub fn objective_metrics(&self, judged: &Judged) -> Metrics {
+        let scores = &judged.scores;
         let n = scores.len().max(1) as f64;
         let pairs = || judged.policy.iter().flatten().zip(judged.reference.iter().flatten());
         let divergence =

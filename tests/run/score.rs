@@ -1,0 +1,94 @@
+//! `runner score`: a reward model's scores of pairs and of answers.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::desk::{Desk, Said, root};
+use crate::small::{ROWS, rlhf};
+
+/// The first rows of a shipped data set, as a file on the desk.
+fn rows(desk: &Desk, name: &str) -> String {
+    let text = fs::read_to_string(root().join("recipes/data").join(name)).unwrap();
+    let first: String = text.split_inclusive('\n').take(ROWS).collect();
+    fs::write(desk.folder().join(name), first).unwrap();
+    name.to_owned()
+}
+
+fn score(desk: &Desk, model: &str, rows: &str) -> Said {
+    desk.run_plain(&["score", &format!("runs/quickstart-rlhf/{model}/model"), rows])
+}
+
+/// The numbers `keys` of every line, which has these and `row` alone; rows come in order.
+fn figures<const N: usize>(said: &Said, keys: [&str; N]) -> Vec<[f64; N]> {
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let line = |(row, line): (usize, &str)| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line.as_object().unwrap().len(), N + 1, "{line}");
+        assert_eq!(line["row"], row, "{line}");
+        keys.map(|key| line[key].as_f64().unwrap())
+    };
+    let figures: Vec<_> = said.out.lines().enumerate().map(line).collect();
+    assert_eq!(figures.len(), ROWS);
+    figures
+}
+
+/// The number behind `label` in the summary on standard error.
+fn summary(said: &Said, label: &str) -> f64 {
+    let line = said.err.lines().last().unwrap();
+    let behind = line.split_once(label).unwrap_or_else(|| panic!("{line}")).1;
+    behind.trim_start().split(',').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"))
+}
+
+fn check(tuner: &str) {
+    let desk = rlhf(tuner);
+    let trained = desk.run(&["run", "--stage", "rm"]);
+    assert_eq!(trained.code, Some(0), "{}", trained.err);
+
+    let said = score(&desk, "rm", &rows(&desk, "quickstart.jsonl"));
+    let pairs = figures(&said, ["chosen", "rejected"]);
+    assert!(said.err.contains("60 pairs: accuracy "), "{}", said.err);
+    let n = pairs.len() as f64;
+    let right = pairs.iter().filter(|[chosen, rejected]| chosen > rejected).count() as f64 / n;
+    let margin = pairs.iter().map(|[chosen, rejected]| chosen - rejected).sum::<f64>() / n;
+    assert!((summary(&said, "accuracy") - right).abs() < 1e-4, "{right}: {}", said.err);
+    assert!((summary(&said, "mean margin") - margin).abs() < 1e-4, "{margin}: {}", said.err);
+
+    // the held-out rows are among them, with the scores that the stage itself gave
+    let last = desk.metrics("rm").pop().unwrap();
+    for name in ["eval_min_reward", "eval_max_reward"] {
+        let told = last[name].as_f64().unwrap();
+        let nearest = pairs.as_flattened().iter().map(|score| (score - told).abs()).fold(f64::MAX, f64::min);
+        assert!(nearest < 1e-6, "{name} is {told}; the nearest score is {nearest} from it");
+    }
+
+    // each answer is one of the pair's
+    let said = score(&desk, "rm", &rows(&desk, "quickstart-answers.jsonl"));
+    let answers = figures(&said, ["score"]);
+    for (row, ([score], pair)) in answers.iter().zip(&pairs).enumerate() {
+        assert!(pair.iter().any(|other| (other - score).abs() < 1e-6), "{row}: {score} is none of {pair:?}");
+    }
+    assert!(said.err.contains("60 answers: mean score "), "{}", said.err);
+    let mean = answers.as_flattened().iter().sum::<f64>() / n;
+    assert!((summary(&said, "mean score") - mean).abs() < 1e-4, "{mean}: {}", said.err);
+
+    let said = score(&desk, "sft", "quickstart.jsonl");
+    assert_eq!(
+        (said.code, said.out.as_str(), said.err.as_str()),
+        (
+            Some(1),
+            "",
+            "error: `runs/quickstart-rlhf/sft/model` is no reward model: it has no `value_head.safetensors`\n"
+        )
+    );
+}
+
+#[test]
+fn a_fully_tuned_reward_model_scores() {
+    check("full");
+}
+
+#[test]
+fn a_reward_model_with_lora_scores() {
+    check("lora");
+}
