@@ -81,6 +81,8 @@ struct Section {
 /// The page of all stages that are finished.
 pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String> {
     let finished = plan.stages.iter().filter(|stage| folder.stage(stage.name()).model().exists());
+    // a stage that ran by itself says nothing of those it was compared with
+    let is_planned = |name: &str| plan.stages.iter().any(|stage| stage.name() == name);
     render(&Page {
         recipe: &recipe.name,
         source: &recipe.source,
@@ -89,6 +91,7 @@ pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String
         parameters: number::short(plan.base.parameters as f64),
         comparisons: comparison::read(folder)
             .iter()
+            .filter(|found| found.stages.iter().all(|stage| is_planned(&stage.name)))
             .map(|found| Table {
                 title: comparison::title(found),
                 heading: comparison::heading(),

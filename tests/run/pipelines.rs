@@ -191,9 +191,11 @@ fn check_compare(tuner: &str) {
     // one stage alone has nothing to be compared with; the next run of all makes up for it
     const OTHER: [&str; 2] = ["--set", "stage.dpo.beta=0.3"];
     let alone = done(&desk, &[&["--stage", "dpo"], OTHER.as_slice()].concat());
-    assert!(!alone.out.contains("from stage"), "{}", alone.out);
+    let on_page = || String::from_utf8(desk.read("report.html")).unwrap().contains("from stage `sft`, on ");
+    assert!(!alone.out.contains("from stage") && !on_page(), "{}", alone.out);
     assert_eq!(desk.read("comparison.json"), comparison);
     check_table(&desk, &done(&desk, &OTHER));
+    assert!(on_page());
     assert_ne!(desk.read("comparison.json"), comparison, "another dpo stage is compared");
     let kept = [kept[0], kept[1], kept[3]];
     assert_eq!(kept.map(|path| written(&desk, path)), [times[0], times[1], times[3]]);

@@ -96,7 +96,7 @@ mod tests {
         assert_eq!([a.clone(), b.clone(), c], [0..4, 4..7, 7..10]);
         cache.give(a);
         cache.give(b);
-        assert_eq!(cache.free, [0..7]);
+        assert_eq!(cache.free, vec![0..7]);
         assert_eq!(cache.take(7).unwrap(), 0..7);
         assert_eq!((cache.take(0).unwrap().len(), cache.rows), (0, 10));
     }
