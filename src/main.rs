@@ -7,5 +7,8 @@ use runner::cli::{Cli, exit};
 
 fn main() -> ExitCode {
     runner::backend::memory::keep_freed_memory();
-    exit::code(Cli::parse().run())
+    let cli = Cli::parse();
+    // On a thread of the pool itself: from outside, each parallel loop would wake a thread to begin with
+    // and another to end with.
+    rayon::scope(|_| exit::code(cli.run()))
 }

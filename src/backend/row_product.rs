@@ -4,6 +4,8 @@
 //! rows.) Lanes hold rows, so there is nothing to sum across lanes, and the weight is read once, as it
 //! lies, for all rows: for a few rows this is as fast as memory is.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -15,6 +17,8 @@ const TASK: usize = 48;
 const LARGE_TASK: usize = 192;
 /// Products in a row for one element of y: addresses are made once for all of them.
 const UNROLL: usize = 4;
+/// Elements of k that a task goes through with all of its rows before the next ones.
+const BLOCK: usize = 128;
 /// Elements of a cache line.
 const LINE: usize = 16;
 /// Rows of x from which the large task is better.
@@ -114,49 +118,64 @@ impl WithSimd for Task<'_> {
 }
 
 impl Task<'_> {
-    /// A panel of `V` vectors, `N` rows of the weight at once.
+    /// A panel of `V` vectors, `N` rows of the weight at once. Goes along k in blocks, so that the
+    /// panel's part stays in the nearest cache while all of the task's rows pass by.
     #[inline(always)]
     fn panel<S: Simd, const V: usize, const N: usize>(&self, simd: S, panel: &Panel) {
         let count = self.weight.len() / self.k;
-        let mut row = 0;
-        while row + N <= count {
-            self.tile::<S, V, N>(simd, panel, row);
-            row += N;
+        let mut sums = vec![[simd.splat_f32s(0.0); V]; count];
+        for start in (0..self.k).step_by(BLOCK) {
+            let end = (start + BLOCK).min(self.k);
+            let mut row = 0;
+            while row + N <= count {
+                self.tile::<S, V, N>(simd, panel, row, start..end, &mut sums[row..row + N]);
+                row += N;
+            }
+            while row < count {
+                self.tile::<S, V, 1>(simd, panel, row, start..end, &mut sums[row..row + 1]);
+                row += 1;
+            }
         }
-        while row < count {
-            self.tile::<S, V, 1>(simd, panel, row);
-            row += 1;
+        for (row, sums) in sums.iter().enumerate() {
+            let sums: &[f32] = bytemuck::cast_slice(sums);
+            for (i, sum) in sums.iter().enumerate().take(panel.rows) {
+                // SAFETY: one task a column of y, and the row is one of y's
+                unsafe { *self.y.at((panel.first + i) * self.n + self.first + row) = *sum };
+            }
         }
     }
 
+    /// Adds the products of `block` of k to the sums of `N` rows of the weight.
     #[inline(always)]
-    fn tile<S: Simd, const V: usize, const N: usize>(&self, simd: S, panel: &Panel, row: usize) {
+    fn tile<S: Simd, const V: usize, const N: usize>(
+        &self,
+        simd: S,
+        panel: &Panel,
+        row: usize,
+        block: Range<usize>,
+        kept: &mut [[S::f32s; V]],
+    ) {
         let k = self.k;
         let weights: [&[f32]; N] = std::array::from_fn(|j| &self.weight[(row + j) * k..][..k]);
         let (x, _) = S::as_simd_f32s(&panel.values);
-        assert!(x.len() >= k * V);
-        let mut sums = [[simd.splat_f32s(0.0); V]; N];
-        let unrolled = k - k % UNROLL;
-        let next = &self.weight[(row + N) * k..];
-        for i in (0..unrolled).step_by(UNROLL) {
-            // the next tile's share of memory for this share of k
-            for line in (i * N..(i + UNROLL) * N).step_by(LINE) {
-                prefetch(next, line);
+        assert!(x.len() >= k * V && block.end <= k);
+        let mut sums: [[S::f32s; V]; N] = std::array::from_fn(|j| kept[j]);
+        let unrolled = block.end - block.len() % UNROLL;
+        for i in (block.start..unrolled).step_by(UNROLL) {
+            if i.is_multiple_of(LINE) {
+                // what the next rows of the weight have of this part of k
+                for j in 0..N {
+                    prefetch(self.weight, (row + N + j) * k + i);
+                }
             }
             // SAFETY: `i + UNROLL` is at most k, the length of each of `weights`; x has k · V vectors
             unsafe { multiply::<S, V, N, UNROLL>(simd, &mut sums, &weights, x, i) };
         }
-        for i in unrolled..k {
+        for i in unrolled..block.end {
             // SAFETY: as above
             unsafe { multiply::<S, V, N, 1>(simd, &mut sums, &weights, x, i) };
         }
-        for (j, sums) in sums.iter().enumerate() {
-            let sums: &[f32] = bytemuck::cast_slice(sums);
-            for (i, sum) in sums.iter().enumerate().take(panel.rows) {
-                // SAFETY: one task a column of y, and the row is one of y's
-                unsafe { *self.y.at((panel.first + i) * self.n + self.first + row + j) = *sum };
-            }
-        }
+        kept.copy_from_slice(&sums);
     }
 }
 
