@@ -16,7 +16,7 @@ use super::storage::{Shared, unwritten, update, view};
 const TASK: usize = 48;
 const LARGE_TASK: usize = 192;
 /// Products in a row for one element of y: addresses are made once for all of them.
-const UNROLL: usize = 4;
+const UNROLL: usize = 8;
 /// Elements of k that a task goes through with all of its rows before the next ones.
 const BLOCK: usize = 128;
 /// Elements of a cache line.
@@ -109,7 +109,7 @@ impl WithSimd for Task<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         for panel in self.panels {
             if panel.rows <= S::F32_LANES {
-                self.panel::<S, 1, 12>(simd, panel);
+                self.panel::<S, 1, 8>(simd, panel);
             } else {
                 self.panel::<S, 2, 6>(simd, panel);
             }
