@@ -221,3 +221,34 @@ fn digest(family: &Family, branch: &Branch, split: Option<usize>) -> Digest {
     hasher.update(&branch.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>());
     *hasher.finalize().as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::{ModelInput, Models};
+
+    #[test]
+    fn a_model_is_its_weights_and_its_config() {
+        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/qwen2").into();
+        let model = Models::default().frozen(&ModelInput { base, ..ModelInput::default() }).unwrap();
+        let mut turned = model.clone();
+        turned.config.raw["rope_theta"] = serde_json::json!(1234.5);
+        assert_eq!(model_digest(&model).unwrap(), model_digest(&model.clone()).unwrap());
+        assert_ne!(model_digest(&model).unwrap(), model_digest(&turned).unwrap());
+    }
+
+    #[test]
+    fn an_answer_is_known_by_its_tokens_and_what_is_trained_of_them() {
+        let branch =
+            |tokens: &[u32], trained: &[bool]| Branch { tokens: tokens.into(), trained: trained.into() };
+        let family = |prompt: &[u32]| Family { prompt: prompt.into(), ..Family::default() };
+        let digests = [
+            digest(&family(&[1, 2]), &branch(&[3], &[true]), None),
+            digest(&family(&[1]), &branch(&[2, 3], &[true, true]), None),
+            digest(&family(&[1]), &branch(&[2, 3], &[false, true]), None),
+            digest(&family(&[1]), &branch(&[2, 3], &[true, true]), Some(1)),
+        ];
+        let different: std::collections::BTreeSet<_> = digests.iter().collect();
+        assert_eq!(different.len(), digests.len());
+    }
+}

@@ -171,6 +171,16 @@ fn check_compare(tuner: &str) {
     }
     check_table(&desk, &first);
 
+    // all start from one model: before training they answer alike, each question once
+    let before = |stage: &str| -> Vec<String> {
+        let samples = String::from_utf8(desk.read(&format!("{stage}/samples.jsonl"))).unwrap();
+        samples.lines().filter(|line| line.starts_with("{\"step\":0,")).map(str::to_owned).collect()
+    };
+    assert!(before("dpo").len() > 1, "{:?}", before("dpo"));
+    for stage in COMPARED {
+        assert_eq!(before(stage), before("dpo"), "{stage}");
+    }
+
     // dpo and kto measure against one model
     let references = desk.list("reference");
     assert_eq!(references.len(), 1, "{references:?}");
