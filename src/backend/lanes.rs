@@ -66,16 +66,16 @@ pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     reduce(products(x, y))
 }
 
-/// Σ x_i y_i, the lanes summed in pairs in float32: cheaper where the vectors are short and many.
+/// Σ x_i y_i, the lanes summed in float32: cheaper where the vectors are short and many.
 #[inline(always)]
-pub fn short_dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut acc = products(x, y);
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            acc[i] += acc[i + width];
-        }
+pub fn short_dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
+    let ((x, x_tail), (y, y_tail)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
+    let mut sums = simd.splat_f32s(0.0);
+    for (a, b) in x.iter().zip(y) {
+        sums = simd.mul_add_e_f32s(*a, *b, sums);
     }
-    acc[0]
+    let tail: f32 = x_tail.iter().zip(y_tail).map(|(a, b)| a * b).sum();
+    simd.reduce_sum_f32s(sums) + tail
 }
 
 #[inline(always)]
@@ -232,7 +232,7 @@ mod tests {
                 ),
                 want
             );
-            assert_eq!(short_dot(&x, &vec![1.0; n]), want);
+            assert_eq!(short_dot(pulp::Scalar::new(), &x, &vec![1.0; n]), want);
             assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { (n - 1) as f32 });
         }
     }
