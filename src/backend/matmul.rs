@@ -5,6 +5,7 @@ use candle_core::{Layout, Result, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::gpu::{self, Gpu};
 use super::storage::{Shared, strided, unwritten, update_strided};
 
 /// Rows (or columns) of the product that one task computes, about. It depends on shapes only, so that
@@ -132,6 +133,9 @@ pub fn matmul_into(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f64, accumul
     if k != k2 || dst.dims2()? != (m, n) {
         bail!("matrix product of [{m}, {k}] and [{k2}, {n}] into {:?}", dst.shape())
     }
+    if let Some(gpu) = Gpu::of(lhs)? {
+        return gpu.matmul(dst, lhs, rhs, scale as f32, accumulate);
+    }
     let (a, a_layout) = strided(lhs)?;
     let (b, b_layout) = strided(rhs)?;
     let (a_mat, b_mat) = (Mat::of(&a_layout)?, Mat::of(&b_layout)?);
@@ -143,7 +147,11 @@ pub fn matmul_into(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f64, accumul
 
 /// `lhs × rhs`, `[m, n]`: a new tensor.
 pub fn matmul(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
-    let dst = unwritten((lhs.dim(0)?, rhs.dim(1)?))?;
+    let shape = (lhs.dim(0)?, rhs.dim(1)?);
+    let dst = match Gpu::of(lhs)? {
+        Some(_) => gpu::unwritten(shape, lhs.dtype(), lhs.device())?,
+        None => unwritten(shape)?,
+    };
     matmul_into(&dst, lhs, rhs, 1.0, false)?;
     Ok(dst)
 }
@@ -173,6 +181,7 @@ pub fn add_column_sums(grad: &Tensor, dy: &Tensor) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gpu::trial;
     use super::*;
     use candle_core::Device;
 
@@ -210,6 +219,27 @@ mod tests {
         assert!(distance(&part, &want) < 1e-4);
         let rest = whole.narrow(1, 17, 13).unwrap();
         assert_eq!(distance(&rest, &before.narrow(1, 17, 13).unwrap()), 0.0);
+    }
+
+    #[test]
+    fn products_where_kernels_run_agree() {
+        trial::each(|trial| {
+            for (m, k, n) in [(1, 7, 5), (33, 9, 70), (20, 64, 3)] {
+                let (a, b, bt) = (trial.random(m, k), trial.random(k, n), trial.random(n, k));
+                let want = trial.cpu(|| matmul(&a.cpu, &b.cpu)).unwrap();
+                trial.close(&matmul(&a.gpu, &b.gpu).unwrap(), &want);
+                let whole = trial.random(m, n + 4);
+                let (part, want) = (whole.gpu.narrow(1, 3, n).unwrap(), whole.cpu.narrow(1, 3, n).unwrap());
+                matmul_into(&part, &a.gpu, &bt.gpu.t().unwrap(), 0.5, true).unwrap();
+                trial.cpu(|| matmul_into(&want, &a.cpu, &bt.cpu.t().unwrap(), 0.5, true)).unwrap();
+                trial.close(&whole.gpu, &whole.cpu);
+                let sums = Tensor::zeros((k, n), candle_core::DType::F32, &trial.device).unwrap();
+                let dy = trial.random(m, n);
+                matmul_into(&sums, &a.gpu.t().unwrap(), &dy.gpu, 1.0, true).unwrap();
+                let want = trial.cpu(|| matmul(&a.cpu.t().unwrap(), &dy.cpu)).unwrap();
+                trial.close(&sums, &want);
+            }
+        });
     }
 
     #[test]

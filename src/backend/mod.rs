@@ -5,6 +5,7 @@ pub mod attention;
 pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;
+pub mod gpu;
 pub mod lanes;
 pub mod log_prob;
 pub mod matmul;

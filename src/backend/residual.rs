@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::gpu::{self, Arg, Gpu, Grid};
 use super::storage::{unwritten, update, view};
 
 /// Elements a task.
@@ -10,10 +11,13 @@ const BLOCK: usize = 1 << 14;
 
 /// a + b, of the same shape.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (x, y) = (view(a)?, view(b)?);
-    if a.dims() != b.dims() {
-        bail!("a sum of {:?} and {:?}", a.dims(), b.dims())
+    same_shape(a, b)?;
+    if let Some(gpu) = Gpu::of(a)? {
+        let sum = gpu::unwritten(a.shape(), a.dtype(), a.device())?;
+        launch_add(gpu, &sum, a, b)?;
+        return Ok(sum);
     }
+    let (x, y) = (view(a)?, view(b)?);
     let sum = unwritten(a.shape())?;
     update(&sum, |sum| {
         let blocks = sum.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).zip(y.par_chunks(BLOCK));
@@ -27,10 +31,11 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// a ← a + b, of the same shape.
 pub fn add_into(a: &Tensor, b: &Tensor) -> Result<()> {
-    let y = view(b)?;
-    if a.dims() != b.dims() {
-        bail!("a sum of {:?} and {:?}", a.dims(), b.dims())
+    same_shape(a, b)?;
+    if let Some(gpu) = Gpu::of(a)? {
+        return launch_add(gpu, a, a, b);
     }
+    let y = view(b)?;
     update(a, |a| {
         a.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).for_each(|(a, y)| {
             a.iter_mut().zip(y).for_each(|(a, y)| *a += y);
@@ -39,8 +44,22 @@ pub fn add_into(a: &Tensor, b: &Tensor) -> Result<()> {
     })
 }
 
+fn same_shape(a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dims() != b.dims() || !a.is_contiguous() || !b.is_contiguous() {
+        bail!("a sum of {:?} and {:?}", a.layout(), b.layout())
+    }
+    Ok(())
+}
+
+fn launch_add(gpu: Gpu, sum: &Tensor, a: &Tensor, b: &Tensor) -> Result<()> {
+    let n = a.elem_count();
+    let arguments = [sum.into(), a.into(), b.into(), Arg::U64(n as u64)];
+    gpu.launch(&format!("add_{}", gpu::suffix(a)?), Grid::over(n), &arguments)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::gpu::trial;
     use super::*;
     use candle_core::Device;
 
@@ -53,5 +72,18 @@ mod tests {
         add_into(&a, &b).unwrap();
         assert_eq!(a.to_vec1::<f32>().unwrap(), want);
         assert!(add(&a, &b.narrow(0, 0, 3).unwrap()).unwrap_err().to_string().contains("a sum of"));
+    }
+
+    #[test]
+    fn kernels_agree() {
+        trial::each(|trial| {
+            for (rows, columns) in [(1, 1), (3, 37), (9, 700)] {
+                let (a, b) = (trial.random(rows, columns), trial.random(rows, columns));
+                let want = trial.cpu(|| add(&a.cpu, &b.cpu)).unwrap();
+                trial.close(&add(&a.gpu, &b.gpu).unwrap(), &want);
+                add_into(&a.gpu, &b.gpu).unwrap();
+                trial.close(&a.gpu, &want);
+            }
+        });
     }
 }

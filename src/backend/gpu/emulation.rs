@@ -1,0 +1,231 @@
+//! Kernels on this machine's CPU, for tests: the C++ compiler builds `kernels/*.cu` with `emulate.h` in
+//! place of CUDA. Within [`with`], tensors on the CPU count as lying on a GPU.
+
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use libloading::{Library, Symbol};
+use rayon::prelude::*;
+
+use super::launch::{Arg, Grid, Packed};
+
+const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backend/kernels");
+
+pub struct Emulator {
+    library: Library,
+}
+
+/// In which order blocks and threads run: what they compute may not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Forward,
+    Reverse,
+}
+
+thread_local! {
+    static ON: Cell<Option<Order>> = const { Cell::new(None) };
+}
+
+/// The emulator, if this thread runs within [`with`].
+pub fn current() -> Option<&'static Emulator> {
+    ON.get().and_then(|_| emulator())
+}
+
+/// Runs `f` with CPU tensors as tensors on a GPU. `None`, said on standard error, if there is no C++ compiler.
+pub fn with<R>(order: Order, f: impl FnOnce() -> R) -> Option<R> {
+    struct Restore(Option<Order>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ON.set(self.0);
+        }
+    }
+    if emulator().is_none() {
+        eprintln!("skipped: there is no C++ compiler (`$CXX`, c++) to emulate kernels with");
+        return None;
+    }
+    let _restore = Restore(ON.replace(Some(order)));
+    Some(f())
+}
+
+/// Runs `f` with CPU tensors as what they are, inside [`with`].
+pub fn without<R>(f: impl FnOnce() -> R) -> R {
+    let order = ON.replace(None);
+    let found = f();
+    ON.set(order);
+    found
+}
+
+fn emulator() -> Option<&'static Emulator> {
+    static EMULATOR: OnceLock<Option<Emulator>> = OnceLock::new();
+    EMULATOR.get_or_init(Emulator::build).as_ref()
+}
+
+fn compiler() -> String {
+    std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned())
+}
+
+impl Emulator {
+    /// Compiles what has changed since the last time. `None` without a compiler; a kernel that does not
+    /// compile fails the test.
+    fn build() -> Option<Self> {
+        Command::new(compiler()).arg("--version").output().ok()?;
+        let mut sources: Vec<PathBuf> =
+            std::fs::read_dir(KERNELS).unwrap().map(|entry| entry.unwrap().path()).collect();
+        sources.sort();
+        let text = |path: &Path| std::fs::read(path).unwrap();
+        let is = |path: &Path, extensions: &[&str]| {
+            path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted))
+        };
+        let mut headers = blake3::Hasher::new();
+        sources.iter().filter(|path| is(path, &["cuh", "h"])).for_each(|path| {
+            headers.update(&text(path));
+        });
+        let folder = std::env::temp_dir().join(format!("runner-kernels-{}", user()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let units: Vec<&PathBuf> = sources.iter().filter(|path| is(path, &["cu", "cpp"])).collect();
+        let objects: Vec<PathBuf> = units
+            .par_iter()
+            .map(|source| {
+                let digest = headers.clone().update(&text(source)).finalize().to_hex();
+                let name = source.file_stem().unwrap().to_string_lossy();
+                let object = folder.join(format!("{name}-{}.o", &digest[..16]));
+                if !object.exists() {
+                    compile(&["-c", "-x", "c++"], &[source], &object);
+                }
+                object
+            })
+            .collect();
+        let mut all = blake3::Hasher::new();
+        objects.iter().for_each(|object| {
+            all.update(object.to_string_lossy().as_bytes());
+        });
+        let library = folder.join(format!("kernels-{}.so", &all.finalize().to_hex()[..16]));
+        if !library.exists() {
+            compile(&["-shared"], &objects.iter().collect::<Vec<_>>(), &library);
+        }
+        // SAFETY: the library is ours; loading it only registers its kernels
+        let library = unsafe { Library::new(&library) }.unwrap();
+        Some(Emulator { library })
+    }
+
+    pub fn launch(&self, kernel: &str, grid: Grid, arguments: &[Arg<'_>]) -> Result<()> {
+        type Launch = unsafe extern "C" fn(
+            *const c_char,
+            *const u32,
+            *const u32,
+            u32,
+            *mut *mut c_void,
+            *const usize,
+            usize,
+            c_int,
+        ) -> c_int;
+        let mut packed = Packed::new(arguments, address)?;
+        let mut addresses = packed.addresses();
+        let name = CString::new(kernel).unwrap();
+        let reverse = c_int::from(ON.get() == Some(Order::Reverse));
+        // SAFETY: the function has this type; kernels get the arguments they declare, as the callee
+        // checks, and touch the tensors among them, which outlive the call
+        let status = unsafe {
+            let launch: Symbol<Launch> = self.library.get(b"emulate_launch\0").unwrap();
+            launch(
+                name.as_ptr(),
+                grid.blocks.as_ptr(),
+                [grid.threads, 1, 1].as_ptr(),
+                grid.shared,
+                addresses.as_mut_ptr(),
+                packed.sizes().as_ptr(),
+                packed.sizes().len(),
+                reverse,
+            )
+        };
+        match status {
+            0 => Ok(()),
+            1 => bail!("there is no kernel `{kernel}`"),
+            2 => bail!("kernel `{kernel}` takes other arguments than {:?} bytes", packed.sizes()),
+            _ => bail!("the threads of kernel `{kernel}` wait for each other for ever"),
+        }
+    }
+}
+
+/// In place of cuBLASLt: the CPU's product, rounded to the dtype of `dst`.
+pub(super) fn matmul(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f32, accumulate: bool) -> Result<()> {
+    without(|| {
+        let float = |t: &Tensor| t.to_dtype(DType::F32);
+        let sum = if accumulate {
+            dst.to_dtype(DType::F32)?.copy()?
+        } else {
+            dst.zeros_like()?.to_dtype(DType::F32)?
+        };
+        let sum = sum.contiguous()?;
+        super::super::matmul::matmul_into(&sum, &float(lhs)?, &float(rhs)?, f64::from(scale), true)?;
+        assign(dst, &sum.to_dtype(dst.dtype())?)
+    })
+}
+
+fn user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "anyone".to_owned())
+}
+
+/// Writes `to` at once, as several test programs may do it at a time.
+fn compile(options: &[&str], from: &[&PathBuf], to: &Path) {
+    let part = to.with_extension(format!("{}.part", std::process::id()));
+    let flags = ["-std=c++17", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unused-function"];
+    let output =
+        Command::new(compiler()).args(flags).args(options).args(from).arg("-o").arg(&part).output().unwrap();
+    assert!(output.status.success(), "{from:?}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&part, to).unwrap();
+}
+
+/// dst ← src, both `[rows, columns]`, of any strides.
+fn assign(dst: &Tensor, src: &Tensor) -> Result<()> {
+    struct Assign;
+    impl InplaceOp2 for Assign {
+        fn name(&self) -> &'static str {
+            "assign"
+        }
+
+        fn cpu_fwd(&self, dst: &mut CpuStorage, d: &Layout, src: &CpuStorage, s: &Layout) -> Result<()> {
+            let (rows, columns) = d.shape().dims2()?;
+            let at = |l: &Layout, i, j| l.start_offset() + i * l.stride()[0] + j * l.stride()[1];
+            let indices = (0..rows * columns)
+                .map(|n| (n / columns, n % columns))
+                .map(|(i, j)| (at(d, i, j), at(s, i, j)));
+            match (dst, src) {
+                (CpuStorage::F32(dst), CpuStorage::F32(src)) => indices.for_each(|(d, s)| dst[d] = src[s]),
+                (CpuStorage::BF16(dst), CpuStorage::BF16(src)) => indices.for_each(|(d, s)| dst[d] = src[s]),
+                _ => bail!("products are float32 or bf16"),
+            }
+            Ok(())
+        }
+    }
+    dst.inplace_op2(src, &Assign)
+}
+
+/// The address of a CPU tensor's first element, to be read or written while the tensor lives.
+fn address(tensor: &Tensor) -> Result<u64> {
+    struct First<'a>(&'a Cell<u64>);
+    impl InplaceOp1 for First<'_> {
+        fn name(&self) -> &'static str {
+            "address"
+        }
+
+        fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+            let (start, bytes) = match storage {
+                CpuStorage::F32(values) => (values.as_mut_ptr() as u64, 4),
+                CpuStorage::BF16(values) => (values.as_mut_ptr() as u64, 2),
+                CpuStorage::U32(values) => (values.as_mut_ptr() as u64, 4),
+                CpuStorage::I64(values) => (values.as_mut_ptr() as u64, 8),
+                _ => bail!("kernels take float32, bf16, u32 and i64"),
+            };
+            self.0.set(start + (layout.start_offset() * bytes) as u64);
+            Ok(())
+        }
+    }
+    let found = Cell::new(0);
+    tensor.inplace_op1(&First(&found))?;
+    Ok(found.get())
+}

@@ -1,0 +1,88 @@
+//! Kernels and where they run. An operation of `backend` asks [`Gpu::of`] whether its tensors lie on a
+//! GPU; if so it launches one of the kernels in `backend/kernels/*.cu`, which take the same arguments
+//! in the same order wherever they run:
+//!
+//! | | |
+//! |---|---|
+//! | [`cuda`] | a CUDA device, in builds with the `cuda` feature |
+//! | [`emulation`] | this machine's CPU, in tests: the same sources built by the C++ compiler |
+//!
+//! Tensors on a GPU are float32 or bf16. Kernels that are made for both are named `NAME_f32` and
+//! `NAME_bf16`.
+
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(test)]
+pub mod emulation;
+pub mod launch;
+#[cfg(test)]
+pub mod trial;
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
+
+pub use launch::{Arg, Grid, row_stride, suffix};
+
+/// What runs the kernels for some tensors.
+#[derive(Clone, Copy)]
+pub enum Gpu {
+    #[cfg(feature = "cuda")]
+    Cuda(&'static cuda::Cuda),
+    #[cfg(test)]
+    Emulated(&'static emulation::Emulator),
+}
+
+impl Gpu {
+    /// `None` for a tensor that the CPU's own implementation works on.
+    pub fn of(tensor: &Tensor) -> Result<Option<Gpu>> {
+        match tensor.device() {
+            #[cfg(test)]
+            Device::Cpu => Ok(emulation::current().map(Gpu::Emulated)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => Ok(Some(Gpu::Cuda(cuda::Cuda::of(device)?))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Runs `kernel` over a grid of blocks. Tensors may be any view; a kernel gets the address of a
+    /// view's first element, and strides among its numbers. Errors if the kernel cannot be started.
+    #[cfg_attr(not(any(test, feature = "cuda")), expect(unused_variables))]
+    pub fn launch(self, kernel: &str, grid: Grid, arguments: &[Arg<'_>]) -> Result<()> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda(cuda) => cuda.launch(kernel, grid, arguments),
+            #[cfg(test)]
+            Gpu::Emulated(emulator) => emulator.launch(kernel, grid, arguments),
+        }
+    }
+}
+
+impl Gpu {
+    /// `dst ← (accumulate ? dst : 0) + scale · lhs × rhs`: `[m, n]`, `[m, k]`, `[k, n]`, summed in float32.
+    /// Operands have one dtype, `dst` that or float32; each is rows of adjacent elements or the transpose
+    /// of such.
+    #[cfg_attr(not(any(test, feature = "cuda")), expect(unused_variables))]
+    pub fn matmul(
+        self,
+        dst: &Tensor,
+        lhs: &Tensor,
+        rhs: &Tensor,
+        scale: f32,
+        accumulate: bool,
+    ) -> Result<()> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda(cuda) => cuda.matmul(dst, lhs, rhs, scale, accumulate),
+            #[cfg(test)]
+            Gpu::Emulated(_) => emulation::matmul(dst, lhs, rhs, scale, accumulate),
+        }
+    }
+}
+
+/// A new tensor whose elements are whatever the memory held; in tests, NaNs.
+pub fn unwritten(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    if cfg!(test) {
+        return Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype);
+    }
+    // SAFETY: any bits are a number, and who asks writes all of them before anything reads one
+    unsafe { Tensor::empty(shape.into(), dtype, device) }
+}
