@@ -16,6 +16,27 @@ pub struct ModelSpec {
     pub template: Option<String>,
 }
 
+/// What computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceSpec {
+    /// All cores of this machine.
+    #[default]
+    Cpu,
+    /// A GPU, by its number.
+    Cuda(usize),
+}
+
+/// Float type of weights and activations. Sums, gradients of weights and what is trained are float32
+/// with either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    #[default]
+    F32,
+    Bf16,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelOrigin {

@@ -15,6 +15,7 @@ pub mod cuda;
 #[cfg(test)]
 pub mod emulation;
 pub mod launch;
+pub mod open;
 #[cfg(test)]
 pub mod trial;
 
