@@ -19,6 +19,9 @@
 //! A module uses those below it, with two exceptions: [`plan::settings`] holds plain types that
 //! `stages`, `optim` and `model` read, and a template renders the messages of [`data`].
 
+#[cfg(test)]
+extern crate self as runner;
+
 pub mod backend;
 pub mod cli;
 pub mod data;

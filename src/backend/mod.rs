@@ -1,5 +1,6 @@
-//! Tensor operations behind one function each. Storage, device and dtype are candle's; every
-//! operation here is written for float32 on the CPU and checked against candle's tape in tests.
+//! Tensor operations behind one function each, on the CPU (float32) or on a GPU (float32 or bf16, see
+//! [`gpu`]). Storage, device and dtype are candle's; each operation is checked against candle's tape or
+//! its own CPU implementation in tests.
 
 pub mod attention;
 pub mod dropout;
@@ -12,14 +13,17 @@ pub mod matmul;
 pub mod memory;
 pub mod norm;
 pub mod packing;
+pub mod place;
 pub mod random;
 pub mod residual;
 pub mod rope;
 pub mod row_product;
+pub mod scalar_head;
 pub mod storage;
 pub mod weights_file;
 
 pub use packing::{Packing, Segment};
+pub use place::Place;
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,22 @@ pub fn strided(tensor: &Tensor) -> Result<(View<'_>, Layout)> {
     Ok((View { storage, start: 0, len }, layout))
 }
 
+/// Runs `f` on the bytes of a contiguous float32 or bf16 tensor, wherever it lies.
+pub fn with_bytes<R>(tensor: &Tensor, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let here = tensor.to_device(&Device::Cpu)?;
+    let (storage, layout) = here.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("expected a contiguous tensor, got strides {:?}", layout.stride())
+    };
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(values)) => Ok(f(bytemuck::cast_slice(&values[start..end]))),
+        Storage::Cpu(CpuStorage::BF16(values)) => {
+            Ok(f(bytemuck::cast_slice(half::slice::HalfFloatSliceExt::reinterpret_cast(&values[start..end]))))
+        }
+        _ => bail!("expected float32 or bf16, got {:?}", tensor.dtype()),
+    }
+}
+
 struct Update<F>(Cell<Option<F>>);
 
 impl<F: FnOnce(&mut [f32], &Layout) -> Result<()>> InplaceOp1 for Update<F> {

@@ -16,9 +16,14 @@ impl WeightFiles {
         unsafe { MmapedSafetensors::multi(paths) }.map(WeightFiles)
     }
 
+    /// The tensor as it is stored, on the CPU.
+    pub fn stored(&self, name: &str) -> Result<Tensor> {
+        self.0.load(name, &Device::Cpu)
+    }
+
     /// The tensor as float32 on the CPU, whatever float type it is stored in.
     pub fn load(&self, name: &str) -> Result<Tensor> {
-        self.0.load(name, &Device::Cpu)?.to_dtype(DType::F32)
+        self.stored(name)?.to_dtype(DType::F32)
     }
 
     /// All names, sorted.

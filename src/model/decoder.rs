@@ -2,17 +2,17 @@
 //! The last layer computes queries and feed-forward only for the rows whose output is asked for.
 
 use anyhow::{Result, bail};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::attention::{Angles, Rows};
 use super::config::Config;
 use super::layer::{Layer, LayerTrace};
 use super::linear::{DropoutKeys, Linear};
 use super::param::{Param, Trained, collect};
-use crate::backend::Packing;
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
 use crate::backend::random::Stream;
+use crate::backend::{Packing, Place};
 
 #[derive(Debug, Clone)]
 pub struct Decoder {
@@ -70,10 +70,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(config: &Config, tokens: &Tokens<'_>) -> Result<Self> {
+    fn of(decoder: &Decoder, tokens: &Tokens<'_>) -> Result<Self> {
         let last_packing = tokens.packing.with_queries(tokens.needed);
         let tables = |packing: &Packing| -> Result<Angles> {
-            let (cos, sin) = config.rope.tables(&packing.positions())?;
+            let (cos, sin) = decoder.config.rope.tables(&packing.positions(), decoder.device())?;
             Ok(Angles { cos, sin })
         };
         let pick = |keys: &[u64]| tokens.needed.iter().map(|&row| keys[row as usize]).collect();
@@ -108,6 +108,16 @@ impl Parts {
 }
 
 impl Decoder {
+    /// Where its weights lie.
+    pub fn device(&self) -> &Device {
+        self.embedding.value.device()
+    }
+
+    /// The float type of its weights and activations, and where they lie.
+    pub fn place(&self) -> Place {
+        Place::of(&self.embedding.value)
+    }
+
     /// The head: `[vocabulary, hidden]`.
     pub fn head(&self) -> &Param {
         self.lm_head.as_ref().unwrap_or(&self.embedding)
@@ -118,7 +128,7 @@ impl Decoder {
         if tokens.packing.tokens() != tokens.ids.len() {
             bail!("{} tokens for a packing of {}", tokens.ids.len(), tokens.packing.tokens())
         }
-        let parts = Parts::of(&self.config, tokens)?;
+        let parts = Parts::of(self, tokens)?;
         let plan = parts.plan(tokens);
         let mut x = gather(&self.embedding.value, tokens.ids)?;
         let mut layers = Vec::new();
@@ -148,7 +158,7 @@ impl Decoder {
     /// Adds the gradients of everything trained below the head, from that of the hidden states,
     /// `[needed, hidden]`. `tokens` as `forward` had them.
     pub fn backward(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
-        let parts = Parts::of(&self.config, tokens)?;
+        let parts = Parts::of(self, tokens)?;
         let plan = parts.plan(tokens);
         let mut dy = d_hidden.zeros_like()?;
         let norm = &self.final_norm;

@@ -1,19 +1,23 @@
 //! A linear map `y = x Wᵀ + b`, several checkpoint modules side by side in one product, with or
 //! without LoRA. Source of LoRA: 2106.09685; of rsLoRA: 2312.03732.
 //!
-//! Without dropout, `W + s·B·A` is made once an optimiser step and used in both directions: the
-//! products of a token then cost what they cost without LoRA. With dropout the two terms stay apart.
+//! With float32 weights and without dropout, `W + s·B·A` is made once an optimiser step and used in both
+//! directions: the products of a token then cost what they cost without LoRA. With bf16 weights, which
+//! models on one base share, or with dropout, the two terms stay apart.
 
 use std::ops::Range;
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::param::{Param, Trained, collect};
+use crate::backend::Place;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
 use crate::backend::random::Stream;
+use crate::backend::residual::add_into;
 use crate::backend::row_product::row_product;
+use crate::backend::storage::copy_into;
 
 /// One module of the checkpoint, e.g. `model.layers.0.self_attn.k_proj`, and its rows of the weight.
 #[derive(Debug, Clone)]
@@ -42,8 +46,8 @@ pub struct Lora {
     /// α / r, or α / √r.
     pub scale: f64,
     pub dropout: f64,
-    /// `W + s·B·A`, `[out, in]`.
-    merged: Tensor,
+    /// `W + s·B·A`, `[out, in]`; not with bf16 weights, whose rounding would swallow a small `s·B·A`.
+    pub merged: Option<Tensor>,
 }
 
 /// What makes a dropout mask: a stream for the step, and a key a row that does not depend on packing.
@@ -84,8 +88,9 @@ impl Linear {
         if matrices.is_empty() {
             return Ok(self);
         }
+        let place = Place::of(&self.weight.value);
         let a: Vec<&Tensor> = matrices.iter().map(|(_, a, _)| a).collect();
-        let a = Param::new(Tensor::cat(&a, 0)?.contiguous()?, train)?;
+        let a = Param::at(&place, Tensor::cat(&a, 0)?.contiguous()?, train)?;
         let mut parts = Vec::new();
         let mut first = 0;
         for (part, part_a, b) in &matrices {
@@ -93,11 +98,11 @@ impl Linear {
             parts.push(LoraPart {
                 part: *part,
                 ranks: first..first + rank,
-                b: Param::new(b.contiguous()?, train)?,
+                b: Param::at(&place, b.contiguous()?, train)?,
             });
             first += rank;
         }
-        let merged = self.weight.value.copy()?;
+        let merged = (place.dtype == DType::F32).then(|| self.weight.value.copy()).transpose()?;
         self.lora = Some(Lora { a, parts, scale, dropout, merged });
         self.refresh()?;
         Ok(self)
@@ -105,19 +110,33 @@ impl Linear {
 
     /// Makes `W + s·B·A` again, after A or B changed.
     pub fn refresh(&self) -> Result<()> {
-        let Some(lora) = &self.lora else { return Ok(()) };
-        crate::backend::storage::copy_into(&lora.merged, &self.weight.value)?;
+        match self.lora.as_ref().and_then(|lora| Some((lora, lora.merged.as_ref()?))) {
+            Some((lora, merged)) => self.merge_into(lora, merged),
+            None => Ok(()),
+        }
+    }
+
+    fn merge_into(&self, lora: &Lora, merged: &Tensor) -> Result<()> {
+        copy_into(merged, &self.weight.value)?;
         for part in &lora.parts {
             let rows = &self.parts[part.part].rows;
-            let target = lora.merged.narrow(0, rows.start, rows.len())?;
-            matmul_into(&target, &part.b.value, &lora.a_of(part)?, lora.scale, true)?;
+            let target = merged.narrow(0, rows.start, rows.len())?;
+            matmul_into(&target, &part.b.value, &lora.a_of(&lora.a.value, part)?, lora.scale, true)?;
         }
         Ok(())
     }
 
     /// The weight that one dense product needs: merged with LoRA if there is one.
-    pub fn effective(&self) -> &Tensor {
-        self.lora.as_ref().map_or(&self.weight.value, |lora| &lora.merged)
+    pub fn merged(&self) -> Result<Tensor> {
+        match &self.lora {
+            None => Ok(self.weight.value.clone()),
+            Some(Lora { merged: Some(merged), .. }) => Ok(merged.clone()),
+            Some(lora) => {
+                let merged = self.weight.value.copy()?;
+                self.merge_into(lora, &merged)?;
+                Ok(merged)
+            }
+        }
     }
 
     fn keys<'a>(&self, dropout: Option<DropoutKeys<'a>>) -> Option<(&Lora, DropoutKeys<'a>)> {
@@ -125,22 +144,40 @@ impl Linear {
         dropout.map(|d| (lora, DropoutKeys { stream: d.stream.name(&self.parts[0].module), rows: d.rows }))
     }
 
+    /// The weight of the large product, and the LoRA that is multiplied apart from it, with the keys of
+    /// its dropout.
+    fn split<'a>(
+        &self,
+        dropout: Option<DropoutKeys<'a>>,
+    ) -> (&Tensor, Option<(&Lora, Option<DropoutKeys<'a>>)>) {
+        let keys = self.keys(dropout).map(|(_, keys)| keys);
+        match &self.lora {
+            Some(Lora { merged: Some(merged), .. }) if keys.is_none() => (merged, None),
+            lora => (&self.weight.value, lora.as_ref().map(|lora| (lora, keys))),
+        }
+    }
+
     /// x `[rows, in]` → `[rows, out]`.
     pub fn forward(&self, x: &Tensor, dropout: Option<DropoutKeys<'_>>) -> Result<Tensor> {
-        let y = match self.keys(dropout) {
-            None => matmul(x, &self.effective().t()?)?,
-            Some((lora, keys)) => {
-                let y = matmul(x, &self.weight.value.t()?)?;
-                let dropped = lora.drop(x, keys)?;
-                let low = matmul(&dropped, &lora.a.value.t()?)?;
-                for part in &lora.parts {
-                    let rows = &self.parts[part.part].rows;
-                    let target = y.narrow(1, rows.start, rows.len())?;
-                    matmul_into(&target, &lora.columns(&low, part)?, &part.b.value.t()?, lora.scale, true)?;
-                }
-                y
+        let (weight, apart) = self.split(dropout);
+        self.finish(matmul(x, &weight.t()?)?, x, apart)
+    }
+
+    /// Adds to `y` what the large product leaves out.
+    fn finish(
+        &self,
+        y: Tensor,
+        x: &Tensor,
+        apart: Option<(&Lora, Option<DropoutKeys<'_>>)>,
+    ) -> Result<Tensor> {
+        if let Some((lora, keys)) = apart {
+            let low = matmul(&lora.drop(x, keys)?, &lora.a.value.t()?)?;
+            for part in &lora.parts {
+                let rows = &self.parts[part.part].rows;
+                let target = y.narrow(1, rows.start, rows.len())?;
+                matmul_into(&target, &lora.columns(&low, part)?, &part.b.value.t()?, lora.scale, true)?;
             }
-        };
+        }
         if let Some(bias) = &self.bias {
             add_bias(&y, &bias.value)?;
         }
@@ -152,11 +189,8 @@ impl Linear {
         if product == Product::Together {
             return self.forward(x, None);
         }
-        let y = row_product(x, self.effective())?;
-        if let Some(bias) = &self.bias {
-            add_bias(&y, &bias.value)?;
-        }
-        Ok(y)
+        let (weight, apart) = self.split(None);
+        self.finish(row_product(x, weight)?, x, apart)
     }
 
     /// Adds the gradients of what is trained; returns dx `[rows, in]` if it is wanted.
@@ -177,16 +211,19 @@ impl Linear {
         let Some(lora) = &self.lora else {
             return want_dx.then(|| Ok(matmul(dy, &self.weight.value)?)).transpose();
         };
-        let keys = self.keys(dropout).map(|(_, keys)| keys);
-        let dropped = keys.map(|keys| lora.drop(x, keys)).transpose()?;
-        let d_low = self.lora_backward(lora, dropped.as_ref().unwrap_or(x), dy)?;
+        let (weight, apart) = self.split(dropout);
+        let keys = apart.and_then(|(_, keys)| keys);
+        let d_low = self.lora_backward(lora, &lora.drop(x, keys)?, dy)?;
         if !want_dx {
             return Ok(None);
         }
-        let Some(keys) = keys else { return Ok(Some(matmul(dy, &lora.merged)?)) };
-        let dx = matmul(dy, &self.weight.value)?;
-        let through_lora = lora.drop(&matmul(&d_low, &lora.a.value)?, keys)?;
-        Ok(Some((dx + through_lora)?))
+        let dx = matmul(dy, weight)?;
+        match (apart, keys) {
+            (None, _) => {}
+            (Some(_), None) => matmul_into(&dx, &d_low, &lora.a.value, 1.0, true)?,
+            (Some(_), Some(_)) => add_into(&dx, &lora.drop(&matmul(&d_low, &lora.a.value)?, keys)?)?,
+        }
+        Ok(Some(dx))
     }
 
     /// Adds the gradients of A and B; returns the gradient of `x Aᵀ`, `[rows, Σ rank]`.
@@ -224,16 +261,29 @@ impl Linear {
 }
 
 impl Lora {
+    /// Whether it adds nothing yet: every B is zero.
+    pub fn is_unchanged(&self) -> Result<bool> {
+        let mut sum = 0.0;
+        for part in &self.parts {
+            sum += part.b.full().abs()?.sum_all()?.to_scalar::<f32>()?;
+        }
+        Ok(sum == 0.0)
+    }
+
     fn columns(&self, low: &Tensor, part: &LoraPart) -> Result<Tensor> {
         Ok(low.narrow(1, part.ranks.start, part.ranks.len())?)
     }
 
-    /// A of one part, `[rank, in]`.
-    pub fn a_of(&self, part: &LoraPart) -> Result<Tensor> {
-        Ok(self.a.value.narrow(0, part.ranks.start, part.ranks.len())?)
+    /// What of `a`, the joint A or its master, is one part's, `[rank, in]`.
+    pub fn a_of(&self, a: &Tensor, part: &LoraPart) -> Result<Tensor> {
+        Ok(a.narrow(0, part.ranks.start, part.ranks.len())?)
     }
 
-    fn drop(&self, x: &Tensor, keys: DropoutKeys<'_>) -> Result<Tensor> {
-        Ok(dropout(x, self.dropout, keys.stream, keys.rows)?)
+    /// x with dropout, if there are keys.
+    fn drop(&self, x: &Tensor, keys: Option<DropoutKeys<'_>>) -> Result<Tensor> {
+        Ok(match keys {
+            Some(keys) => dropout(x, self.dropout, keys.stream, keys.rows)?,
+            None => x.clone(),
+        })
     }
 }

@@ -186,8 +186,9 @@ pub fn save_adapter(decoder: &Decoder, settings: &LoraSettings, base: &Path, fol
         let Some(lora) = &linear.lora else { continue };
         for part in &lora.parts {
             let module = &linear.parts[part.part].module;
-            tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), lora.a_of(part)?.contiguous()?);
-            tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), part.b.value.clone());
+            let a = lora.a_of(lora.a.full(), part)?.contiguous()?;
+            tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), a);
+            tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), part.b.full().clone());
             modules.push(module.rsplit('.').next().unwrap_or(module).to_string());
         }
     }

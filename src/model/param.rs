@@ -1,23 +1,49 @@
 //! A weight and, if it is trained, its gradient.
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-/// A weight; `grad` is there when it is trained and has the same shape.
+use crate::backend::Place;
+
+/// A weight; all of its tensors have one shape.
 #[derive(Debug, Clone)]
 pub struct Param {
+    /// What the model computes with: float32, or bf16 on a GPU.
     pub value: Tensor,
+    /// Float32; there when the weight is trained.
     pub grad: Option<Tensor>,
+    /// The float32 weight that is trained, where `value` is its copy in bf16.
+    pub master: Option<Tensor>,
 }
 
 impl Param {
     pub fn frozen(value: Tensor) -> Self {
-        Param { value, grad: None }
+        Param { value, grad: None, master: None }
+    }
+
+    /// `full`, of any float type, at `place`; trained ones keep a master of all its digits.
+    pub fn at(place: &Place, full: Tensor, train: bool) -> Result<Self> {
+        let full = full.to_device(&place.device)?;
+        let value = full.to_dtype(place.dtype)?;
+        if !train {
+            return Ok(Self::frozen(value));
+        }
+        let mut param = Self::trained(value)?;
+        if let Some(master) = &mut param.master {
+            *master = full.to_dtype(DType::F32)?;
+        }
+        Ok(param)
+    }
+
+    /// The weight with all its digits.
+    pub fn full(&self) -> &Tensor {
+        self.master.as_ref().unwrap_or(&self.value)
     }
 
     pub fn trained(value: Tensor) -> Result<Self> {
-        let grad = Some(value.zeros_like()?);
-        Ok(Param { value, grad })
+        let grad = Some(Tensor::zeros(value.shape(), DType::F32, value.device())?);
+        let master = (value.dtype() == DType::BF16).then(|| value.to_dtype(DType::F32)).transpose()?;
+        Ok(Param { value, grad, master })
     }
 
     /// Frozen or trained, as asked.
@@ -30,10 +56,20 @@ impl Param {
 pub struct Trained<'a> {
     /// Unique within the model; names the weight in checkpoints.
     pub name: String,
+    /// What the model computes with.
     pub value: &'a Tensor,
+    /// The float32 weight, where `value` is its copy in bf16; without it, `value` is float32 itself.
+    pub master: Option<&'a Tensor>,
     pub grad: &'a Tensor,
     /// Whether weight decay applies: not to norms and biases.
     pub decay: bool,
+}
+
+impl Trained<'_> {
+    /// The float32 weight that is optimised and kept in checkpoints.
+    pub fn optimised(&self) -> &Tensor {
+        self.master.unwrap_or(self.value)
+    }
 }
 
 /// Collects `param` if it is trained.
@@ -44,6 +80,7 @@ pub(super) fn collect<'a>(
     decay: bool,
 ) {
     if let Some(grad) = &param.grad {
-        found.push(Trained { name: name(), value: &param.value, grad, decay });
+        let master = param.master.as_ref();
+        found.push(Trained { name: name(), value: &param.value, master, grad, decay });
     }
 }

@@ -10,6 +10,7 @@ use super::decoder::Decoder;
 use super::lora::{AdapterConfig, load_adapter, new_adapter};
 use super::param::Param;
 use super::weights::{FolderWeights, build};
+use crate::backend::Place;
 use crate::plan::settings::LoraSettings;
 
 /// Where a model's weights lie.
@@ -26,18 +27,28 @@ pub struct ModelInput {
 /// Opens models. Those on one base share its frozen weights, which are read once.
 #[derive(Default)]
 pub struct Models {
+    place: Place,
     frozen: HashMap<PathBuf, Decoder>,
 }
 
 impl Models {
+    /// Models at `place`.
+    pub fn at(place: &Place) -> Self {
+        Models { place: place.clone(), frozen: HashMap::new() }
+    }
+
     /// The base without its adapter, nothing trained.
     fn base(&mut self, input: &ModelInput) -> Result<Decoder> {
         if let Some(decoder) = self.frozen.get(&input.base) {
             return Ok(decoder.clone());
         }
-        let decoder = build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, false)?;
+        let decoder = self.build(input, false)?;
         self.frozen.insert(input.base.clone(), decoder.clone());
         Ok(decoder)
+    }
+
+    fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
+        build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, train, &self.place)
     }
 
     /// The model as it is, nothing trained.
@@ -53,7 +64,7 @@ impl Models {
     /// without `lora`, every weight (an adapter it came with is merged first).
     pub fn trained(&mut self, input: &ModelInput, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
         match (lora, &input.adapter) {
-            (None, None) => build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, true),
+            (None, None) => self.build(input, true),
             (None, Some(_)) => train_merged(self.frozen(input)?),
             (Some(lora), None) => new_adapter(self.base(input)?, lora, seed),
             (Some(lora), Some(adapter)) => {
@@ -113,7 +124,7 @@ fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
         for linear in
             [&mut attention.q, &mut attention.kv, &mut attention.o, &mut layer.gate_up, &mut layer.down]
         {
-            linear.weight = Param::trained(linear.effective().copy()?)?;
+            linear.weight = Param::trained(linear.merged()?.copy()?)?;
             linear.bias.as_mut().map(train).transpose()?;
             linear.lora = None;
         }

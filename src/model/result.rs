@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use candle_core::DType;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
@@ -46,10 +47,11 @@ pub fn save(decoder: &Decoder, lora: Option<&LoraSettings>, base: &Path, folder:
 /// `config.json` and `model.safetensors`.
 pub fn save_model(decoder: &Decoder, folder: &Path) -> Result<()> {
     write_safetensors(&named_weights(decoder)?, &folder.join("model.safetensors"))?;
+    let dtype = if decoder.place().dtype == DType::BF16 { "bfloat16" } else { "float32" };
     let mut config = decoder.config.raw.clone();
     if let Value::Object(config) = &mut config {
         config.remove("torch_dtype");
-        config.insert("dtype".into(), json!("float32"));
+        config.insert("dtype".into(), json!(dtype));
     }
     let path = folder.join("config.json");
     std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")

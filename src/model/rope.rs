@@ -44,8 +44,8 @@ impl Rope {
         Ok(Rope { inverse_frequencies })
     }
 
-    /// Cosines and sines of the positions, each `[positions, head_dim / 2]`.
-    pub fn tables(&self, positions: &[u32]) -> Result<(Tensor, Tensor)> {
+    /// Cosines and sines of the positions, float32, each `[positions, head_dim / 2]`.
+    pub fn tables(&self, positions: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
         let shape = (positions.len(), self.inverse_frequencies.len());
         let angles: Vec<f32> = positions
             .iter()
@@ -53,7 +53,7 @@ impl Rope {
             .collect();
         let table = |f: fn(f64) -> f64| {
             let values = angles.iter().map(|&a| f(f64::from(a)) as f32).collect::<Vec<_>>();
-            Tensor::from_vec(values, shape, &Device::Cpu)
+            Tensor::from_vec(values, shape, device)
         };
         Ok((table(f64::cos)?, table(f64::sin)?))
     }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use super::config::Config;
 use super::result::save_model;
-use super::spec::ScratchSpec;
+use super::spec::{Dtype, ScratchSpec};
 use super::weights::{Weights, build};
+use crate::backend::Place;
 use crate::backend::random::{Purpose, Stream};
 
 /// Tokens that the model's config names.
@@ -24,6 +26,7 @@ pub struct Vocabulary {
 struct RandomWeights {
     seed: u64,
     deviation: f64,
+    dtype: DType,
 }
 
 impl Weights for RandomWeights {
@@ -33,17 +36,27 @@ impl Weights for RandomWeights {
         let values: Vec<f32> = match name {
             _ if name.ends_with("norm.weight") => vec![1.0; n],
             _ if name.ends_with(".bias") => vec![0.0; n],
-            _ => (0..n as u64).map(|i| (self.deviation * stream.normal(i)) as f32).collect(),
+            _ => {
+                let normal = |i: u64| (self.deviation * stream.normal(i)) as f32;
+                (0..n).into_par_iter().with_min_len(1 << 12).map(|i| normal(i as u64)).collect()
+            }
         };
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?)
     }
 }
 
-/// Writes `config.json` and `model.safetensors` into an existing folder, which holds the tokenizer.
-pub fn create(spec: &ScratchSpec, vocabulary: Vocabulary, seed: u64, folder: &Path) -> Result<()> {
+/// Writes `config.json` and, in `dtype`, `model.safetensors` into an existing folder, which holds the tokenizer.
+pub fn create(
+    spec: &ScratchSpec,
+    vocabulary: Vocabulary,
+    seed: u64,
+    dtype: Dtype,
+    folder: &Path,
+) -> Result<()> {
     let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
-    let weights = RandomWeights { seed, deviation: config.initializer_range };
-    save_model(&build(config, &weights, false)?, folder)
+    let place = Place { dtype: dtype.into(), ..Place::default() };
+    let weights = RandomWeights { seed, deviation: config.initializer_range, dtype: place.dtype };
+    save_model(&build(config, &weights, false, &place)?, folder)
 }
 
 #[cfg(test)]
@@ -70,7 +83,7 @@ mod tests {
             tokenizer: TokenizerSpec::Path("unused".into()),
         };
         let vocabulary = Vocabulary { size: 300, eos: Some(2), pad: Some(0) };
-        create(&spec, vocabulary, 3, folder.path()).unwrap();
+        create(&spec, vocabulary, 3, Dtype::F32, folder.path()).unwrap();
         let decoder = Models::default()
             .frozen(&ModelInput { base: folder.path().into(), ..ModelInput::default() })
             .unwrap();

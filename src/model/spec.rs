@@ -14,6 +14,8 @@ pub struct ModelSpec {
     pub head: Option<PathBuf>,
     /// A name in `templates/`, a path, or `None`: the model's own.
     pub template: Option<String>,
+    pub device: DeviceSpec,
+    pub dtype: Dtype,
 }
 
 /// What computes.

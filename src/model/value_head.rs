@@ -13,9 +13,9 @@ use candle_core::{DType, Device, Tensor};
 
 use super::param::{Param, Trained, collect};
 use super::weights::write_safetensors;
-use crate::backend::lanes::{dot, wide};
+use crate::backend::Place;
 use crate::backend::random::{Purpose, Stream};
-use crate::backend::storage::{update, view};
+use crate::backend::scalar_head;
 use crate::backend::weights_file::WeightFiles;
 
 const WEIGHT: &str = "v_head.summary.weight";
@@ -40,15 +40,21 @@ pub enum TrainedPart {
 
 impl ValueHead {
     /// Random weights of standard deviation `range`, as transformers makes a classifier's; bias 0.
-    pub fn new(hidden_size: usize, range: f64, seed: u64, part: TrainedPart) -> Result<Self> {
+    pub fn new(
+        hidden_size: usize,
+        range: f64,
+        seed: u64,
+        part: TrainedPart,
+        device: &Device,
+    ) -> Result<Self> {
         let stream = Stream::new(seed, Purpose::ValueHead);
         let values = (0..hidden_size).map(|i| (range * stream.normal(i as u64)) as f32);
         let weight = Tensor::from_iter(values, &Device::Cpu)?.reshape((1, hidden_size))?;
-        Self::of(weight, Tensor::zeros(1, DType::F32, &Device::Cpu)?, part)
+        Self::of(weight, Tensor::zeros(1, DType::F32, &Device::Cpu)?, part, device)
     }
 
     /// Reads a head. Errors if the file has none, or one of another width.
-    pub fn read(path: &Path, hidden_size: usize, part: TrainedPart) -> Result<Self> {
+    pub fn read(path: &Path, hidden_size: usize, part: TrainedPart, device: &Device) -> Result<Self> {
         let files = WeightFiles::open(&[path.to_path_buf()])
             .with_context(|| format!("cannot read the head `{}`", path.display()))?;
         let Some(name) = [WEIGHT, CLASSIFIER_WEIGHT].into_iter().find(|name| files.contains(name)) else {
@@ -70,13 +76,15 @@ impl ValueHead {
         if bias.dims() != [1] {
             bail!("`{BIAS}` in `{}` is {:?}, not [1]", path.display(), bias.dims())
         }
-        Self::of(weight, bias, part)
+        Self::of(weight, bias, part, device)
     }
 
-    fn of(weight: Tensor, bias: Tensor, part: TrainedPart) -> Result<Self> {
+    /// Float32 with decoders of any float type.
+    fn of(weight: Tensor, bias: Tensor, part: TrainedPart, device: &Device) -> Result<Self> {
+        let place = Place { device: device.clone(), dtype: DType::F32 };
         Ok(ValueHead {
-            weight: Param::new(weight, part != TrainedPart::Nothing)?,
-            bias: Param::new(bias, part == TrainedPart::WeightAndBias)?,
+            weight: Param::at(&place, weight, part != TrainedPart::Nothing)?,
+            bias: Param::at(&place, bias, part == TrainedPart::WeightAndBias)?,
         })
     }
 
@@ -90,46 +98,14 @@ impl ValueHead {
 
     /// hidden `[rows, hidden]` → `[rows]`.
     pub fn scores(&self, hidden: &Tensor) -> Result<Vec<f64>> {
-        let width = hidden.dim(1)?;
-        let (rows, weight, bias) = (view(hidden)?, view(&self.weight.value)?, view(&self.bias.value)?);
-        let score = |row: &[f32]| {
-            f64::from(wide(
-                #[inline(always)]
-                || dot(row, &weight),
-            )) + f64::from(bias[0])
-        };
-        Ok(rows.chunks_exact(width).map(score).collect())
+        Ok(scalar_head::scores(hidden, &self.weight.value, &self.bias.value)?)
     }
 
     /// Adds the gradients of what is trained; `slopes` is ∂ loss / ∂ score, `[rows]`. Returns ∂ loss /
     /// ∂ hidden, `[rows, hidden]`.
     pub fn backward(&self, hidden: &Tensor, slopes: &[f64]) -> Result<Tensor> {
-        let (rows, width) = hidden.dims2()?;
-        if let Some(grad) = &self.weight.grad {
-            let hidden = view(hidden)?;
-            // summed in float64: slopes of a pair nearly cancel
-            let mut sums = vec![0f64; width];
-            for (row, slope) in hidden.chunks_exact(width).zip(slopes) {
-                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += slope * f64::from(*x));
-            }
-            update(grad, |grad| {
-                grad.iter_mut().zip(&sums).for_each(|(g, sum)| *g += *sum as f32);
-                Ok(())
-            })?;
-        }
-        if let Some(grad) = &self.bias.grad {
-            let sum: f64 = slopes.iter().sum();
-            update(grad, |grad| {
-                grad[0] += sum as f32;
-                Ok(())
-            })?;
-        }
-        let weight = view(&self.weight.value)?;
-        let mut d_hidden = Vec::with_capacity(rows * width);
-        for slope in slopes {
-            d_hidden.extend(weight.iter().map(|w| (slope * f64::from(*w)) as f32));
-        }
-        Ok(Tensor::from_vec(d_hidden, (rows, width), &Device::Cpu)?)
+        let (weight, bias) = (self.weight.grad.as_ref(), self.bias.grad.as_ref());
+        Ok(scalar_head::scores_backward(hidden, &self.weight.value, slopes, weight, bias)?)
     }
 
     pub fn trained(&self) -> Vec<Trained<'_>> {
@@ -146,7 +122,7 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_a_linear_map() {
-        let head = ValueHead::new(3, 0.5, 1, TrainedPart::WeightAndBias).unwrap();
+        let head = ValueHead::new(3, 0.5, 1, TrainedPart::WeightAndBias, &Device::Cpu).unwrap();
         let hidden = Tensor::new(&[[1f32, 2.0, -1.0], [0.5, 0.0, 3.0]], &Device::Cpu).unwrap();
         let w = head.weight.value.to_vec2::<f32>().unwrap().remove(0);
         let scores = head.scores(&hidden).unwrap();
@@ -162,15 +138,18 @@ mod tests {
     fn a_head_reads_back_and_a_classifiers_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("value_head.safetensors");
-        let head = ValueHead::new(4, 0.5, 1, TrainedPart::Nothing).unwrap();
+        let head = ValueHead::new(4, 0.5, 1, TrainedPart::Nothing, &Device::Cpu).unwrap();
         head.save(&path).unwrap();
-        let again = ValueHead::read(&path, 4, TrainedPart::Nothing).unwrap();
+        let again = ValueHead::read(&path, 4, TrainedPart::Nothing, &Device::Cpu).unwrap();
         let values = |head: &ValueHead| head.weight.value.to_vec2::<f32>().unwrap();
         assert_eq!(values(&head), values(&again));
-        let error = ValueHead::read(&path, 5, TrainedPart::Nothing).unwrap_err().to_string();
+        let error = ValueHead::read(&path, 5, TrainedPart::Nothing, &Device::Cpu).unwrap_err().to_string();
         assert!(error.contains("a head of this model is [1, 5]"), "{error}");
         let score = BTreeMap::from([(CLASSIFIER_WEIGHT.to_string(), head.weight.value.clone())]);
         write_safetensors(&score, &path).unwrap();
-        assert_eq!(values(&head), values(&ValueHead::read(&path, 4, TrainedPart::Nothing).unwrap()));
+        assert_eq!(
+            values(&head),
+            values(&ValueHead::read(&path, 4, TrainedPart::Nothing, &Device::Cpu).unwrap())
+        );
     }
 }

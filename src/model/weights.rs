@@ -12,10 +12,11 @@ use super::decoder::Decoder;
 use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
+use crate::backend::Place;
 use crate::backend::attention::Shape;
 use crate::backend::weights_file::WeightFiles;
 
-/// Something that gives a named tensor, float32: a file, or random numbers.
+/// Something that gives a named tensor on the CPU, of any float type: a file, or random numbers.
 pub trait Weights {
     /// Errors if there is none of that name, or its shape is not `shape`.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor>;
@@ -61,7 +62,7 @@ impl Weights for FolderWeights {
     fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = self
             .files
-            .load(name)
+            .stored(name)
             .with_context(|| format!("weight `{name}` in `{}`", self.folder.display()))?;
         if tensor.dims() != shape {
             bail!(
@@ -74,25 +75,32 @@ impl Weights for FolderWeights {
     }
 }
 
-/// Builds a decoder; every weight is trained or frozen, as `train` says.
-pub fn build(config: Config, weights: &dyn Weights, train: bool) -> Result<Decoder> {
+/// Builds a decoder at `place`; every weight is trained or frozen, as `train` says.
+pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) -> Result<Decoder> {
     let (v, h) = (config.vocab_size, config.hidden_size);
-    let param = |name: &str, shape: &[usize]| Param::new(weights.get(name, shape)?, train);
+    let param = |name: &str, shape: &[usize]| Param::at(place, weights.get(name, shape)?, train);
     let embedding = param("model.embed_tokens.weight", &[v, h])?;
     let layers = (0..config.num_hidden_layers)
-        .map(|index| build_layer(&config, index, weights, train))
+        .map(|index| build_layer(&config, index, weights, train, place))
         .collect::<Result<_>>()?;
     let final_norm = param("model.norm.weight", &[h])?;
     let lm_head = if config.tie_word_embeddings { None } else { Some(param("lm_head.weight", &[v, h])?) };
     Ok(Decoder { config, embedding, layers, final_norm, lm_head })
 }
 
-fn build_layer(config: &Config, index: usize, weights: &dyn Weights, train: bool) -> Result<Layer> {
+fn build_layer(
+    config: &Config,
+    index: usize,
+    weights: &dyn Weights,
+    train: bool,
+    place: &Place,
+) -> Result<Layer> {
     let name = format!("model.layers.{index}");
     let (h, i) = (config.hidden_size, config.intermediate_size);
     let (q, k) = (config.query_width(), config.key_width());
-    let param =
-        |suffix: &str, shape: &[usize]| Param::new(weights.get(&format!("{name}.{suffix}"), shape)?, train);
+    let param = |suffix: &str, shape: &[usize]| {
+        Param::at(place, weights.get(&format!("{name}.{suffix}"), shape)?, train)
+    };
     let linear = |parts: &[(&str, usize)], width: usize, bias: bool| -> Result<Linear> {
         let mut joined = Vec::new();
         let (mut tensors, mut biases) = (Vec::new(), Vec::new());
@@ -108,9 +116,10 @@ fn build_layer(config: &Config, index: usize, weights: &dyn Weights, train: bool
         }
         let bias = match biases.is_empty() {
             true => None,
-            false => Some(Param::new(Tensor::cat(&biases, 0)?, train)?),
+            false => Some(Param::at(place, Tensor::cat(&biases, 0)?, train)?),
         };
-        Ok(Linear { weight: Param::new(Tensor::cat(&tensors, 0)?, train)?, bias, parts: joined, lora: None })
+        let weight = Param::at(place, Tensor::cat(&tensors, 0)?, train)?;
+        Ok(Linear { weight, bias, parts: joined, lora: None })
     };
     let norms = match config.qk_norm() {
         false => None,
@@ -146,32 +155,42 @@ fn build_layer(config: &Config, index: usize, weights: &dyn Weights, train: bool
 /// All weights in Hugging Face's names, LoRA merged in where there is one.
 pub fn named_weights(decoder: &Decoder) -> Result<BTreeMap<String, Tensor>> {
     let mut named = BTreeMap::new();
-    named.insert("model.embed_tokens.weight".to_string(), decoder.embedding.value.clone());
-    named.insert("model.norm.weight".to_string(), decoder.final_norm.value.clone());
+    for_each_weight(decoder, &mut |name, weight| {
+        named.insert(name.to_owned(), weight.clone());
+        Ok(())
+    })?;
+    Ok(named)
+}
+
+/// Calls `f` with the name and the value of every weight, in a fixed order, LoRA merged in where there
+/// is one.
+pub fn for_each_weight(decoder: &Decoder, f: &mut impl FnMut(&str, &Tensor) -> Result<()>) -> Result<()> {
+    f("model.embed_tokens.weight", &decoder.embedding.value)?;
+    f("model.norm.weight", &decoder.final_norm.value)?;
     if let Some(head) = &decoder.lm_head {
-        named.insert("lm_head.weight".to_string(), head.value.clone());
+        f("lm_head.weight", &head.value)?;
     }
     for layer in &decoder.layers {
-        let mut norm = |suffix: &str, param: &Param| {
-            named.insert(format!("{}.{suffix}.weight", layer.name), param.value.clone());
-        };
-        norm("input_layernorm", &layer.attention_norm);
-        norm("post_attention_layernorm", &layer.mlp_norm);
+        let mut norm =
+            |suffix: &str, param: &Param| f(&format!("{}.{suffix}.weight", layer.name), &param.value);
+        norm("input_layernorm", &layer.attention_norm)?;
+        norm("post_attention_layernorm", &layer.mlp_norm)?;
         if let Some(norms) = &layer.attention.norms {
-            norm("self_attn.q_norm", &norms.q);
-            norm("self_attn.k_norm", &norms.k);
+            norm("self_attn.q_norm", &norms.q)?;
+            norm("self_attn.k_norm", &norms.k)?;
         }
     }
     for linear in decoder.linears() {
+        let weight = linear.merged()?;
         for part in &linear.parts {
             let rows = |t: &Tensor| t.narrow(0, part.rows.start, part.rows.len())?.contiguous();
-            named.insert(format!("{}.weight", part.module), rows(linear.effective())?);
+            f(&format!("{}.weight", part.module), &rows(&weight)?)?;
             if let Some(bias) = &linear.bias {
-                named.insert(format!("{}.bias", part.module), rows(&bias.value)?);
+                f(&format!("{}.bias", part.module), &rows(&bias.value)?)?;
             }
         }
     }
-    Ok(named)
+    Ok(())
 }
 
 /// Writes tensors as safetensors with the metadata that transformers asks for.

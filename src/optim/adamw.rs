@@ -31,7 +31,7 @@ impl AdamW {
     pub fn new(settings: AdamWSettings, trained: &[Trained<'_>]) -> Result<Self> {
         let moments = trained
             .iter()
-            .map(|w| Ok((w.value.zeros_like()?, w.value.zeros_like()?)))
+            .map(|w| Ok((w.grad.zeros_like()?, w.grad.zeros_like()?)))
             .collect::<Result<_>>()?;
         Ok(AdamW { settings, moments, steps: 0 })
     }

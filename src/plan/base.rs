@@ -13,7 +13,7 @@ use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::model::config::Config;
 use crate::model::scratch::Vocabulary;
-use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
+use crate::model::spec::{Dtype, ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
@@ -58,6 +58,7 @@ pub struct Scratch {
     pub spec: ScratchSpec,
     pub vocabulary: Vocabulary,
     pub seed: u64,
+    pub dtype: Dtype,
     /// Digest of all that the weights and the tokenizer follow from.
     made_from: String,
     /// The tokenizer's files, where the model is not made yet.
@@ -142,6 +143,7 @@ impl Base {
                 spec: spec.clone(),
                 vocabulary,
                 seed: recipe.seed,
+                dtype: recipe.model.dtype,
                 made_from,
                 tokenizer: unmade,
             }),

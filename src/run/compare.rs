@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::backend::Place;
 use crate::backend::random::{Purpose, Stream};
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
@@ -38,6 +39,7 @@ pub struct Comparing<'a> {
     pub plan: &'a Plan,
     pub base: &'a Base,
     pub folder: &'a RunFolder,
+    pub place: &'a Place,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
 }
@@ -120,7 +122,7 @@ impl Comparing<'_> {
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
         let Rows { held_out: pairs, end_tokens, .. } =
             Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
-        let start = Models::default().frozen(&input(&first.policy))?;
+        let start = Models::at(self.place).frozen(&input(&first.policy))?;
         let packaging = Packaging::for_model(&start.config, false);
         let mut progress = phase.progress(|| self.interrupt.check());
         let rows = (&[][..], &[][..], pairs.as_slice());
@@ -130,7 +132,7 @@ impl Comparing<'_> {
         let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
-            let decoder = Models::default().frozen(&input(&stage.result))?;
+            let decoder = Models::at(self.place).frozen(&input(&stage.result))?;
             let gains = gains(&decoder, packaging, &pairs, &reference, &mut progress)?;
             let answers = self.answers(&decoder, prompts, &end_tokens, &mut progress)?;
             let divergence = sums(&decoder, packaging, &answers, &mut progress)?

@@ -75,7 +75,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&input(&artifact))?;
-    let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing)?;
+    let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     phase.finish();
     let packaging = Packaging::for_model(&decoder.config, false);
     let phase = console.phase("scoring");

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::backend::Place;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::artifact::Artifact;
@@ -53,6 +54,7 @@ pub fn walk(
         write_records(recipe, &plan, &folder)?;
     }
     make_base(&planned.base, console)?;
+    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
     if options.fresh && folder.references().exists() {
         std::fs::remove_dir_all(folder.references())
             .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
@@ -63,13 +65,14 @@ pub fn walk(
         // Rows of a finished stage are read only where their counts were not known.
         let rows = planned.rows.shift_remove(stage.name());
         if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
-            run_stage(stage, rows, &planned.base, &folder, interrupt, console)?;
+            run_stage(stage, rows, &planned.base, (&folder, &place), interrupt, console)?;
             ran += 1;
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
     let base = &planned.base;
-    let comparing = Comparing { recipe, plan: &plan, base, folder: &folder, interrupt, console };
+    let comparing =
+        Comparing { recipe, plan: &plan, base, folder: &folder, place: &place, interrupt, console };
     let (comparisons, compared) = comparing.run()?;
     if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
@@ -104,7 +107,7 @@ fn make_base(base: &Base, console: &Console) -> Result<()> {
     console.line(&format!("making a model from random weights in {}", base.artifact.base.display()));
     atomic::write_folder(&base.artifact.base, |folder| {
         made.write_tokenizer(folder)?;
-        scratch::create(&made.spec, made.vocabulary, made.seed, folder)
+        scratch::create(&made.spec, made.vocabulary, made.seed, made.dtype, folder)
     })
 }
 
@@ -112,11 +115,11 @@ fn run_stage(
     plan: &StagePlan,
     rows: Rows,
     base: &Base,
-    folder: &RunFolder,
+    (folder, place): (&RunFolder, &Place),
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<()> {
-    let place = folder.stage(plan.name());
+    let own = folder.stage(plan.name());
     if plan.status != Status::New {
         console.line(&plan_table::status(&plan.status));
     }
@@ -128,6 +131,7 @@ fn run_stage(
     let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens.clone(), decode: &decode };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
+        place,
         policy: input(&plan.policy),
         reference: plan.reference.as_ref().map(input),
         reward: plan.reward.as_ref().map(input),
@@ -141,13 +145,13 @@ fn run_stage(
     })?;
     phase.finish();
     // Only now, with everything read and opened, does an earlier result give way.
-    claim(&place, &plan.inputs, &plan.status)?;
+    claim(&own, &plan.inputs, &plan.status)?;
     let mut ledger = Vec::new();
     rows.ledger.write_jsonl(&mut ledger)?;
-    atomic::write_file(&place.ledger(), &ledger)?;
+    atomic::write_file(&own.ledger(), &ledger)?;
     let training = Training {
         settings: &plan.settings.training,
-        folder: &place,
+        folder: &own,
         references: &folder.references(),
         interrupt,
         console,
@@ -155,7 +159,7 @@ fn run_stage(
     };
     finish(stage.as_mut(), &training, plan.work.training, base.template.source())
         .with_context(|| format!("stage `{}`", plan.name()))?;
-    console.line(&format!("done: {}", place.model().display()));
+    console.line(&format!("done: {}", own.model().display()));
     Ok(())
 }
 

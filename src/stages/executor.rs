@@ -14,6 +14,7 @@ use super::rm::Rm;
 use super::sft::Sft;
 use super::trainer::{Critic, Models, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
+use crate::backend::Place;
 use crate::data::example::Family;
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
@@ -35,6 +36,8 @@ pub struct Rows {
 /// All that a stage is made from.
 pub struct StageInputs<'a> {
     pub settings: &'a StageSettings,
+    /// Where the models lie.
+    pub place: &'a Place,
     pub policy: ModelInput,
     /// Another reference than the policy as the stage starts.
     pub reference: Option<ModelInput>,
@@ -53,9 +56,9 @@ struct Executor {
 
 /// Loads the models and makes the stage ready.
 pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
-    let StageInputs { settings, policy, reference, reward, rows, packaging } = inputs;
-    let training = &settings.training;
-    let mut opened = policy::Models::default();
+    let StageInputs { settings, place, policy, reference, reward, rows, packaging } = inputs;
+    let (training, device) = (&settings.training, &place.device);
+    let mut opened = policy::Models::at(place);
     let decoder = opened.trained(&policy, training.lora.as_ref(), training.seed)?;
     let packaging =
         packaging.unwrap_or_else(|| Packaging::for_model(&decoder.config, training.gradient_checkpointing));
@@ -72,8 +75,11 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
             let part = if rm.head_bias { TrainedPart::WeightAndBias } else { TrainedPart::Weight };
             let config = &models.decoder.config;
             models.head = Some(match &policy.head {
-                Some(head) => ValueHead::read(head, config.hidden_size, part)?,
-                None => ValueHead::new(config.hidden_size, config.initializer_range, training.seed, part)?,
+                Some(head) => ValueHead::read(head, config.hidden_size, part, device)?,
+                None => {
+                    let range = config.initializer_range;
+                    ValueHead::new(config.hidden_size, range, training.seed, part, device)?
+                }
             });
             Box::new(Rm { settings: rm.clone() })
         }
@@ -85,10 +91,11 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
             let width = decoder.config.hidden_size;
             models.critic = Some(Critic {
                 decoder: opened.continued(&reward, training.lora.as_ref(), training.seed)?,
-                head: ValueHead::read(head, width, TrainedPart::WeightAndBias)?,
+                head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
             });
             let reference = opened.frozen(reference.as_ref().unwrap_or(&policy))?;
-            let reward = Critic { decoder, head: ValueHead::read(head, width, TrainedPart::Nothing)? };
+            let reward =
+                Critic { decoder, head: ValueHead::read(head, width, TrainedPart::Nothing, device)? };
             Box::new(Ppo::new(settings, ppo, train.len(), Judges { reference, reward }, end_tokens, closing))
         }
     };

@@ -67,7 +67,9 @@ impl Objective for Kto {
     }
 
     fn prepare(&mut self, trainer: &mut Trainer, references: &Path, progress: &mut Progress) -> Result<()> {
-        let other = self.reference_model.as_ref().map(|input| Models::default().frozen(input)).transpose()?;
+        let place = trainer.decoder().place();
+        let other =
+            self.reference_model.as_ref().map(|input| Models::at(&place).frozen(input)).transpose()?;
         let seen = trainer.rows_seen();
         let decoder = other.as_ref().unwrap_or(trainer.decoder());
         let rows = (seen.as_slice(), trainer.train.as_slice(), trainer.eval.as_slice());

@@ -5,6 +5,8 @@ pub mod answer;
 mod answers;
 pub mod batch;
 mod dpo;
+#[cfg(test)]
+mod emulated;
 mod executor;
 mod kto;
 mod means;

@@ -14,9 +14,10 @@ use super::answer::Answer;
 use super::answers::Part;
 use super::batch::Ask;
 use super::packaging::Packaging;
+use crate::backend::storage::with_bytes;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
-use crate::model::weights::named_weights;
+use crate::model::weights::for_each_weight;
 
 /// Raised when the engine's log-probabilities change.
 const NUMERICS: u32 = 1;
@@ -203,10 +204,23 @@ fn model_digest(decoder: &Decoder) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&NUMERICS.to_le_bytes());
     hasher.update(serde_json::to_string(&decoder.config.raw)?.as_bytes());
-    for (name, weight) in named_weights(decoder)? {
+    let mut add = |name: &str, weight: &Tensor| -> Result<()> {
         hasher.update(name.as_bytes());
-        let values = crate::backend::storage::view(&weight).with_context(|| format!("weight `{name}`"))?;
-        hasher.update_rayon(bytemuck::cast_slice(&values));
+        let bytes = |bytes: &[u8]| {
+            hasher.update_rayon(bytes);
+        };
+        with_bytes(weight, bytes).with_context(|| format!("weight `{name}`"))
+    };
+    for_each_weight(decoder, &mut add)?;
+    for (linear, lora) in decoder.linears().filter_map(|linear| Some((linear, linear.lora.as_ref()?))) {
+        // merged weights in bf16 do not show all of an adapter
+        if lora.merged.is_some() || lora.is_unchanged()? {
+            continue;
+        }
+        add(&format!("{}.lora_A", linear.parts[0].module), lora.a.full())?;
+        for part in &lora.parts {
+            add(&format!("{}.lora_B", linear.parts[part.part].module), part.b.full())?;
+        }
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use runner::backend::Packing;
+use runner::backend::Place;
 use runner::model::decoder::{Decoder, Tokens};
 use runner::model::log_prob::Targets;
 use runner::model::policy::{ModelInput, Models};
@@ -44,7 +45,7 @@ impl Left {
         }
         let left = Left { trace, folder };
         std::fs::create_dir_all(left.model()).unwrap();
-        let mut stage = open_trace(&left.trace, &settings(&left.trace), None);
+        let mut stage = open_trace(&left.trace, &settings(&left.trace), None, &Place::default());
         for step in 0..stage.total_steps() {
             trace::step(stage.as_mut(), step);
         }
@@ -95,7 +96,9 @@ fn results_open_again_as_what_was_trained() {
 fn score(model: &ModelInput, ids: &[u32]) -> f64 {
     let decoder = Models::default().frozen(model).unwrap();
     let head = model.head.as_ref().unwrap();
-    let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing).unwrap();
+    let head =
+        ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, &candle_core::Device::Cpu)
+            .unwrap();
     let packing = Packing::sequence(ids.len());
     let last = [ids.len() as u32 - 1];
     let tokens = Tokens { ids, packing: &packing, needed: &last, dropout: None };

@@ -1,5 +1,6 @@
 //! PPO on a golden model: rollouts, ratios, resuming, and that it does what it is for.
 
+use runner::backend::Place;
 use runner::data::example::Family;
 use runner::model::policy::ModelInput;
 use runner::plan::artifact::VALUE_HEAD;
@@ -69,7 +70,9 @@ fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>) -> Box<dyn S
     let eval = rows.split_off(16);
     // token 13 is a full stop: common, so that some responses end
     let rows = Rows { train: rows, eval, end_tokens: vec![13], closing: vec![198] };
-    open(StageInputs { settings, policy, reference: None, reward: Some(reward), rows, packaging }).unwrap()
+    let place = &Place::default();
+    let reward = Some(reward);
+    open(StageInputs { settings, place, policy, reference: None, reward, rows, packaging }).unwrap()
 }
 
 fn run(stage: &mut dyn StageRun, steps: std::ops::Range<u64>) -> Vec<Metrics> {

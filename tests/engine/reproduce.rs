@@ -9,11 +9,12 @@
 
 use std::path::Path;
 
+use runner::backend::Place;
 use runner::backend::weights_file::WeightFiles;
 use runner::plan::artifact::VALUE_HEAD;
 use runner::stages::Metrics;
 
-use super::trace::{self, golden, json, open_trace, settings, step};
+use super::trace::{self, assert_steps, golden, json, open_trace, settings, step};
 
 /// The end of a classification head's name in transformers.
 const SCORE: &str = "score.weight";
@@ -34,36 +35,14 @@ fn largest_difference(ours: &Path, theirs: &Path, is_skipped: impl Fn(&str) -> b
     names.map(|name| difference_of(&values(&ours, &name), &values(&theirs, &name))).fold(0.0, f64::max)
 }
 
-/// Metrics of TRL's that ours are not: CPO's, SimPO's and ORPO's `logits/*` average padding too.
-fn is_compared(trace: &serde_json::Value, metric: &str) -> bool {
-    let averages_padding = ["CPOTrainer", "ORPOTrainer"].iter().any(|name| trace["algorithm"] == *name);
-    let is_left_out = averages_padding && metric.starts_with("logits/");
-    !is_left_out && metric != "step" && metric != "epoch"
-}
-
 fn reproduces(name: &str) {
     let trace = json(&format!("traces/{name}.json"));
     let out = tempfile::tempdir().unwrap();
-    let mut stage = open_trace(&trace, &settings(&trace), None);
+    let mut stage = open_trace(&trace, &settings(&trace), None, &Place::default());
     let steps: Vec<Metrics> = (0..stage.total_steps()).map(|n| step(stage.as_mut(), n)).collect();
     stage.save_result(out.path()).unwrap();
-    let beta = trace["args"]["beta"].as_f64().unwrap_or(0.0);
-    let want = trace["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), want.len());
-    for (ours, want) in steps.iter().zip(want) {
-        for (key, value) in want.as_object().unwrap().iter().filter(|(key, _)| is_compared(&trace, key)) {
-            let value = value.as_f64().unwrap();
-            let got = *ours.get(key).unwrap_or_else(|| panic!("{name}: no metric {key}"));
-            let relative = if key == "grad_norm" { 1e-3 } else { 1e-4 };
-            let rounding = if key.starts_with("rewards/") { beta * 3e-5 } else { 0.0 };
-            let tolerance = (relative * value.abs().max(1e-2)).max(rounding);
-            assert!(
-                (got - value).abs() <= tolerance,
-                "{name} step {}: {key} is {got}, TRL's {value}",
-                want["step"]
-            );
-        }
-    }
+    assert_eq!(steps.len(), trace["steps"].as_array().unwrap().len());
+    assert_steps(&trace, &steps, 1e-4);
     let (ours, theirs) = match trace["lora"].as_bool().unwrap() {
         true => ("adapter_model.safetensors", "final_adapter/adapter_model.safetensors"),
         false => ("model.safetensors", "final.safetensors"),
@@ -124,7 +103,7 @@ fn dpo_full_is_what_float64_gives() {
     let exact =
         [0.0, 0.0, 0.00599484363678906, -0.0044269243368018065, 0.11451204093059104, 0.116569009749409];
     let trace = json("traces/dpo_full.json");
-    let mut stage = open_trace(&trace, &settings(&trace), None);
+    let mut stage = open_trace(&trace, &settings(&trace), None, &Place::default());
     for (step, want) in exact.into_iter().enumerate() {
         let got = trace::step(stage.as_mut(), step as u64)["rewards/margins"];
         assert!(

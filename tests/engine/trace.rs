@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use runner::backend::Place;
 use runner::data::example::{Branch, Family};
 use runner::model::policy::ModelInput;
 use runner::plan::settings::{
@@ -185,6 +186,7 @@ pub fn open_trace(
     trace: &Value,
     settings: &StageSettings,
     packaging: Option<Packaging>,
+    place: &Place,
 ) -> Box<dyn StageRun> {
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));
@@ -192,11 +194,39 @@ pub fn open_trace(
     let rows = Rows { train: families(trace), ..Rows::default() };
     let head = golden(&format!("traces/{name}/init_head.safetensors"));
     let policy = ModelInput { base, adapter, head: Some(head).filter(|head| head.exists()) };
-    let inputs = StageInputs { settings, policy, reference: None, reward: None, rows, packaging };
+    let inputs = StageInputs { settings, place, policy, reference: None, reward: None, rows, packaging };
     let mut stage = open(inputs).unwrap();
     let references = tempfile::tempdir().unwrap();
     stage.prepare(references.path(), &mut |_, _| Ok(())).unwrap();
     stage
+}
+
+/// Metrics of TRL's that ours are not: CPO's, SimPO's and ORPO's `logits/*` average padding too.
+fn is_compared(trace: &Value, metric: &str) -> bool {
+    let averages_padding = ["CPOTrainer", "ORPOTrainer"].iter().any(|name| trace["algorithm"] == *name);
+    let is_left_out = averages_padding && metric.starts_with("logits/");
+    !is_left_out && metric != "step" && metric != "epoch"
+}
+
+/// Asserts that our steps are the trace's up to `tolerance`, relative; grad_norm's is ten times that.
+pub fn assert_steps(trace: &Value, steps: &[Metrics], tolerance: f64) {
+    let name = trace["name"].as_str().unwrap();
+    let beta = trace["args"]["beta"].as_f64().unwrap_or(0.0);
+    let want = trace["steps"].as_array().unwrap();
+    for (ours, want) in steps.iter().zip(want) {
+        for (key, value) in want.as_object().unwrap().iter().filter(|(key, _)| is_compared(trace, key)) {
+            let value = value.as_f64().unwrap();
+            let got = *ours.get(key).unwrap_or_else(|| panic!("{name}: no metric {key}"));
+            let relative = if key == "grad_norm" { 10.0 * tolerance } else { tolerance };
+            let rounding = if key.starts_with("rewards/") { beta * 3e-5 } else { 0.0 };
+            let allowed = (relative * value.abs().max(1e-2)).max(rounding);
+            assert!(
+                (got - value).abs() <= allowed,
+                "{name} step {}: {key} is {got}, TRL's {value}",
+                want["step"]
+            );
+        }
+    }
 }
 
 /// One optimiser step's metrics.

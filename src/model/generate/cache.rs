@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 
+use crate::backend::Place;
 use crate::backend::storage::copy_into;
 
 pub(super) struct Cache {
@@ -15,13 +16,14 @@ pub(super) struct Cache {
     rows: usize,
     /// Runs that nobody holds: ascending, apart.
     free: Vec<Range<usize>>,
+    place: Place,
 }
 
 impl Cache {
-    pub fn new(layers: usize, width: usize, rows: usize) -> Result<Self> {
-        let mut cache = Cache { layers: Vec::new(), width, rows: 0, free: Vec::new() };
+    pub fn new(layers: usize, width: usize, rows: usize, place: &Place) -> Result<Self> {
+        let mut cache = Cache { layers: Vec::new(), width, rows: 0, free: Vec::new(), place: place.clone() };
         for _ in 0..layers {
-            cache.layers.push(Tensor::zeros((0, width), DType::F32, &Device::Cpu)?);
+            cache.layers.push(place.zeros((0, width))?);
         }
         cache.grow(rows)?;
         Ok(cache)
@@ -73,7 +75,7 @@ impl Cache {
     fn grow(&mut self, more: usize) -> Result<()> {
         let rows = self.rows + more;
         for layer in &mut self.layers {
-            let larger = Tensor::zeros((rows, self.width), DType::F32, &Device::Cpu)?;
+            let larger = self.place.zeros((rows, self.width))?;
             if self.rows > 0 {
                 copy_into(&larger.narrow(0, 0, self.rows)?, layer)?;
             }
@@ -87,11 +89,13 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
     fn runs_are_lent_once_and_join_when_they_come_back() {
-        let mut cache = Cache::new(2, 3, 10).unwrap();
+        let mut cache = Cache::new(2, 3, 10, &Place::default()).unwrap();
         let (a, b, c) = (cache.take(4).unwrap(), cache.take(3).unwrap(), cache.take(3).unwrap());
         assert_eq!([a.clone(), b.clone(), c], [0..4, 4..7, 7..10]);
         cache.give(a);
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_larger_cache_keeps_its_rows() {
-        let mut cache = Cache::new(1, 2, 3).unwrap();
+        let mut cache = Cache::new(1, 2, 3, &Place::default()).unwrap();
         let held = cache.take(3).unwrap();
         let rows = Tensor::new(&[[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]], &Device::Cpu).unwrap();
         copy_into(&cache.layers()[0], &rows).unwrap();

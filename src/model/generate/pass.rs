@@ -71,7 +71,7 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
 }
 
 fn angles(decoder: &Decoder, packing: &Packing) -> Result<Angles> {
-    let (cos, sin) = decoder.config.rope.tables(&packing.positions())?;
+    let (cos, sin) = decoder.config.rope.tables(&packing.positions(), decoder.device())?;
     Ok(Angles { cos, sin })
 }
 
@@ -97,7 +97,8 @@ mod tests {
     }
 
     fn cache(decoder: &Decoder, rows: usize) -> Cache {
-        Cache::new(decoder.layers.len(), 2 * decoder.config.key_width(), rows).unwrap()
+        let width = 2 * decoder.config.key_width();
+        Cache::new(decoder.layers.len(), width, rows, &decoder.place()).unwrap()
     }
 
     fn ids(first: usize, len: usize) -> Vec<u32> {

@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             decoder,
             requests,
             generation,
-            cache: Cache::new(decoder.layers.len(), 2 * decoder.config.key_width(), rows)?,
+            cache: Cache::new(decoder.layers.len(), 2 * decoder.config.key_width(), rows, &decoder.place())?,
             prompts,
             waiting,
             active: Vec::new(),

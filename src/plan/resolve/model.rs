@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::checker::Checker;
 use crate::data::hub::{self, RepoKind};
-use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
+use crate::model::spec::{
+    Architecture, DeviceSpec, Dtype, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec,
+};
 use crate::recipe::model::{
     ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
     TokenizerValue,
@@ -41,7 +43,7 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
     };
     let adapter = model.adapter.as_ref().map(|adapter| checker.path(adapter));
     let head = model.head.as_ref().map(|head| checker.path(head));
-    Some(ModelSpec { origin, adapter, head, template })
+    Some(ModelSpec { origin, adapter, head, template, device: DeviceSpec::Cpu, dtype: Dtype::F32 })
 }
 
 pub const HUGGING_FACE_LAYOUT: &str = "give the folder of a model in Hugging Face layout";

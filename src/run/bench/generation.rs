@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::planned;
+use crate::backend::Place;
 use crate::backend::memory::peak_resident_bytes;
 use crate::model::generate::greedy;
 use crate::model::policy::Models;
@@ -43,8 +44,9 @@ pub fn bench_generation(
     let prompts: Vec<Vec<u32>> =
         rows.train.into_iter().map(|row| row.prompt).filter(|p| !p.is_empty()).take(prompts).collect();
     ensure!(!prompts.is_empty(), "no row of stage `{stage}` has a prompt to answer");
+    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
     let phase = console.phase("loading the model");
-    let decoder = Models::default().frozen(&model)?;
+    let decoder = Models::at(&place).frozen(&model)?;
     phase.finish();
     let seconds = |tokens: usize| -> Result<f64> {
         let started = Instant::now();

@@ -51,7 +51,7 @@ fn base_model(base: &Base, folder: &Path) -> Result<ModelInput> {
         }
         Some(made) => {
             made.write_tokenizer(folder)?;
-            scratch::create(&made.spec, made.vocabulary, made.seed, folder)?;
+            scratch::create(&made.spec, made.vocabulary, made.seed, made.dtype, folder)?;
             Ok(ModelInput { base: folder.to_path_buf(), ..ModelInput::default() })
         }
     }

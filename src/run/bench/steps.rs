@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
 use super::planned;
+use crate::backend::Place;
 use crate::backend::matmul::matmul;
 use crate::backend::memory::peak_resident_bytes;
 use crate::plan::resolve::Resolved;
@@ -58,9 +59,11 @@ pub fn bench_steps(
     let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let peak_gflops = peak_gflops()?;
 
+    let here = Place::open(recipe.model.device, recipe.model.dtype)?;
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
         settings: &place.settings,
+        place: &here,
         policy,
         reference: None,
         reward: None,

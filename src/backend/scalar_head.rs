@@ -1,0 +1,109 @@
+//! A linear map to one number, float32 with every float type of the rows: `s = w·h + b`, and its
+//! backward.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::gpu::Gpu;
+use super::lanes::{dot, wide};
+use super::matmul::{matmul, matmul_into};
+use super::storage::{update, view};
+
+/// hidden `[rows, width]`, weight `[1, width]` and bias `[1]` in float32 → `[rows]`.
+pub fn scores(hidden: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Vec<f64>> {
+    if Gpu::of(hidden)?.is_some() {
+        let products =
+            matmul(&hidden.to_dtype(DType::F32)?, &weight.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        let bias = bias.to_vec1::<f32>()?[0];
+        return Ok(products.into_iter().map(|s| f64::from(s) + f64::from(bias)).collect());
+    }
+    let width = hidden.dim(1)?;
+    let (rows, weight, bias) = (view(hidden)?, view(weight)?, view(bias)?);
+    let score = |row: &[f32]| {
+        f64::from(wide(
+            #[inline(always)]
+            || dot(row, &weight),
+        )) + f64::from(bias[0])
+    };
+    Ok(rows.chunks_exact(width).map(score).collect())
+}
+
+/// Adds Σ slope · h to `weight_grad` `[1, width]` and Σ slope to `bias_grad` `[1]`, where they are asked for;
+/// returns slope · w, `[rows, width]` in the dtype of `hidden`. `slopes` is ∂ loss / ∂ s, `[rows]`.
+pub fn scores_backward(
+    hidden: &Tensor,
+    weight: &Tensor,
+    slopes: &[f64],
+    weight_grad: Option<&Tensor>,
+    bias_grad: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (rows, width) = hidden.dims2()?;
+    let bias_sum = slopes.iter().sum::<f64>() as f32;
+    if Gpu::of(hidden)?.is_some() {
+        let column: Vec<f32> = slopes.iter().map(|&s| s as f32).collect();
+        let column = Tensor::from_vec(column, (rows, 1), hidden.device())?;
+        if let Some(grad) = weight_grad {
+            matmul_into(grad, &column.t()?, &hidden.to_dtype(DType::F32)?, 1.0, true)?;
+        }
+        if let Some(grad) = bias_grad {
+            super::residual::add_into(grad, &Tensor::from_slice(&[bias_sum], 1, hidden.device())?)?;
+        }
+        return matmul(&column, weight)?.to_dtype(hidden.dtype());
+    }
+    if let Some(grad) = weight_grad {
+        let hidden = view(hidden)?;
+        // summed in float64: slopes of a pair nearly cancel
+        let mut sums = vec![0f64; width];
+        for (row, slope) in hidden.chunks_exact(width).zip(slopes) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += slope * f64::from(*x));
+        }
+        update(grad, |grad| {
+            grad.iter_mut().zip(&sums).for_each(|(g, sum)| *g += *sum as f32);
+            Ok(())
+        })?;
+    }
+    if let Some(grad) = bias_grad {
+        update(grad, |grad| {
+            grad[0] += bias_sum;
+            Ok(())
+        })?;
+    }
+    let weight = view(weight)?;
+    let mut d_hidden = Vec::with_capacity(rows * width);
+    for slope in slopes {
+        d_hidden.extend(weight.iter().map(|w| (slope * f64::from(*w)) as f32));
+    }
+    Tensor::from_vec(d_hidden, (rows, width), hidden.device())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::gpu::trial;
+    use super::*;
+
+    #[test]
+    fn products_where_kernels_run_agree() {
+        trial::each(|trial| {
+            let (rows, width) = (5, 37);
+            let hidden = trial.random(rows, width);
+            let weight = Tensor::arange(0f32, width as f32, &Device::Cpu).unwrap();
+            let weight = (weight * 0.03).unwrap().sin().unwrap().unsqueeze(0).unwrap();
+            let bias = Tensor::new(&[0.25f32], &Device::Cpu).unwrap();
+            let slopes: Vec<f64> = (0..rows).map(|i| (i as f64 * 0.7).cos()).collect();
+            let run = |hidden: &Tensor, place: &Device| {
+                let here = |t: &Tensor| t.copy().unwrap().to_device(place).unwrap();
+                let grads = [here(&weight), here(&bias)];
+                let scores = scores(hidden, &here(&weight), &here(&bias)).unwrap();
+                let dx = scores_backward(hidden, &here(&weight), &slopes, Some(&grads[0]), Some(&grads[1]));
+                let scores = scores.iter().map(|&s| s as f32).collect::<Vec<_>>();
+                let [dw, db] = grads;
+                [Tensor::from_vec(scores, rows, &Device::Cpu).unwrap(), dx.unwrap(), dw, db]
+            };
+            let want = trial.cpu(|| run(&hidden.cpu, &Device::Cpu));
+            for (got, want) in run(&hidden.gpu, &trial.device).iter().zip(&want) {
+                trial.close(got, want);
+            }
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! Whole training runs on emulated kernels, against TRL's numbers: the path of a GPU but for its matrix
+//! products and its memory.
+
+use candle_core::{DType, Device};
+
+use super::Metrics;
+use crate::backend::Place;
+use crate::backend::gpu::emulation::{Order, with};
+
+#[path = "../../tests/engine/trace.rs"]
+mod trace;
+
+use trace::{assert_steps, json, open_trace, settings, step};
+
+/// Steps of a golden trace with kernels in place of the CPU's operations.
+fn agrees(name: &str, dtype: DType, steps: u64, tolerance: f64) {
+    let trace = json(&format!("traces/{name}.json"));
+    let settings = settings(&trace);
+    let place = Place { device: Device::Cpu, dtype };
+    let run = || -> Vec<Metrics> {
+        let mut stage = open_trace(&trace, &settings, None, &place);
+        (0..steps).map(|n| step(stage.as_mut(), n)).collect()
+    };
+    if let Some(steps) = with(Order::Forward, run) {
+        assert_steps(&trace, &steps, tolerance);
+    }
+}
+
+macro_rules! agree {
+    ($($test:ident: $name:literal, $dtype:ident, $steps:literal, $tolerance:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            agrees($name, DType::$dtype, $steps, $tolerance);
+        })*
+    };
+}
+
+agree! {
+    full_tuning_with_a_trained_head: "sft_full", F32, 3, 1e-3;
+    dpo_with_lora: "dpo_lora", F32, 3, 1e-3;
+    sliding_windows: "dpo_full_swa", F32, 2, 1e-3;
+    kto_with_lora: "kto_lora", F32, 2, 1e-3;
+    a_reward_model: "rm_lora", F32, 2, 1e-3;
+    odds_ratios: "orpo_full", F32, 2, 1e-3;
+    full_tuning_in_bf16: "sft_full", BF16, 3, 2e-2;
+    simpo_with_lora_in_bf16: "simpo_lora", BF16, 2, 5e-2;
+}
