@@ -10,7 +10,7 @@ use runner::cli::render::render_rows;
 use runner::data::Tokenizer;
 use runner::data::ending::Ending;
 use runner::data::spec::DataSpec;
-use runner::plan::resolve::load;
+use runner::plan::resolve::{Purpose, load};
 use runner::plan::rows::Rows;
 use runner::plan::settings::{KindSettings, KtoLoss, KtoSettings, RmSettings, StageSettings};
 use runner::plan::settings::{KlEstimator, PpoSettings, Source};
@@ -51,7 +51,7 @@ fn stage(kind: KindSettings) -> StageSettings {
         golden("data/sft.jsonl").display()
     );
     fs::write(&recipe, text).unwrap();
-    let stage = load(&recipe, &[]).unwrap().stages.remove(0);
+    let stage = load(&recipe, &[], Purpose::Run).unwrap().stages.remove(0);
     StageSettings { kind, ..stage }
 }
 

@@ -13,6 +13,7 @@ pub mod matmul;
 pub mod memory;
 pub mod norm;
 pub mod packing;
+pub mod parts;
 pub mod place;
 pub mod random;
 pub mod residual;

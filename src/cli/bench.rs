@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use crate::plan::resolve::Purpose;
 use crate::report::console::Console;
 use crate::report::number::{bytes, count, duration, metric, short};
 use crate::run::bench::{GenerationBench, StepsBench, bench_generation, bench_steps};
@@ -50,7 +51,7 @@ pub struct BenchArgs {
 
 /// Errors if the recipe is wrong or has no such stage.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let recipe = args.recipe.load()?;
+    let recipe = args.recipe.load(Purpose::Run)?;
     let names: Vec<&str> = recipe.stages.iter().map(|stage| stage.name.as_str()).collect();
     let stage = args.stage.as_deref().or(names.last().copied()).unwrap_or_default();
     Misuse::unless(names.contains(&stage), || {

@@ -17,6 +17,7 @@ use crate::model::spec::ModelOrigin;
 use crate::plan::base::Base;
 use crate::plan::content::Hashes;
 use crate::plan::folder::RunFolder;
+use crate::plan::resolve::Purpose;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{families, lengths, need};
 use crate::plan::settings::{KindSettings, StageSettings};
@@ -56,7 +57,8 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let (Some(recipe), Some(name)) = (&args.recipe, &args.stage) else {
         bail!("give a recipe and `--stage`, or `--template` and `--context`");
     };
-    let recipe = RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone() }.load()?;
+    let recipe =
+        RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone() }.load(Purpose::Render)?;
     let Some(stage) = recipe.stages.iter().find(|stage| stage.name == *name) else {
         let names: Vec<String> = recipe.stages.iter().map(|stage| format!("`{}`", stage.name)).collect();
         let says = format!("the recipe has no stage `{name}`; it has {}", names.join(", "));

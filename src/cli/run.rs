@@ -9,6 +9,7 @@ use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
 use crate::plan::folder::RunFolder;
 use crate::plan::planner::Options;
+use crate::plan::resolve::Purpose;
 use crate::report::console::Console;
 use crate::report::{closing, comparison};
 use crate::run::interrupt::Interrupt;
@@ -31,7 +32,7 @@ pub struct RunArgs {
 
 /// Errors if the recipe is wrong, a stage fails, or someone interrupts it.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let recipe = args.recipe.load()?;
+    let recipe = args.recipe.load(Purpose::Run)?;
     if let Some(stage) = &args.stage {
         let names: Vec<&str> = recipe.stages.iter().map(|stage| stage.name.as_str()).collect();
         Misuse::unless(names.contains(&stage.as_str()), || {

@@ -8,6 +8,7 @@ use super::param::{Param, Trained, collect};
 use crate::backend::Packing;
 use crate::backend::attention::{Saved, Shape, attention, attention_backward};
 use crate::backend::norm::{Heads, rms_norm_heads, rms_norm_heads_backward};
+use crate::backend::parts::{Part, time};
 use crate::backend::rope::rotate;
 
 /// Cosines and sines of a run of rows, each `[rows, head_dim / 2]`.
@@ -105,7 +106,7 @@ impl Attention {
         let kv = self.kv.forward(keys, rows.key_dropout)?;
         let norms = self.norm_and_rotate(&q, &kv, rows)?;
         let (k, v) = self.split(&kv)?;
-        let (out, lse) = attention(&q, &k, &v, rows.packing, self.shape)?;
+        let (out, lse) = time(Part::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
         let y = self.o.forward(&out, rows.query_dropout)?;
         Ok((y, AttentionTrace { q, kv, out, lse, norms }))
     }
@@ -125,7 +126,7 @@ impl Attention {
         self.norm_and_rotate(&q, &kv, rows)?;
         crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
         let (k, v) = self.split(cache)?;
-        let (out, _) = attention(&q, &k, &v, rows.packing, self.shape)?;
+        let (out, _) = time(Part::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
         self.o.forward_by(&out, product)
     }
 
@@ -145,7 +146,9 @@ impl Attention {
     ) -> Result<Option<(Tensor, Tensor)>> {
         let AttentionTrace { q, kv, out, lse, norms } = trace;
         let Some(d_out) = self.o.backward(out, dy, rows.query_dropout, true)? else { return Ok(None) };
-        let (d_q, d_kv) = attention_backward(&Saved { q, kv, out, lse }, &d_out, rows.packing, self.shape)?;
+        let saved = Saved { q, kv, out, lse };
+        let (d_q, d_kv) =
+            time(Part::Attention, || attention_backward(&saved, &d_out, rows.packing, self.shape))?;
         rotate(&d_q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, true)?;
         rotate(&d_kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, true)?;
         if let (Some(weights), Some(t)) = (&self.norms, norms) {

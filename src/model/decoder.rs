@@ -11,6 +11,7 @@ use super::linear::{DropoutKeys, Linear};
 use super::param::{Param, Trained, collect};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
+use crate::backend::parts::{Part, time};
 use crate::backend::random::Stream;
 use crate::backend::{Packing, Place};
 
@@ -125,6 +126,10 @@ impl Decoder {
 
     /// Hidden states of the needed rows after the final norm, `[needed, hidden]`.
     pub fn forward(&self, tokens: &Tokens<'_>, keep: Keep) -> Result<(Tensor, Trace)> {
+        time(Part::Norms, || self.through_layers(tokens, keep))
+    }
+
+    fn through_layers(&self, tokens: &Tokens<'_>, keep: Keep) -> Result<(Tensor, Trace)> {
         if tokens.packing.tokens() != tokens.ids.len() {
             bail!("{} tokens for a packing of {}", tokens.ids.len(), tokens.packing.tokens())
         }
@@ -158,6 +163,10 @@ impl Decoder {
     /// Adds the gradients of everything trained below the head, from that of the hidden states,
     /// `[needed, hidden]`. `tokens` as `forward` had them.
     pub fn backward(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
+        time(Part::Norms, || self.back_through_layers(tokens, trace, d_hidden))
+    }
+
+    fn back_through_layers(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
         let parts = Parts::of(self, tokens)?;
         let plan = parts.plan(tokens);
         let mut dy = d_hidden.zeros_like()?;

@@ -14,6 +14,7 @@ use super::param::{Param, Trained, collect};
 use crate::backend::Place;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
+use crate::backend::parts;
 use crate::backend::random::Stream;
 use crate::backend::residual::add_into;
 use crate::backend::row_product::row_product;
@@ -159,8 +160,10 @@ impl Linear {
 
     /// x `[rows, in]` → `[rows, out]`.
     pub fn forward(&self, x: &Tensor, dropout: Option<DropoutKeys<'_>>) -> Result<Tensor> {
-        let (weight, apart) = self.split(dropout);
-        self.finish(matmul(x, &weight.t()?)?, x, apart)
+        parts::time(parts::Part::Linear, || {
+            let (weight, apart) = self.split(dropout);
+            self.finish(matmul(x, &weight.t()?)?, x, apart)
+        })
     }
 
     /// Adds to `y` what the large product leaves out.
@@ -189,13 +192,25 @@ impl Linear {
         if product == Product::Together {
             return self.forward(x, None);
         }
-        let (weight, apart) = self.split(None);
-        self.finish(row_product(x, weight)?, x, apart)
+        parts::time(parts::Part::Linear, || {
+            let (weight, apart) = self.split(None);
+            self.finish(row_product(x, weight)?, x, apart)
+        })
     }
 
     /// Adds the gradients of what is trained; returns dx `[rows, in]` if it is wanted.
     /// x and `dropout` as `forward` had them, dy `[rows, out]`.
     pub fn backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        dropout: Option<DropoutKeys<'_>>,
+        want_dx: bool,
+    ) -> Result<Option<Tensor>> {
+        parts::time(parts::Part::Linear, || self.add_gradients(x, dy, dropout, want_dx))
+    }
+
+    fn add_gradients(
         &self,
         x: &Tensor,
         dy: &Tensor,

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::decoder::{Decoder, Keep, Tokens, Trace};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::log_prob::{LogProbs, head_backward, log_probs};
+use crate::backend::parts::{Part, time};
 use crate::backend::storage::update;
 
 /// Targets of a stream: for each, its row among the needed rows, and its token.
@@ -52,7 +53,10 @@ impl Decoder {
     /// Log-probabilities without a backward to come.
     pub fn log_probs(&self, tokens: &Tokens<'_>, targets: Targets<'_>) -> Result<LogProbs> {
         let (hidden, _) = self.forward(tokens, Keep::Nothing)?;
-        Ok(log_probs(&targets.rows(&hidden)?, &self.head().value, targets.tokens, false)?.0)
+        time(Part::Head, || {
+            let rows = targets.rows(&hidden)?;
+            Ok(log_probs(&rows, &self.head().value, targets.tokens, false)?.0)
+        })
     }
 
     /// Log-probabilities, and what `backward_log_probs` needs.
@@ -65,7 +69,8 @@ impl Decoder {
         let (hidden, trace) = self.forward(tokens, keep)?;
         let head = self.head();
         let rows = targets.rows(&hidden)?;
-        let (found, direction) = log_probs(&rows, &head.value, targets.tokens, head.grad.is_none())?;
+        let (found, direction) =
+            time(Part::Head, || log_probs(&rows, &head.value, targets.tokens, head.grad.is_none()))?;
         Ok((found, Pending { trace, hidden, direction }))
     }
 
@@ -86,7 +91,7 @@ impl Decoder {
             }
             (None, Some(grad)) => {
                 let rows = targets.rows(&hidden)?;
-                head_backward(&rows, &head.value, targets.tokens, coefficients, grad)?
+                time(Part::Head, || head_backward(&rows, &head.value, targets.tokens, coefficients, grad))?
             }
             (None, None) => anyhow::bail!("a frozen head came without its direction"),
         };

@@ -106,6 +106,9 @@ impl Base {
         }
         flatten("model.scratch", shape, &mut settings);
         settings.insert("model.seed".to_owned(), Value::from(recipe.seed));
+        if recipe.model.dtype != Dtype::default() {
+            settings.insert("model.dtype".to_owned(), Value::from(recipe.model.dtype.name()));
+        }
         let source = TokenizerSource::of(recipe, &spec.tokenizer)?;
         let template = recipe.model.template.as_deref();
         let template = match &source {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::spec::{DeviceSpec, Dtype};
 use crate::plan::artifact::Artifact;
 use crate::plan::counts::Counts;
 use crate::plan::estimate::{Memory, Work};
@@ -30,6 +31,11 @@ pub struct BasePlan {
     /// Whether it is made of random weights, in the run's folder.
     pub scratch: bool,
     pub parameters: u64,
+    /// What computes, and in which floats.
+    #[serde(default)]
+    pub device: DeviceSpec,
+    #[serde(default)]
+    pub dtype: Dtype,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

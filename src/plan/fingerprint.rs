@@ -4,6 +4,7 @@
 //! | enters | does not enter |
 //! |---|---|
 //! | the numerics version of the kind | the version of this program |
+//! | `dtype`, unless it is `f32` | `device`: a stage that ran on the CPU is done on a GPU too |
 //! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit`, `num_sample_generations`, `local_rollout_forward_batch_size` |
 //! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows` |
 //! | content of data files, in order | modification times |
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::model::spec::Dtype;
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// Keys of a stage that decide what is told and kept, or how fast it goes, not what is computed; and
@@ -95,9 +97,13 @@ impl Inputs {
     }
 }
 
-/// The settings of a stage that enter its fingerprint, and its kind's numerics version.
-pub fn settings(stage: &StageSettings) -> serde_json::Result<(u32, BTreeMap<String, Value>)> {
+/// The settings of a stage that enter its fingerprint, `dtype` among them, and its kind's numerics
+/// version.
+pub fn settings(stage: &StageSettings, dtype: Dtype) -> serde_json::Result<(u32, BTreeMap<String, Value>)> {
     let mut flat = BTreeMap::new();
+    if dtype != Dtype::default() {
+        flat.insert("model.dtype".to_owned(), Value::from(dtype.name()));
+    }
     flat.insert("name".to_owned(), Value::from(stage.name.clone()));
     let tuner = if stage.training.lora.is_some() { "lora" } else { "full" };
     flat.insert("tuner".to_owned(), Value::from(tuner));

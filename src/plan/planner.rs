@@ -160,7 +160,7 @@ impl Planner<'_> {
             let name = file.strip_prefix(&self.recipe.dir).unwrap_or(file).display().to_string();
             files.push(FileContent { name, hash: self.hashes.file(file)? });
         }
-        let (numerics, mut settings) = fingerprint::settings(stage)?;
+        let (numerics, mut settings) = fingerprint::settings(stage, self.recipe.model.dtype)?;
         settings.extend(data_settings("data", data)?);
         settings.extend(self.base.settings.clone());
         let sources = std::iter::once(("policy", &stage.policy)).chain(stage.kind.sources());
@@ -219,6 +219,8 @@ impl Planner<'_> {
             artifact: self.base.artifact.clone(),
             scratch: self.base.scratch.is_some(),
             parameters: self.base.config.parameters(),
+            device: self.recipe.model.device,
+            dtype: self.recipe.model.dtype,
         };
         let plan =
             Plan { recipe: self.recipe.name.clone(), folder: self.folder.root, base, stages: self.planned };

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod checker;
+mod compute;
 mod data;
 mod formats;
 mod idle;
@@ -20,6 +21,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::checker::Checker;
+pub use self::compute::Purpose;
 pub use self::reward::uses_head;
 use super::settings::StageSettings;
 use crate::data::spec::DataSpec;
@@ -79,9 +81,9 @@ impl Resolved {
 }
 
 /// Reads the recipe at `path`, applies each `--set` of `overrides` (`stage.NAME.key=value`,
-/// `data.NAME.key=value`, `model.key=value`, …) and resolves it. Reads no weights and no rows.
-/// Errors with every problem found; warnings come along.
-pub fn load(path: &Path, overrides: &[String]) -> Result<Resolved, Diagnostics> {
+/// `data.NAME.key=value`, `model.key=value`, …) and resolves it for `purpose`. Reads no
+/// weights and no rows. Errors with every problem found; warnings come along.
+pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
     let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
     let bytes =
@@ -106,7 +108,7 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Resolved, Diagnostics> 
     };
 
     let mut checker = Checker::new(&document, &dir, problems);
-    let model = model::resolve(&mut checker, &recipe);
+    let model = model::resolve(&mut checker, &recipe, purpose);
     let data = data::resolve(&mut checker, &recipe);
     let stages = stages::resolve(&mut checker, &recipe);
     references::check(&mut checker, &recipe, &data);

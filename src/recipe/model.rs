@@ -24,15 +24,17 @@ pub struct ModelTable {
     /// with it.
     #[schemars(length(min = 1))]
     pub head: Option<String>,
-    /// Numbers of weights and activations.
-    #[schemars(extend("default" = "f32"))]
+    /// Floats of weights and activations. Sums, gradients of weights, and masters and moments of what
+    /// is trained are 32-bit floats with either. Default: `bf16` on a GPU, `f32` on the CPU, which
+    /// computes in no other.
     pub dtype: Option<Dtype>,
     /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`, `qwen`,
     /// `mistral`, `gemma`, `phi`, `deepseek`, `zephyr`, `alpaca`, `plain`), or a `.jinja` file relative
     /// to the recipe. A model from scratch has none of its own.
     #[schemars(length(min = 1), extend("default" = "model"))]
     pub template: Option<String>,
-    /// Where the model runs.
+    /// What computes: `cpu`, `cuda` (the first GPU) or `cuda:N` (GPU N, counted from 0). A GPU needs a
+    /// `runner` that was built with CUDA.
     #[schemars(extend("default" = "cpu"))]
     pub device: Option<Device>,
     /// A model from random weights, in place of `base`.
@@ -44,13 +46,28 @@ pub struct ModelTable {
 pub enum Dtype {
     /// 32-bit floats.
     F32,
+    /// 16-bit floats with the range of 32-bit ones.
+    Bf16,
+}
+
+/// What stands before a GPU's number.
+pub const NUMBERED_GPU: &str = "cuda:";
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Device {
+    Named(DeviceName),
+    /// `cuda:N`
+    Numbered(#[schemars(regex(pattern = "^cuda:[0-9]{1,3}$"))] String),
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Device {
+pub enum DeviceName {
     /// All cores of this machine.
     Cpu,
+    /// The first GPU.
+    Cuda,
 }
 
 /// `[model.scratch]`, as written; key names are those of Hugging Face's `config.json`.

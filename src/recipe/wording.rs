@@ -201,12 +201,8 @@ pub fn choices_of_kind(pointer: &str, recipe: &Value) -> Vec<String> {
 /// Help for values that this build has no use for.
 pub fn not_here(at: &str, value: &str) -> Option<String> {
     match at {
-        "/model/device" if value.starts_with("cuda") => {
-            Some("this build has no CUDA backend; use `cpu`".to_owned())
-        }
-        "/model/dtype" if ["bf16", "bfloat16", "f16", "float16", "half"].contains(&value) => {
-            Some("the CPU computes in 32-bit floats; use `f32`".to_owned())
-        }
+        "/model/device" => Some(device(value)),
+        "/model/dtype" => dtype(value),
         _ if at.ends_with("/loss_type") && value == "sft" => {
             Some("write `kind = \"sft\"`, or add another loss: `[\"sigmoid\", \"sft\"]`".to_owned())
         }
@@ -216,4 +212,28 @@ pub fn not_here(at: &str, value: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Help for what is no device.
+fn device(value: &str) -> String {
+    let devices = ["cpu", "cuda"];
+    match value.split_once(':').map_or(value, |(name, _)| name) {
+        "cuda" => "a GPU's number follows `cuda:`, e.g. `cuda:1`".to_owned(),
+        "gpu" => format!("did you mean `{}`?", value.replace("gpu", "cuda")),
+        _ => match suggest::nearest(value, devices) {
+            Some(device) => format!("did you mean `{device}`?"),
+            None => "devices: `cpu`, `cuda`, and `cuda:N` for GPU N".to_owned(),
+        },
+    }
+}
+
+/// Help for other names of float types.
+fn dtype(value: &str) -> Option<String> {
+    let said = match value {
+        "float32" | "fp32" | "float" => "did you mean `f32`?",
+        "bfloat16" => "did you mean `bf16`?",
+        "f16" | "fp16" | "float16" | "half" => "`f16` overflows where `bf16` does not; use `bf16`, or `f32`",
+        _ => return None,
+    };
+    Some(said.to_owned())
 }

@@ -23,7 +23,7 @@ pub fn table(plan: &Plan) -> String {
     if let Some(adapter) = &plan.base.artifact.adapter {
         text += &format!(", with the adapter {}", adapter.display());
     }
-    text.push('\n');
+    text += &format!("\ndevice: {}, {}\n", plan.base.device, plan.base.dtype.name());
     for (i, stage) in plan.stages.iter().enumerate() {
         block(&mut text, i + 1, stage);
     }

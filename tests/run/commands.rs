@@ -190,6 +190,7 @@ fn plan_prints_a_table_and_json() {
 pairs → runs/pairs
 
 base: HERE/tests/golden/models/qwen2, 119 k parameters
+device: cpu, f32
 
 1. sft: sft, LoRA of rank 4, 8.96 k parameters trained
    policy     base (HERE/tests/golden/models/qwen2)

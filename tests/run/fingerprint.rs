@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use runner::model::spec::Dtype;
 use runner::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
 use runner::plan::settings::{KindSettings, StageSettings};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::settings::{dpo_stage, ppo, stage_of};
 
 pub fn inputs(stage: &StageSettings) -> Inputs {
-    let (numerics, settings) = fingerprint::settings(stage).unwrap();
+    let (numerics, settings) = fingerprint::settings(stage, Dtype::F32).unwrap();
     let hashes =
         |names: &[&str]| names.iter().map(|name| (name.to_string(), format!("hash of {name}"))).collect();
     let file = |name: &str| FileContent { name: name.to_owned(), hash: format!("hash of {name}") };
@@ -87,6 +88,8 @@ fn every_setting_counts_but_those_of_telling_and_keeping() {
     for (pointer, value) in &does_not_count {
         assert_eq!(digest(&inputs(&changed(pointer, value.clone()))), before, "{pointer}");
     }
+    let (_, settings) = fingerprint::settings(&dpo_stage(), Dtype::Bf16).unwrap();
+    assert_ne!(digest(&Inputs { settings, ..inputs(&dpo_stage()) }), before);
     // The data set's name is told, not hashed: its content is.
     assert_eq!(digest(&inputs(&changed("/data", json!("rows")))), before);
     // No key of a stage escapes this table.

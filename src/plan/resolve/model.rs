@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::checker::Checker;
+use super::compute::{self, Purpose};
 use crate::data::hub::{self, RepoKind};
-use crate::model::spec::{
-    Architecture, DeviceSpec, Dtype, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec,
-};
+use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
 use crate::recipe::model::{
     ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
     TokenizerValue,
@@ -18,7 +17,7 @@ use crate::recipe::written::Recipe;
 use crate::template;
 
 /// `None` if something is missing, which is then a problem.
-pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
+pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: Purpose) -> Option<ModelSpec> {
     let model = recipe.model.as_ref()?;
     let base = checker.is_written("/model/base");
     let scratch = checker.is_written("/model/scratch");
@@ -35,6 +34,7 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
     if let Some(adapter) = &model.adapter {
         check_adapter(checker, adapter, scratch);
     }
+    let (device, dtype) = compute::resolve(checker, model, purpose);
     let template = chat_template(checker, model, scratch);
     let origin = match (&model.base, &model.scratch) {
         (Some(base), _) => ModelOrigin::Folder(base_folder(checker, base)),
@@ -43,7 +43,7 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe) -> Option<ModelSpec> {
     };
     let adapter = model.adapter.as_ref().map(|adapter| checker.path(adapter));
     let head = model.head.as_ref().map(|head| checker.path(head));
-    Some(ModelSpec { origin, adapter, head, template, device: DeviceSpec::Cpu, dtype: Dtype::F32 })
+    Some(ModelSpec { origin, adapter, head, template, device, dtype })
 }
 
 pub const HUGGING_FACE_LAYOUT: &str = "give the folder of a model in Hugging Face layout";
