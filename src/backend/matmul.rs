@@ -1,12 +1,15 @@
 //! Matrix products over candle tensors of any two strides, accumulating on request. The products
 //! themselves are the `gemm` crate's (AVX-512, AVX2 or NEON, chosen at run time).
 
-use candle_core::{Layout, Result, Tensor, bail};
+use candle_core::{DType, Layout, Result, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::column_sums::{self, Terms};
 use super::gpu::{self, Gpu};
-use super::storage::{Shared, strided, unwritten, update_strided};
+use super::norm::Heads;
+use super::operands::{expect, grid_of_rows};
+use super::storage::{Shared, strided, unwritten, update, update_strided, view};
 
 /// Rows (or columns) of the product that one task computes, about. It depends on shapes only, so that
 /// the number of threads cannot change a result; and each task packs the other operand for itself,
@@ -158,8 +161,18 @@ pub fn matmul(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
 
 /// y ← y + bias on every row of `[rows, cols]`.
 pub fn add_bias(y: &Tensor, bias: &Tensor) -> Result<()> {
-    let bias = super::storage::view(bias)?;
-    super::storage::update(y, |values| {
+    let (rows, cols) = y.dims2()?;
+    if bias.dims1()? != cols {
+        bail!("a bias {:?} for rows [{rows}, {cols}]", bias.shape())
+    }
+    if let Some(gpu) = Gpu::of(y)? {
+        expect(y.dtype(), &[y, bias])?;
+        let arguments = [y.into(), bias.into(), rows.into(), cols.into()];
+        let grid = grid_of_rows(rows, cols, y.dtype());
+        return gpu.launch(&format!("add_bias_{}", gpu::suffix(y)?), grid, &arguments);
+    }
+    let bias = view(bias)?;
+    update(y, |values| {
         values.par_chunks_mut(bias.len()).for_each(|row| {
             row.iter_mut().zip(bias.iter()).for_each(|(y, b)| *y += b);
         });
@@ -167,11 +180,19 @@ pub fn add_bias(y: &Tensor, bias: &Tensor) -> Result<()> {
     })
 }
 
-/// grad ← grad + the sum of the rows of `dy` `[rows, cols]`; `grad` is `[cols]`.
+/// grad ← grad + the sum of the rows of `dy` `[rows, cols]`; `grad` is `[cols]`, float32.
 pub fn add_column_sums(grad: &Tensor, dy: &Tensor) -> Result<()> {
-    let cols = dy.dim(1)?;
-    let dy = super::storage::view(dy)?;
-    super::storage::update(grad, |grad| {
+    let (rows, cols) = dy.dims2()?;
+    if grad.dims1()? != cols {
+        bail!("sums {:?} of the columns of [{rows}, {cols}]", grad.shape())
+    }
+    if let Some(gpu) = Gpu::of(dy)? {
+        expect(DType::F32, &[grad])?;
+        expect(dy.dtype(), &[dy])?;
+        return column_sums::add(gpu, grad, &Terms { dy, at: Heads::whole(cols), times: None });
+    }
+    let dy = view(dy)?;
+    update(grad, |grad| {
         for row in dy.chunks_exact(cols) {
             grad.iter_mut().zip(row).for_each(|(g, d)| *g += d);
         }
@@ -238,6 +259,24 @@ mod tests {
                 matmul_into(&sums, &a.gpu.t().unwrap(), &dy.gpu, 1.0, true).unwrap();
                 let want = trial.cpu(|| matmul(&a.cpu.t().unwrap(), &dy.cpu)).unwrap();
                 trial.close(&sums, &want);
+            }
+        });
+    }
+
+    #[test]
+    fn biases_where_kernels_run_agree() {
+        trial::each(|trial| {
+            for (rows, cols) in [(1, 1), (3, 37), (300, 264)] {
+                let (y, bias, grad) =
+                    (trial.random(rows, cols), trial.random(1, cols), trial.random(1, cols));
+                let row = |t: &Tensor| t.squeeze(0).unwrap();
+                add_bias(&y.gpu, &row(&bias.gpu)).unwrap();
+                trial.cpu(|| add_bias(&y.cpu, &row(&bias.cpu))).unwrap();
+                trial.close(&y.gpu, &y.cpu);
+                let sums = trial.put(&row(&grad.cpu));
+                add_column_sums(&sums, &y.gpu).unwrap();
+                trial.cpu(|| add_column_sums(&row(&grad.cpu), &y.cpu)).unwrap();
+                trial.close(&sums, &row(&grad.cpu));
             }
         });
     }

@@ -3,6 +3,7 @@
 //! its own CPU implementation in tests.
 
 pub mod attention;
+mod column_sums;
 pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;
@@ -12,6 +13,7 @@ pub mod log_prob;
 pub mod matmul;
 pub mod memory;
 pub mod norm;
+mod operands;
 pub mod packing;
 pub mod parts;
 pub mod place;
@@ -20,6 +22,7 @@ pub mod residual;
 pub mod rope;
 pub mod row_product;
 pub mod scalar_head;
+pub mod scale;
 pub mod storage;
 pub mod weights_file;
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::attention::TableCache;
+
 /// A run of query tokens. Query `i` (0-based) is own token `skip + i`, at position
 /// `prefix_len + skip + i`; it attends to the whole prefix (positions `0..prefix_len`) and to own
 /// keys `0..=skip + i`.
@@ -27,13 +29,15 @@ pub struct Packing {
     pub segments: Vec<Segment>,
     /// Ranges of `segments`, in order, covering all of them.
     pub groups: Vec<Range<usize>>,
+    /// What attention kernels need of `segments`, made when first asked for.
+    pub(super) tables: TableCache,
 }
 
 impl Packing {
     /// One sequence of `len` tokens.
     pub fn sequence(len: usize) -> Self {
         let segment = Segment { start: 0, len, skip: 0, own_key: 0, prefix_start: 0, prefix_len: 0 };
-        Packing { segments: vec![segment], groups: std::iter::once(0..1).collect() }
+        Packing { segments: vec![segment], groups: std::iter::once(0..1).collect(), ..Packing::default() }
     }
 
     /// Rows of the stream.
@@ -96,6 +100,7 @@ mod tests {
         let packing = Packing {
             segments: vec![segment(0, 4, 0, 0), segment(4, 3, 0, 4), segment(7, 5, 0, 0)],
             groups: vec![0..2, 2..3],
+            ..Packing::default()
         };
         let needed = [3, 4, 5, 8, 10, 11];
         let reduced = packing.with_queries(&needed);

@@ -43,6 +43,11 @@ impl Stream {
         name.bytes().fold(self, |stream, byte| stream.key(u64::from(byte)))
     }
 
+    /// What the kernels make the same numbers from.
+    pub(super) fn state(self) -> u64 {
+        self.0
+    }
+
     /// The 64 bits at `index`.
     pub fn bits(self, index: u64) -> u64 {
         mix(self.0.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))

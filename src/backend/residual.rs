@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::gpu::{self, Arg, Gpu, Grid};
+use super::gpu::{self, Arg, Gpu};
+use super::operands::{expect, grid_of_values};
 use super::storage::{unwritten, update, view};
 
 /// Elements a task.
@@ -52,9 +53,9 @@ fn same_shape(a: &Tensor, b: &Tensor) -> Result<()> {
 }
 
 fn launch_add(gpu: Gpu, sum: &Tensor, a: &Tensor, b: &Tensor) -> Result<()> {
-    let n = a.elem_count();
-    let arguments = [sum.into(), a.into(), b.into(), Arg::U64(n as u64)];
-    gpu.launch(&format!("add_{}", gpu::suffix(a)?), Grid::over(n), &arguments)
+    expect(a.dtype(), &[b])?;
+    let arguments = [sum.into(), a.into(), b.into(), Arg::U64(a.elem_count() as u64)];
+    gpu.launch(&format!("add_{}", gpu::suffix(a)?), grid_of_values(a), &arguments)
 }
 
 #[cfg(test)]
@@ -84,6 +85,11 @@ mod tests {
                 add_into(&a.gpu, &b.gpu).unwrap();
                 trial.close(&a.gpu, &want);
             }
+            let (a, b) = (trial.random(3, 40), trial.random(3, 40));
+            let from = |t: &Tensor, row| t.narrow(0, row, 2).unwrap().flatten_all().unwrap();
+            let odd = |t: &Tensor| t.flatten_all().unwrap().narrow(0, 1, 80).unwrap();
+            let want = trial.cpu(|| add(&odd(&a.cpu), &from(&b.cpu, 1))).unwrap();
+            trial.close(&add(&odd(&a.gpu), &from(&b.gpu, 1)).unwrap(), &want);
         });
     }
 }

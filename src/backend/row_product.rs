@@ -10,6 +10,8 @@ use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::gpu::Gpu;
+use super::matmul::matmul;
 use super::storage::{Shared, unwritten, update, view};
 
 /// Rows of the weight that one task multiplies, for few rows of x and for many.
@@ -25,11 +27,15 @@ const LINE: usize = 16;
 const MANY: usize = 64;
 
 /// x `[rows, k]`, weight `[n, k]`, both contiguous → `[rows, n]`. Errors if the shapes do not agree.
+/// On a GPU the library's product, where a row's bits may depend on the number of rows.
 pub fn row_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (rows, k) = x.dims2()?;
     let (n, k2) = weight.dims2()?;
     if k != k2 || k == 0 {
         bail!("product of rows [{rows}, {k}] with a weight [{n}, {k2}]")
+    }
+    if Gpu::of(x)?.is_some() {
+        return matmul(x, &weight.t()?);
     }
     let y = unwritten((rows, n))?;
     let (x, weight) = (view(x)?, view(weight)?);
@@ -220,6 +226,7 @@ unsafe fn multiply<S: Simd, const V: usize, const N: usize, const U: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::gpu::trial;
     use super::*;
     use candle_core::Device;
 
@@ -252,6 +259,15 @@ mod tests {
             let some = row_product(&x.narrow(0, first, rows).unwrap(), &weight).unwrap();
             assert_eq!(some.to_vec2::<f32>().unwrap(), all[first..first + rows]);
         }
+    }
+
+    #[test]
+    fn products_where_kernels_run_agree() {
+        trial::each(|trial| {
+            let (x, weight) = (trial.random(5, 40), trial.random(33, 40));
+            let want = trial.cpu(|| row_product(&x.cpu, &weight.cpu)).unwrap();
+            trial.close(&row_product(&x.gpu, &weight.gpu).unwrap(), &want);
+        });
     }
 
     #[test]

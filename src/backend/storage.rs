@@ -7,6 +7,9 @@ use candle_core::{
     CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail,
 };
 
+use super::gpu::{self, Arg, Gpu};
+use super::operands::{expect, grid_of_values};
+
 /// A read lock on a contiguous float32 tensor, as a slice in row-major order.
 pub struct View<'a> {
     storage: StorageRef<'a>,
@@ -125,8 +128,12 @@ impl Shared {
     }
 }
 
-/// dst ← src, both contiguous and of the same number of elements.
+/// dst ← src, both contiguous and of the same number of elements. On a GPU one may be float32 and the
+/// other bf16.
 pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
+    if let Some(gpu) = Gpu::of(dst)? {
+        return launch_copy(gpu, dst, src);
+    }
     let src = view(src)?;
     update(dst, |dst| {
         if dst.len() != src.len() {
@@ -137,9 +144,42 @@ pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     })
 }
 
+fn launch_copy(gpu: Gpu, dst: &Tensor, src: &Tensor) -> Result<()> {
+    expect(dst.dtype(), &[dst])?;
+    expect(src.dtype(), &[src])?;
+    let n = dst.elem_count();
+    if src.elem_count() != n {
+        bail!("{} elements into {n}", src.elem_count())
+    }
+    let kernel = format!("copy_{}_{}", gpu::suffix(src)?, gpu::suffix(dst)?);
+    gpu.launch(&kernel, grid_of_values(dst), &[dst.into(), src.into(), Arg::U64(n as u64)])
+}
+
 /// A new float32 tensor on the CPU whose elements are whatever the memory held: every caller in this
 /// module writes all of them before anything reads one.
 pub(super) fn unwritten(shape: impl Into<Shape>) -> Result<Tensor> {
     // SAFETY: any bits are a float32, and the callers overwrite all of them
     unsafe { Tensor::empty(shape.into(), DType::F32, &Device::Cpu) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gpu::trial;
+    use super::*;
+
+    #[test]
+    fn copies_where_kernels_run_round_once() {
+        trial::each(|trial| {
+            for (rows, columns) in [(1, 1), (3, 37), (9, 704)] {
+                let src = trial.random(rows, columns);
+                for dtype in [DType::F32, DType::BF16] {
+                    let whole = gpu::unwritten((rows + 1, columns), dtype, &trial.device).unwrap();
+                    let dst = whole.narrow(0, 1, rows).unwrap();
+                    copy_into(&dst, &src.gpu).unwrap();
+                    let want = src.cpu.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
+                    trial.within(&dst, &want, 0.0);
+                }
+            }
+        });
+    }
 }

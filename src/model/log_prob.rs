@@ -3,13 +3,12 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use super::decoder::{Decoder, Keep, Tokens, Trace};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::log_prob::{LogProbs, head_backward, log_probs};
 use crate::backend::parts::{Part, time};
-use crate::backend::storage::update;
+use crate::backend::scale::{scale, scale_rows};
 
 /// Targets of a stream: for each, its row among the needed rows, and its token.
 #[derive(Clone, Copy)]
@@ -29,14 +28,7 @@ impl Targets<'_> {
     }
 
     fn divide(&self, rows: &Tensor) -> Result<()> {
-        if self.temperature == 1.0 {
-            return Ok(());
-        }
-        let factor = (1.0 / self.temperature) as f32;
-        Ok(update(rows, |values| {
-            values.par_chunks_mut(1 << 14).for_each(|part| part.iter_mut().for_each(|x| *x *= factor));
-            Ok(())
-        })?)
+        Ok(scale(rows, 1.0 / self.temperature)?)
     }
 }
 
@@ -100,14 +92,4 @@ impl Decoder {
         scatter_add(&d_hidden, targets.hidden, &d_rows)?;
         self.backward(tokens, trace, &d_hidden)
     }
-}
-
-fn scale_rows(rows: &Tensor, factors: &[f64]) -> Result<()> {
-    let width = rows.dim(1)?;
-    Ok(update(rows, |values| {
-        values.par_chunks_mut(width).zip(factors).for_each(|(row, &factor)| {
-            row.iter_mut().for_each(|x| *x *= factor as f32);
-        });
-        Ok(())
-    })?)
 }

@@ -4,11 +4,13 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::super::gpu::Gpu;
 use super::super::lanes::{dot, exp, wide};
 use super::super::matmul::Mat;
 use super::super::storage::{Shared, view};
 use super::super::{Packing, Segment};
 use super::forward::Columns;
+use super::kernels::{self, Kernels};
 use super::tile::{HeadRows, scatter_keys, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
 
@@ -36,6 +38,10 @@ pub fn attention_backward(
     let key_width = shape.kv_heads * shape.head_dim;
     if q_width != shape.heads * shape.head_dim || kv_width != 2 * key_width || packing.tokens() != tokens {
         bail!("attention over {} packed tokens with queries [{tokens}, {q_width}]", packing.tokens())
+    }
+    if let Some(gpu) = Gpu::of(saved.q)? {
+        let kernels = Kernels::of(shape, &[saved.q, saved.kv, saved.out, d_out])?;
+        return kernels::backward(gpu, kernels, saved, d_out, packing, shape);
     }
     let mut d_q = vec![0f32; tokens * q_width];
     let mut d_kv = vec![0f32; key_rows * kv_width];

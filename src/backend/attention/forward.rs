@@ -3,10 +3,12 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::super::gpu::Gpu;
 use super::super::lanes::{exp_and_sum, max, wide};
 use super::super::matmul::Mat;
 use super::super::storage::{Shared, View, strided};
 use super::super::{Packing, Segment};
+use super::kernels::{self, Kernels};
 use super::query::attend;
 use super::tile::{HeadRows, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
@@ -24,6 +26,9 @@ pub fn attention(
     let (tokens, width) = q.dims2()?;
     if packing.tokens() != tokens || width != shape.heads * shape.head_dim {
         bail!("attention over {} packed tokens with queries [{tokens}, {width}]", packing.tokens())
+    }
+    if let Some(gpu) = Gpu::of(q)? {
+        return kernels::forward(gpu, Kernels::of(shape, &[q, k, v])?, (q, k, v), packing, shape);
     }
     let mut out = vec![0f32; tokens * width];
     let mut lse = vec![0f32; tokens * shape.heads];

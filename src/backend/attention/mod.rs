@@ -4,11 +4,15 @@
 
 mod backward;
 mod forward;
+mod kernels;
 mod query;
+mod tables;
 mod tile;
+mod uploaded;
 
 pub use backward::{Saved, attention_backward};
 pub use forward::attention;
+pub(super) use uploaded::TableCache;
 
 use super::Segment;
 
@@ -85,5 +89,7 @@ impl Tile {
     }
 }
 
+#[cfg(test)]
+mod kernels_tests;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ fn packing() -> Packing {
             segment(84, 80, 0, 0),
         ],
         groups: vec![0..3, 3..4],
+        ..Packing::default()
     }
 }
 

@@ -173,7 +173,15 @@ fn user() -> String {
 /// Writes `to` at once, as several test programs may do it at a time.
 fn compile(options: &[&str], from: &[&PathBuf], to: &Path) {
     let part = to.with_extension(format!("{}.part", std::process::id()));
-    let flags = ["-std=c++17", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unused-function"];
+    let flags = [
+        "-std=c++17",
+        "-O2",
+        "-fPIC",
+        "-ffp-contract=off",
+        "-fno-strict-aliasing",
+        "-Wall",
+        "-Wno-unused-function",
+    ];
     let output =
         Command::new(compiler()).args(flags).args(options).args(from).arg("-o").arg(&part).output().unwrap();
     assert!(output.status.success(), "{from:?}: {}", String::from_utf8_lossy(&output.stderr));

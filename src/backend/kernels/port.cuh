@@ -28,8 +28,10 @@ template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return _
 
 // Two floats rounded to bf16 in one register, the first in the low half, as fragments hold them.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-    __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<uint32_t*>(&both);
+    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
+    uint32_t bits;
+    memcpy(&bits, &both, sizeof(bits));
+    return bits;
 }
 
 // ---- reductions -----------------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+//! The tables of a packing where kernels run, made once for all layers of a pass.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Device, DeviceLocation, Result, Tensor};
+
+use super::super::Segment;
+
+/// Tables of one kind, `[entries, 8]` u32 each; `None` for one without entries.
+pub(super) type Tables = Arc<Vec<Option<Tensor>>>;
+
+/// What a table is made for besides the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Rows of segments of several queries, or of all of them.
+    Rows { group: usize, tile: usize, singles: bool },
+    /// Segments of one query.
+    Singles { group: usize },
+    /// Keys, and who sees them.
+    Keys { rows: usize, tile: usize, window: Option<usize> },
+}
+
+struct Entry {
+    kind: Kind,
+    device: DeviceLocation,
+    /// What they were made of: the segments of a packing can change.
+    segments: Vec<Segment>,
+    tables: Tables,
+}
+
+/// No part of a packing's value: equal to any other, empty in a clone.
+#[derive(Default)]
+pub struct TableCache(Mutex<Vec<Entry>>);
+
+impl TableCache {
+    /// The tables of `kind` on `device`, from `build` when first asked for. Errors if the device has no
+    /// memory for them.
+    pub(super) fn get(
+        &self,
+        kind: Kind,
+        device: &Device,
+        segments: &[Segment],
+        build: impl FnOnce() -> Vec<Vec<[u32; 8]>>,
+    ) -> Result<Tables> {
+        // a panic elsewhere leaves whole entries
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let location = device.location();
+        entries.retain(|entry| entry.segments == segments);
+        if let Some(entry) = entries.iter().find(|entry| entry.kind == kind && entry.device == location) {
+            return Ok(entry.tables.clone());
+        }
+        let upload = |table: Vec<[u32; 8]>| match table.len() {
+            0 => Ok(None),
+            n => Tensor::from_slice(table.as_flattened(), (n, 8), device).map(Some),
+        };
+        let tables = Arc::new(build().into_iter().map(upload).collect::<Result<Vec<_>>>()?);
+        let segments = segments.to_vec();
+        entries.push(Entry { kind, device: location, segments, tables: tables.clone() });
+        Ok(tables)
+    }
+}
+
+impl Clone for TableCache {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for TableCache {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for TableCache {}
+
+impl std::fmt::Debug for TableCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TableCache")
+    }
+}
