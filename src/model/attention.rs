@@ -5,18 +5,12 @@ use candle_core::Tensor;
 
 use super::linear::{DropoutKeys, Linear, Product};
 use super::param::{Param, Trained, collect};
+use super::rope::Angles;
 use crate::backend::Packing;
 use crate::backend::attention::{Saved, Shape, attention, attention_backward};
 use crate::backend::norm::{Heads, rms_norm_heads, rms_norm_heads_backward};
 use crate::backend::parts::{Part, time};
 use crate::backend::rope::rotate;
-
-/// Cosines and sines of a run of rows, each `[rows, head_dim / 2]`.
-#[derive(Debug, Clone)]
-pub struct Angles {
-    pub cos: Tensor,
-    pub sin: Tensor,
-}
 
 /// What the rows of a pass are: keys of every row, queries of those that are needed.
 pub struct Rows<'a> {

@@ -4,11 +4,12 @@
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 
-use super::attention::{Angles, Rows};
+use super::attention::Rows;
 use super::config::Config;
 use super::layer::{Layer, LayerTrace};
 use super::linear::{DropoutKeys, Linear};
 use super::param::{Param, Trained, collect};
+use super::rope::{AngleTables, Angles};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
 use crate::backend::parts::{Part, time};
@@ -24,6 +25,7 @@ pub struct Decoder {
     pub final_norm: Param,
     /// `[vocabulary, hidden]`; `None` when tied.
     pub lm_head: Option<Param>,
+    pub angles: AngleTables,
 }
 
 /// One packed stream of tokens.
@@ -51,6 +53,7 @@ pub enum Keep {
 /// What backward needs of a forward.
 pub struct Trace {
     layers: Vec<(Tensor, Option<LayerTrace>)>,
+    parts: Parts,
     /// Output of the last layer, `[needed, hidden]`, and its 1/rms.
     last: Tensor,
     inverse: Tensor,
@@ -73,10 +76,7 @@ struct Parts {
 impl Parts {
     fn of(decoder: &Decoder, tokens: &Tokens<'_>) -> Result<Self> {
         let last_packing = tokens.packing.with_queries(tokens.needed);
-        let tables = |packing: &Packing| -> Result<Angles> {
-            let (cos, sin) = decoder.config.rope.tables(&packing.positions(), decoder.device())?;
-            Ok(Angles { cos, sin })
-        };
+        let tables = |packing: &Packing| decoder.angles(packing);
         let pick = |keys: &[u64]| tokens.needed.iter().map(|&row| keys[row as usize]).collect();
         Ok(Parts {
             angles: tables(tokens.packing)?,
@@ -114,6 +114,11 @@ impl Decoder {
         self.embedding.value.device()
     }
 
+    /// The angles that the rows of a packing are rotated by.
+    pub fn angles(&self, packing: &Packing) -> Result<Angles> {
+        self.angles.of(&self.config.rope, &packing.positions(), self.device())
+    }
+
     /// The float type of its weights and activations, and where they lie.
     pub fn place(&self) -> Place {
         Place::of(&self.embedding.value)
@@ -148,7 +153,7 @@ impl Decoder {
             x = y;
         }
         let (hidden, inverse) = rms_norm(&x, &self.final_norm.value, self.config.rms_norm_eps)?;
-        Ok((hidden, Trace { layers, last: x, inverse }))
+        Ok((hidden, Trace { layers, parts, last: x, inverse }))
     }
 
     fn rows_of<'a>(
@@ -167,8 +172,7 @@ impl Decoder {
     }
 
     fn back_through_layers(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
-        let parts = Parts::of(self, tokens)?;
-        let plan = parts.plan(tokens);
+        let plan = trace.parts.plan(tokens);
         let mut dy = d_hidden.zeros_like()?;
         let norm = &self.final_norm;
         rms_norm_backward(&dy, &trace.last, &norm.value, &trace.inverse, d_hidden, norm.grad.as_ref())?;

@@ -8,7 +8,7 @@ use super::linear::{Linear, Product};
 use super::param::{Param, Trained, collect};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::gated_mlp::{silu_mul, silu_mul_backward};
-use crate::backend::norm::{rms_norm, rms_norm_backward};
+use crate::backend::norm::{add_rms_norm, rms_norm, rms_norm_backward};
 use crate::backend::residual::{add, add_into};
 
 #[derive(Debug, Clone)]
@@ -53,8 +53,8 @@ impl Layer {
             None => x.clone(),
             Some(needed) => gather(x, needed)?,
         };
-        let middle = add(&residual, &attended)?;
-        let (normed, middle_inverse) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
+        let (middle, normed, middle_inverse) =
+            add_rms_norm(&residual, &attended, &self.mlp_norm.value, self.eps)?;
         let gate_up = self.gate_up.forward(&normed, rows.query_dropout)?;
         let y = add(&middle, &self.down.forward(&silu_mul(&gate_up)?, rows.query_dropout)?)?;
         Ok((y, LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up }))
@@ -76,8 +76,7 @@ impl Layer {
             Some(needed) => (gather(x, needed)?, gather(&normed, needed)?),
         };
         let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows, product)?;
-        let middle = add(&residual, &attended)?;
-        let (normed, _) = rms_norm(&middle, &self.mlp_norm.value, self.eps)?;
+        let (middle, normed, _) = add_rms_norm(&residual, &attended, &self.mlp_norm.value, self.eps)?;
         let activated = silu_mul(&self.gate_up.forward_by(&normed, product)?)?;
         Ok(add(&middle, &self.down.forward_by(&activated, product)?)?)
     }

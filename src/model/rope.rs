@@ -1,8 +1,13 @@
 //! Frequencies of the rotary embedding: default, linear scaling (2306.15595) and Llama 3's.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde_json::Value;
+
+use crate::backend::embedding::gather;
 
 /// Inverse frequencies, `[head_dim / 2]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,18 +49,46 @@ impl Rope {
         Ok(Rope { inverse_frequencies })
     }
 
-    /// Cosines and sines of the positions, float32, each `[positions, head_dim / 2]`.
-    pub fn tables(&self, positions: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
-        let shape = (positions.len(), self.inverse_frequencies.len());
-        let angles: Vec<f32> = positions
-            .iter()
-            .flat_map(|&p| self.inverse_frequencies.iter().map(move |f| p as f32 * f))
+    /// Cosines and sines of positions `0..n`, float32, each `[n, head_dim / 2]`.
+    fn tables(&self, n: usize, device: &Device) -> Result<Angles> {
+        let shape = (n, self.inverse_frequencies.len());
+        let angles: Vec<f32> = (0..n)
+            .into_par_iter()
+            .flat_map_iter(|p| self.inverse_frequencies.iter().map(move |f| p as f32 * f))
             .collect();
         let table = |f: fn(f64) -> f64| {
-            let values = angles.iter().map(|&a| f(f64::from(a)) as f32).collect::<Vec<_>>();
+            let values = angles.par_iter().map(|&a| f(f64::from(a)) as f32).collect::<Vec<_>>();
             Tensor::from_vec(values, shape, device)
         };
-        Ok((table(f64::cos)?, table(f64::sin)?))
+        Ok(Angles { cos: table(f64::cos)?, sin: table(f64::sin)? })
+    }
+}
+
+/// Cosines and sines of some positions, float32, each `[positions, head_dim / 2]`.
+#[derive(Debug, Clone)]
+pub struct Angles {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+/// Angles of the positions asked for so far, where the model lies; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct AngleTables(Arc<Mutex<Option<Angles>>>);
+
+impl AngleTables {
+    /// Positions that the first table holds.
+    const LEAST: usize = 1024;
+
+    /// The angles of `positions` under `rope`, which is the same in every call, as `device` is.
+    pub fn of(&self, rope: &Rope, positions: &[u32], device: &Device) -> Result<Angles> {
+        let needed = positions.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match made.take() {
+            Some(known) if known.cos.dim(0)? >= needed => known,
+            _ => rope.tables(needed.next_power_of_two().max(Self::LEAST), device)?,
+        };
+        let known = made.insert(known);
+        Ok(Angles { cos: gather(&known.cos, positions)?, sin: gather(&known.sin, positions)? })
     }
 }
 
@@ -93,6 +126,20 @@ mod tests {
         let new = Rope::from_config(&new, 16).unwrap();
         assert_eq!(new, Rope::from_config(&old, 16).unwrap());
         assert_eq!(new.inverse_frequencies[0], 0.25);
+    }
+
+    #[test]
+    fn positions_past_the_table_make_it_longer() {
+        let rope = Rope::from_config(&json!({ "rope_theta": 1e4 }), 4).unwrap();
+        let tables = AngleTables::default();
+        for positions in [[3u32, 0], [5000, 3], [1, 2]] {
+            let angles = tables.of(&rope, &positions, &Device::Cpu).unwrap();
+            let (cos, sin) = (angles.cos.to_vec2::<f32>().unwrap(), angles.sin.to_vec2::<f32>().unwrap());
+            for (i, &position) in positions.iter().enumerate() {
+                let angle = f64::from(position as f32 * 0.01);
+                assert_eq!((cos[i][1], sin[i][1]), (angle.cos() as f32, angle.sin() as f32));
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::decoder::Decoder;
 use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
+use super::rope::AngleTables;
 use crate::backend::Place;
 use crate::backend::attention::Shape;
 use crate::backend::weights_file::WeightFiles;
@@ -85,7 +86,7 @@ pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) 
         .collect::<Result<_>>()?;
     let final_norm = param("model.norm.weight", &[h])?;
     let lm_head = if config.tie_word_embeddings { None } else { Some(param("lm_head.weight", &[v, h])?) };
-    Ok(Decoder { config, embedding, layers, final_norm, lm_head })
+    Ok(Decoder { config, embedding, layers, final_norm, lm_head, angles: AngleTables::default() })
 }
 
 fn build_layer(

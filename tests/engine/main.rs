@@ -1,5 +1,6 @@
 //! The engine against TRL and transformers, and against itself.
 
+mod device;
 mod forward;
 mod greedy;
 mod interop;

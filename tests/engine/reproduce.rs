@@ -14,7 +14,7 @@ use runner::backend::weights_file::WeightFiles;
 use runner::plan::artifact::VALUE_HEAD;
 use runner::stages::Metrics;
 
-use super::trace::{self, assert_steps, golden, json, open_trace, settings, step};
+use super::trace::{self, assert_steps, golden, json, open_trace, settings, step, trace_names};
 
 /// The end of a classification head's name in transformers.
 const SCORE: &str = "score.weight";
@@ -72,16 +72,9 @@ macro_rules! reproduced {
         /// Every trace has its test.
         #[test]
         fn all_traces_are_reproduced() {
-            let files = std::fs::read_dir(golden("traces")).unwrap();
-            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-            let mut traces: Vec<String> = names
-                .filter_map(|name| name.strip_suffix(".json").map(str::to_string))
-                .filter(|name| !name.starts_with("tokens_") && !["forward", "greedy"].contains(&name.as_str()))
-                .collect();
-            traces.sort();
             let mut tested = vec![$(stringify!($name)),*];
             tested.sort();
-            assert_eq!(tested, traces);
+            assert_eq!(tested, trace_names());
         }
     };
 }

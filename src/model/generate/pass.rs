@@ -7,9 +7,10 @@ use super::cache::Cache;
 use crate::backend::embedding::gather;
 use crate::backend::norm::rms_norm;
 use crate::backend::{Packing, Segment};
-use crate::model::attention::{Angles, Rows};
+use crate::model::attention::Rows;
 use crate::model::decoder::Decoder;
 use crate::model::linear::Product;
+use crate::model::rope::Angles;
 
 /// A run of tokens to feed, after what the cache holds of its sequence.
 pub(super) struct Piece<'a> {
@@ -56,10 +57,10 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
     }
     // one group, as samples may share a prompt
     packing.groups.push(0..pieces.len());
-    let angles = angles(decoder, &packing)?;
+    let angles = decoder.angles(&packing)?;
     let rows = rows(&packing, &angles, &angles);
     let last_packing = packing.with_queries(&last);
-    let last_angles = self::angles(decoder, &last_packing)?;
+    let last_angles = decoder.angles(&last_packing)?;
     let last_rows = self::rows(&last_packing, &last_angles, &angles);
     let mut x = gather(&decoder.embedding.value, &ids)?;
     for (index, (layer, cache)) in decoder.layers.iter().zip(cache.layers()).enumerate() {
@@ -68,11 +69,6 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
         x = layer.forward_cached(&x, rows, needed, cache, &cache_rows, product)?;
     }
     Ok(rms_norm(&x, &decoder.final_norm.value, decoder.config.rms_norm_eps)?.0)
-}
-
-fn angles(decoder: &Decoder, packing: &Packing) -> Result<Angles> {
-    let (cos, sin) = decoder.config.rope.tables(&packing.positions(), decoder.device())?;
-    Ok(Angles { cos, sin })
 }
 
 fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angles) -> Rows<'a> {
