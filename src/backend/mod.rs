@@ -2,11 +2,13 @@
 //! [`gpu`]). Storage, device and dtype are candle's; each operation is checked against candle's tape or
 //! its own CPU implementation in tests.
 
+pub mod adamw;
 pub mod attention;
 mod column_sums;
 pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;
+pub mod global_norm;
 pub mod gpu;
 pub mod lanes;
 pub mod log_prob;
@@ -21,9 +23,11 @@ pub mod random;
 pub mod residual;
 pub mod rope;
 pub mod row_product;
+pub mod sample;
 pub mod scalar_head;
 pub mod scale;
 pub mod storage;
+pub mod trained_weights;
 pub mod weights_file;
 
 pub use packing::{Packing, Segment};

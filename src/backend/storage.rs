@@ -129,7 +129,7 @@ impl Shared {
 }
 
 /// dst ← src, both contiguous and of the same number of elements. On a GPU one may be float32 and the
-/// other bf16.
+/// other bf16, and src may lie elsewhere.
 pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     if let Some(gpu) = Gpu::of(dst)? {
         return launch_copy(gpu, dst, src);
@@ -147,6 +147,7 @@ pub fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
 fn launch_copy(gpu: Gpu, dst: &Tensor, src: &Tensor) -> Result<()> {
     expect(dst.dtype(), &[dst])?;
     expect(src.dtype(), &[src])?;
+    let src = &src.to_device(dst.device())?;
     let n = dst.elem_count();
     if src.elem_count() != n {
         bail!("{} elements into {n}", src.elem_count())

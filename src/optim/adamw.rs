@@ -1,16 +1,15 @@
-//! AdamW (1711.05101), decoupled decay, bias-corrected, as torch's: one pass over each weight.
+//! AdamW (1711.05101) over a stage: its settings, the moments of every trained weight, and their checkpoint.
+//! What a step does to a weight is `backend::adamw`'s.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use rayon::prelude::*;
 
-use crate::backend::lanes::wide;
-use crate::backend::storage::{copy_into, update};
+use crate::backend::adamw::{AdamWStep, adamw};
+use crate::backend::global_norm::{GlobalNorm, global_norm};
+use crate::backend::trained_weights::{TrainedWeight, TrainedWeights};
 use crate::model::param::Trained;
-
-const BLOCK: usize = 1 << 14;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
@@ -20,91 +19,125 @@ pub struct AdamWSettings {
     pub weight_decay: f64,
 }
 
-/// First and second moments of every trained weight, float32.
+/// The trained weights, their gradients, and their first and second moments, float32.
 pub struct AdamW {
     settings: AdamWSettings,
-    moments: Vec<(Tensor, Tensor)>,
+    names: Vec<String>,
+    weights: TrainedWeights,
     steps: u64,
 }
 
 impl AdamW {
-    pub fn new(settings: AdamWSettings, trained: &[Trained<'_>]) -> Result<Self> {
-        let moments = trained
-            .iter()
-            .map(|w| Ok((w.grad.zeros_like()?, w.grad.zeros_like()?)))
-            .collect::<Result<_>>()?;
-        Ok(AdamW { settings, moments, steps: 0 })
+    pub fn new(settings: AdamWSettings, trained: Vec<Trained<'_>>) -> Result<Self> {
+        let weights = trained.iter().map(|trained| {
+            Ok(TrainedWeight {
+                weight: trained.optimised().clone(),
+                copy: trained.master.map(|_| trained.value.clone()),
+                grad: trained.grad.clone(),
+                m: trained.grad.zeros_like()?,
+                v: trained.grad.zeros_like()?,
+                decays: trained.decay,
+            })
+        });
+        let weights = TrainedWeights::new(weights.collect::<Result<_>>()?)?;
+        let names = trained.into_iter().map(|trained| trained.name).collect();
+        Ok(AdamW { settings, names, weights, steps: 0 })
     }
 
-    /// One step: gradients are scaled by `grad_scale` (clipping), used and set to zero.
-    pub fn step(&mut self, trained: &[Trained<'_>], rate: f64, grad_scale: f64) -> Result<()> {
+    /// One step: gradients are clipped to a norm of `max_norm` (0: not at all), used and set to zero.
+    /// Returns their norm before that.
+    pub fn step(&mut self, rate: f64, max_norm: f64) -> Result<GlobalNorm> {
         self.steps += 1;
         let s = self.settings;
         let correction1 = 1.0 - s.beta1.powf(self.steps as f64);
         let correction2 = (1.0 - s.beta2.powf(self.steps as f64)).sqrt();
-        let (keep1, keep2) = ((1.0 - s.beta1) as f32, (1.0 - s.beta2) as f32);
-        let b2 = s.beta2 as f32;
-        let (scale, epsilon) = (grad_scale as f32, s.epsilon as f32);
-        let (step_size, root) = ((rate / correction1) as f32, correction2 as f32);
-        for (weight, (m, v)) in trained.iter().zip(&self.moments) {
-            let decay = if weight.decay { (1.0 - rate * s.weight_decay) as f32 } else { 1.0 };
-            update(weight.value, |value| {
-                update(weight.grad, |grad| {
-                    update(m, |m| {
-                        update(v, |v| {
-                            let rows = value.par_chunks_mut(BLOCK).zip(grad.par_chunks_mut(BLOCK));
-                            let moments = m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK));
-                            rows.zip(moments).for_each(|((value, grad), (m, v))| {
-                                wide(
-                                    #[inline(always)]
-                                    || {
-                                        for i in 0..value.len() {
-                                            let g = grad[i] * scale;
-                                            m[i] += keep1 * (g - m[i]);
-                                            v[i] = b2 * v[i] + keep2 * g * g;
-                                            let denominator = v[i].sqrt() / root + epsilon;
-                                            value[i] = value[i] * decay - step_size * m[i] / denominator;
-                                            grad[i] = 0.0;
-                                        }
-                                    },
-                                )
-                            });
-                            Ok(())
-                        })
-                    })
-                })
-            })?;
-        }
-        Ok(())
+        let step = AdamWStep {
+            keep1: (1.0 - s.beta1) as f32,
+            beta2: s.beta2 as f32,
+            keep2: (1.0 - s.beta2) as f32,
+            step_size: (rate / correction1) as f32,
+            root: correction2 as f32,
+            epsilon: s.epsilon as f32,
+            decay: (1.0 - rate * s.weight_decay) as f32,
+        };
+        let norm = global_norm(&self.weights)?;
+        adamw(&self.weights, step, &norm, max_norm)?;
+        Ok(norm)
     }
 
-    /// Weights and moments by name, for a checkpoint.
-    pub fn state(&self, trained: &[Trained<'_>]) -> BTreeMap<String, Tensor> {
-        let entries = trained.iter().zip(&self.moments).flat_map(|(weight, (m, v))| {
-            let entry = |what: &str, tensor: &Tensor| (format!("{what}.{}", weight.name), tensor.clone());
-            [entry("value", weight.value), entry("m", m), entry("v", v)]
-        });
-        entries.collect()
+    /// What a checkpoint keeps: names and tensors of a weight.
+    fn kept<'a>(name: &str, weight: &'a TrainedWeight) -> [(String, &'a Tensor); 3] {
+        [("value", &weight.weight), ("m", &weight.m), ("v", &weight.v)]
+            .map(|(what, tensor)| (format!("{what}.{name}"), tensor))
+    }
+
+    /// Weights (in float32) and moments by name, for a checkpoint.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        let each = self.names.iter().zip(self.weights.iter());
+        each.flat_map(|(name, weight)| Self::kept(name, weight))
+            .map(|(name, tensor)| (name, tensor.clone()))
+            .collect()
     }
 
     /// Continues from what `state` gave after `steps` steps.
-    pub fn restore(
-        &mut self,
-        trained: &[Trained<'_>],
-        steps: u64,
-        get: impl Fn(&str) -> Result<Tensor>,
-    ) -> Result<()> {
-        for (weight, (m, v)) in trained.iter().zip(&self.moments) {
-            for (what, target) in [("value", weight.value), ("m", m), ("v", v)] {
-                let name = format!("{what}.{}", weight.name);
+    pub fn restore(&mut self, steps: u64, get: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
+        for (name, weight) in self.names.iter().zip(self.weights.iter()) {
+            for (name, target) in Self::kept(name, weight) {
                 let saved = get(&name)?;
                 if saved.dims() != target.dims() {
                     bail!("`{name}` of the checkpoint is {:?}, expected {:?}", saved.dims(), target.dims())
                 }
-                copy_into(target, &saved).with_context(|| format!("restoring `{name}`"))?;
+                let restored = saved.to_device(target.device()).and_then(|s| target.slice_set(&s, 0, 0));
+                restored.with_context(|| format!("restoring `{name}`"))?;
             }
+            weight.refresh_copy()?;
         }
         self.steps = steps;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::gpu::trial;
+    use crate::model::param::Param;
+    use candle_core::DType;
+
+    const SETTINGS: AdamWSettings =
+        AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
+
+    fn trained(param: &Param) -> Vec<Trained<'_>> {
+        let Param { value, grad, master } = param;
+        let grad = grad.as_ref().unwrap();
+        vec![Trained { name: "w".into(), value, master: master.as_ref(), grad, decay: true }]
+    }
+
+    #[test]
+    fn a_restored_optimiser_goes_on_where_the_first_one_was() {
+        trial::each(|trial| {
+            let start = trial.random(5, 7).gpu;
+            let steps = [(); 3].map(|()| trial.random(5, 7).cpu);
+            let step = |param: &Param, optimizer: &mut AdamW, grad: &Tensor| {
+                param.grad.as_ref().unwrap().slice_set(&trial.put(grad), 0, 0).unwrap();
+                optimizer.step(0.01, 1.0).unwrap();
+            };
+            let first = Param::trained(start.copy().unwrap()).unwrap();
+            let mut optimizer = AdamW::new(SETTINGS, trained(&first)).unwrap();
+            step(&first, &mut optimizer, &steps[0]);
+            step(&first, &mut optimizer, &steps[1]);
+            let saved: BTreeMap<String, Tensor> =
+                optimizer.state().into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect();
+            assert_eq!(saved.keys().collect::<Vec<_>>(), ["m.w", "v.w", "value.w"]);
+            assert!(saved.values().all(|t| t.dtype() == DType::F32));
+            step(&first, &mut optimizer, &steps[2]);
+
+            let second = Param::trained(start.copy().unwrap()).unwrap();
+            let mut optimizer = AdamW::new(SETTINGS, trained(&second)).unwrap();
+            optimizer.restore(2, |name| Ok(saved[name].clone())).unwrap();
+            step(&second, &mut optimizer, &steps[2]);
+            trial.within(&second.value, &first.value.to_device(&candle_core::Device::Cpu).unwrap(), 0.0);
+            assert_eq!(second.master.is_some(), trial.dtype == DType::BF16);
+        });
     }
 }

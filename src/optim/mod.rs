@@ -1,5 +1,4 @@
-//! AdamW, schedules, clipping.
+//! AdamW and schedules.
 
 pub mod adamw;
-pub mod clip;
 pub mod schedule;

@@ -15,7 +15,6 @@ use crate::model::param::Trained;
 use crate::model::value_head::ValueHead;
 use crate::model::weights::write_safetensors;
 use crate::optim::adamw::{AdamW, AdamWSettings};
-use crate::optim::clip::{clip_factor, global_norm};
 use crate::optim::schedule::learning_rate;
 use crate::plan::settings::{StageSettings, TrainingSettings};
 use crate::plan::steps::Steps;
@@ -105,7 +104,7 @@ impl Trainer {
         };
         let stream = |purpose| Stream::new(settings.seed, purpose).name(&stage.name);
         Ok(Trainer {
-            optimizer: AdamW::new(adamw, &models.trained())?,
+            optimizer: AdamW::new(adamw, models.trained())?,
             sampler: Sampler::new(train.len(), &settings, stream(Purpose::Shuffle)),
             steps: Steps::of(stage, train.len() as u64),
             dropout: stream(Purpose::Dropout),
@@ -149,15 +148,13 @@ impl Trainer {
     /// Clips, updates and clears; returns the norm before clipping and the rate. `tokens`: trained on
     /// in this step, prompts counted once an answer.
     pub fn update(&mut self, tokens: u64) -> Result<(f64, f64)> {
-        let trained = self.models.trained();
-        let norm = global_norm(&trained)?;
         let rate = learning_rate(&self.settings, self.progress.steps, self.steps.total);
-        self.optimizer.step(&trained, rate, clip_factor(norm, self.settings.max_grad_norm))?;
-        drop(trained);
+        let norm = self.optimizer.step(rate, self.settings.max_grad_norm)?;
         self.models.refresh()?;
         self.progress.steps += 1;
         self.progress.num_tokens += tokens;
-        Ok((norm, rate))
+        // the last thing, as a GPU is waited for
+        Ok((norm.value()?, rate))
     }
 
     /// Tokens trained on so far.
@@ -166,7 +163,7 @@ impl Trainer {
     }
 
     pub fn save_state(&self, dir: &Path) -> Result<()> {
-        write_safetensors(&self.optimizer.state(&self.models.trained()), &dir.join("trained.safetensors"))?;
+        write_safetensors(&self.optimizer.state(), &dir.join("trained.safetensors"))?;
         let path = dir.join("trainer.json");
         std::fs::write(&path, serde_json::to_string(&self.progress)?)
             .with_context(|| format!("cannot write `{}`", path.display()))
@@ -181,9 +178,7 @@ impl Trainer {
         let path = dir.join("trained.safetensors");
         let files = WeightFiles::open(std::slice::from_ref(&path))
             .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let trained = self.models.trained();
-        self.optimizer.restore(&trained, self.progress.steps, |name| Ok(files.load(name)?))?;
-        drop(trained);
+        self.optimizer.restore(self.progress.steps, |name| Ok(files.load(name)?))?;
         self.models.refresh()
     }
 }

@@ -7,7 +7,8 @@ use runner::model::policy::{ModelInput, Models};
 use runner::model::spec::{DeviceSpec, Dtype};
 use runner::stages::Metrics;
 
-use super::trace::{assert_steps, golden, json, open_trace, settings, step, trace_names};
+use super::reproduce::trace_names;
+use super::trace::{assert_steps, golden, json, open_trace, settings, step};
 
 /// GPU 0 in a float type; `None`, said on standard error, if there is none.
 fn gpu(dtype: Dtype) -> Option<Place> {

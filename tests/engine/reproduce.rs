@@ -14,7 +14,7 @@ use runner::backend::weights_file::WeightFiles;
 use runner::plan::artifact::VALUE_HEAD;
 use runner::stages::Metrics;
 
-use super::trace::{self, assert_steps, golden, json, open_trace, settings, step, trace_names};
+use super::trace::{self, assert_steps, golden, json, open_trace, settings, step};
 
 /// The end of a classification head's name in transformers.
 const SCORE: &str = "score.weight";
@@ -60,6 +60,18 @@ fn reproduces(name: &str) {
         assert!(difference <= 2e-4, "{name}: final heads differ by {difference}");
         assert_eq!(values(&head, "v_head.summary.bias").len(), 1);
     }
+}
+
+/// All golden traces, sorted.
+pub fn trace_names() -> Vec<String> {
+    let files = std::fs::read_dir(golden("traces")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut traces: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_string))
+        .filter(|name| !name.starts_with("tokens_") && !["forward", "greedy"].contains(&name.as_str()))
+        .collect();
+    traces.sort();
+    traces
 }
 
 macro_rules! reproduced {

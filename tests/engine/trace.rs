@@ -229,18 +229,6 @@ pub fn assert_steps(trace: &Value, steps: &[Metrics], tolerance: f64) {
     }
 }
 
-/// All golden traces, sorted.
-pub fn trace_names() -> Vec<String> {
-    let files = std::fs::read_dir(golden("traces")).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let mut traces: Vec<String> = names
-        .filter_map(|name| name.strip_suffix(".json").map(str::to_string))
-        .filter(|name| !name.starts_with("tokens_") && !["forward", "greedy"].contains(&name.as_str()))
-        .collect();
-    traces.sort();
-    traces
-}
-
 /// One optimiser step's metrics.
 pub fn step(stage: &mut dyn StageRun, step: u64) -> Metrics {
     stage.step(step, &mut |_, _| Ok(())).unwrap().metrics

@@ -214,7 +214,7 @@ fn assign(dst: &Tensor, src: &Tensor) -> Result<()> {
 }
 
 /// The address of a CPU tensor's first element, to be read or written while the tensor lives.
-fn address(tensor: &Tensor) -> Result<u64> {
+pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     struct First<'a>(&'a Cell<u64>);
     impl InplaceOp1 for First<'_> {
         fn name(&self) -> &'static str {

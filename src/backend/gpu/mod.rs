@@ -55,6 +55,17 @@ impl Gpu {
             Gpu::Emulated(emulator) => emulator.launch(kernel, grid, arguments),
         }
     }
+
+    /// Where the tensor's first element lies, for tables that kernels read; true as long as its storage lives.
+    #[cfg_attr(not(any(test, feature = "cuda")), expect(unused_variables))]
+    pub fn address(self, tensor: &Tensor) -> Result<u64> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda(cuda) => cuda.address(tensor),
+            #[cfg(test)]
+            Gpu::Emulated(_) => emulation::address(tensor),
+        }
+    }
 }
 
 impl Gpu {

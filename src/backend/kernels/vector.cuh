@@ -21,21 +21,15 @@ __device__ __forceinline__ float float_of_bits(uint32_t bits) {
     return x;
 }
 
-__device__ __forceinline__ uint32_t bits_of_float(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
-
 // N values: one, or as many as fill 16 bytes (twice), and then `from` is aligned.
 template <unsigned N> __device__ __forceinline__ void load(float (&to)[N], const float* from) {
     if constexpr (N % 4 == 0) {
         for (unsigned i = 0; i < N; i += 4) {
-            const Bytes16 bytes = *reinterpret_cast<const Bytes16*>(from + i);
-            to[i] = float_of_bits(bytes.x);
-            to[i + 1] = float_of_bits(bytes.y);
-            to[i + 2] = float_of_bits(bytes.z);
-            to[i + 3] = float_of_bits(bytes.w);
+            const float4 four = *reinterpret_cast<const float4*>(from + i);
+            to[i] = four.x;
+            to[i + 1] = four.y;
+            to[i + 2] = four.z;
+            to[i + 3] = four.w;
         }
     } else {
         static_assert(N == 1, "one value or 16 bytes");
@@ -60,8 +54,7 @@ template <unsigned N> __device__ __forceinline__ void load(float (&to)[N], const
 template <unsigned N> __device__ __forceinline__ void store(float* to, const float (&from)[N]) {
     if constexpr (N % 4 == 0) {
         for (unsigned i = 0; i < N; i += 4) {
-            *reinterpret_cast<Bytes16*>(to + i) = make_uint4(bits_of_float(from[i]), bits_of_float(from[i + 1]),
-                                                             bits_of_float(from[i + 2]), bits_of_float(from[i + 3]));
+            *reinterpret_cast<float4*>(to + i) = make_float4(from[i], from[i + 1], from[i + 2], from[i + 3]);
         }
     } else {
         static_assert(N == 1, "one value or 16 bytes");

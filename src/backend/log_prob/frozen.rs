@@ -3,10 +3,12 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::super::gpu::{self, Gpu};
 use super::super::lanes::wide;
 use super::super::matmul::{Mat, gemm_blocks};
 use super::super::storage::view;
-use super::{LogProbs, RowStatistics, check_shapes, chunk_rows, collect, softmax_row};
+use super::sweep::Sweep;
+use super::{LogProbs, RowStatistics, check_shapes, chunk_rows, collect, gpu_chunk_rows, softmax_row};
 
 /// hidden `[targets, width]`, head `[vocabulary, width]`, target tokens `[targets]` → statistics and,
 /// if asked for, d log p / d hidden `[targets, width]`.
@@ -17,6 +19,10 @@ pub fn log_probs(
     with_direction: bool,
 ) -> Result<(LogProbs, Option<Tensor>)> {
     let (rows, width, vocabulary) = check_shapes(hidden, head, targets)?;
+    if let Some(gpu) = Gpu::of(hidden)? {
+        let chunk = gpu_chunk_rows(vocabulary, hidden.dtype());
+        return by_kernels(&Sweep { gpu, hidden, head, targets, chunk }, with_direction);
+    }
     let (h, w) = (view(hidden)?, view(head)?);
     let chunk = chunk_rows(vocabulary).min(rows.max(1));
     let mut logits = vec![0f32; chunk * vocabulary];
@@ -43,4 +49,17 @@ pub fn log_probs(
     });
     let direction = with_direction.then(|| Tensor::from_vec(direction, (rows, width), hidden.device()));
     Ok((collect(&statistics), direction.transpose()?))
+}
+
+pub(super) fn by_kernels(sweep: &Sweep<'_>, with_direction: bool) -> Result<(LogProbs, Option<Tensor>)> {
+    let Sweep { gpu, hidden, head, .. } = *sweep;
+    if !with_direction {
+        return Ok((sweep.statistics()?, None));
+    }
+    let direction = gpu::unwritten(hidden.shape(), hidden.dtype(), hidden.device())?;
+    let statistics = sweep.gradients(None, |start, gradient| {
+        let part = direction.narrow(0, start, gradient.dim(0)?)?;
+        gpu.matmul(&part, gradient, head, 1.0, false)
+    })?;
+    Ok((statistics, Some(direction)))
 }

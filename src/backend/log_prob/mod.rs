@@ -6,17 +6,26 @@
 //! are made again in [`head_backward`].
 
 mod frozen;
+mod sweep;
 mod trained;
 
 pub use frozen::log_probs;
 pub use trained::head_backward;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
+use super::gpu::Gpu;
 use super::lanes::{Sums, exp_and_sums, max, scale_and_square_sum};
 
-/// Logits that exist at once, elements (64 MiB of float32).
+/// Logits that exist at once on the CPU, elements (64 MiB of float32).
 const CHUNK_ELEMENTS: usize = 1 << 24;
+
+/// Bytes of the logits, and of their gradient, that exist at once on a GPU: with the matrix products'
+/// workspace of 32 MiB less than 512 MB, and enough rows to keep a large GPU busy.
+const GPU_CHUNK_BYTES: usize = 448 << 20;
+
+/// Rows of a tile of a matrix product on a GPU.
+const TILE: usize = 128;
 
 /// What one pass over the head tells of each target, all `[targets]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,9 +61,29 @@ fn collect(rows: &[RowStatistics]) -> LogProbs {
     }
 }
 
-/// Rows whose logits exist at once, from the vocabulary's size alone.
+/// Rows whose logits exist at once on the CPU, from the vocabulary's size alone.
 pub fn chunk_rows(vocabulary: usize) -> usize {
     (CHUNK_ELEMENTS / vocabulary).clamp(64, 2048)
+}
+
+/// Rows whose logits exist at once on a GPU where activations are `dtype`. A logit takes
+/// [`gpu_logit_bytes`].
+pub fn gpu_chunk_rows(vocabulary: usize, dtype: DType) -> usize {
+    let rows = GPU_CHUNK_BYTES / (vocabulary * gpu_logit_bytes(dtype));
+    if rows < TILE { rows.max(1) } else { rows - rows % TILE }
+}
+
+/// Bytes of a logit on a GPU: float32, which its gradient takes the place of if it is float32 too.
+pub fn gpu_logit_bytes(dtype: DType) -> usize {
+    if dtype == DType::F32 { 4 } else { 4 + dtype.size_in_bytes() }
+}
+
+/// Rows whose logits exist at once where `hidden` lies.
+pub fn chunk_rows_beside(hidden: &Tensor, vocabulary: usize) -> Result<usize> {
+    Ok(match Gpu::of(hidden)? {
+        Some(_) => gpu_chunk_rows(vocabulary, hidden.dtype()),
+        None => chunk_rows(vocabulary),
+    })
 }
 
 fn check_shapes(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {

@@ -1,7 +1,9 @@
-//! Against a dense log-softmax on candle's tape.
+//! Against a dense log-softmax on candle's tape; kernels against the CPU.
 
 use candle_core::{Device, Tensor, Var};
 
+use super::super::gpu::trial::{self, Trial, Twin};
+use super::sweep::Sweep;
 use super::*;
 
 fn relative(a: &Tensor, b: &Tensor) -> f32 {
@@ -57,4 +59,80 @@ fn a_token_past_the_vocabulary_is_refused() {
     let head = Tensor::zeros((3, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
     let error = log_probs(&hidden, &head, &[3], false).unwrap_err().to_string();
     assert!(error.contains("token 3 is past the vocabulary of 3"), "{error}");
+}
+
+/// Hidden rows, a head, targets and coefficients of a trial.
+fn drawn(trial: &Trial, rows: usize, width: usize, vocabulary: usize) -> (Twin, Twin, Vec<u32>, Vec<f64>) {
+    let targets = (0..rows).map(|i| (i * 7 % vocabulary) as u32).collect();
+    let coefficients = (0..rows).map(|i| (0.5 + i as f64 * 0.37).sin()).collect();
+    (trial.random(rows, width), trial.random(vocabulary, width), targets, coefficients)
+}
+
+/// Numbers of each target but whether it is the arg-max, in one tensor each; the mean logit as what log p
+/// is above it, as logits cancel in the mean and it has an error of their size.
+fn numbers(found: &LogProbs) -> [Tensor; 4] {
+    let mean = found.log_prob.iter().zip(&found.mean_logit).map(|(log_prob, mean)| log_prob - mean).collect();
+    [&found.log_prob, &found.entropy, &mean, &found.log_square_sum].map(|column: &Vec<f64>| {
+        let column: Vec<f32> = column.iter().map(|&x| x as f32).collect();
+        let rows = column.len();
+        Tensor::from_vec(column, rows, &Device::Cpu).unwrap()
+    })
+}
+
+#[test]
+fn kernels_agree() {
+    trial::each(|trial| {
+        // chunks: whole, several with a rest, several of one row
+        for (rows, width, vocabulary, chunk) in
+            [(1, 8, 5, 128), (300, 16, 37, 128), (9, 24, 1003, 1), (3, 8, 8197, 2)]
+        {
+            let (hidden, head, targets, coefficients) = drawn(trial, rows, width, vocabulary);
+            let (want, want_direction) =
+                trial.cpu(|| log_probs(&hidden.cpu, &head.cpu, &targets, true)).unwrap();
+            let gpu = Gpu::of(&hidden.gpu).unwrap().unwrap();
+            let sweep = Sweep { gpu, hidden: &hidden.gpu, head: &head.gpu, targets: &targets, chunk };
+            let (got, direction) = frozen::by_kernels(&sweep, true).unwrap();
+            for (got, want) in numbers(&got).iter().zip(&numbers(&want)) {
+                trial.within(got, want, 1e-5);
+            }
+            assert_eq!(got.is_arg_max, want.is_arg_max);
+            trial.close(&direction.unwrap(), &want_direction.unwrap());
+            let (alone, none) = frozen::by_kernels(&sweep, false).unwrap();
+            assert!(alone == got && none.is_none());
+
+            let start = trial.twin(&Tensor::full(0.25f32, (vocabulary, width), &Device::Cpu).unwrap());
+            let head_grad = trial.put(&start.cpu);
+            let d_hidden = trained::by_kernels(&sweep, &coefficients, &head_grad).unwrap();
+            let want = trial
+                .cpu(|| head_backward(&hidden.cpu, &head.cpu, &targets, &coefficients, &start.cpu))
+                .unwrap();
+            trial.close(&d_hidden, &want);
+            trial.close(&head_grad, &start.cpu);
+        }
+    });
+}
+
+#[test]
+fn logits_of_any_size_and_equal_logits_are_no_trouble() {
+    trial::each(|trial| {
+        for scale in [0.0, 40.0] {
+            let (hidden, head, targets, _) = drawn(trial, 40, 16, 131);
+            let hidden = trial.twin(&(hidden.cpu * scale).unwrap());
+            let (want, _) = trial.cpu(|| log_probs(&hidden.cpu, &head.cpu, &targets, false)).unwrap();
+            let (got, _) = log_probs(&hidden.gpu, &head.gpu, &targets, false).unwrap();
+            for (got, want) in numbers(&got).iter().zip(&numbers(&want)) {
+                trial.within(got, want, 1e-5);
+            }
+            assert_eq!(got.is_arg_max, want.is_arg_max);
+        }
+    });
+}
+
+#[test]
+fn a_chunk_fits_its_budget() {
+    let rows = |vocabulary| [DType::F32, DType::BF16].map(|dtype| gpu_chunk_rows(vocabulary, dtype));
+    assert_eq!(rows(128_256), [896, 512]);
+    assert_eq!(rows(151_936), [768, 512]);
+    assert_eq!(rows(1_000_000), [117, 78]);
+    assert_eq!(rows(200_000_000), [1, 1]);
 }

@@ -3,13 +3,15 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::super::gpu::{self, Gpu};
 use super::super::lanes::wide;
 use super::super::matmul::{Mat, gemm_blocks};
 use super::super::storage::{update, view};
-use super::{check_shapes, chunk_rows, softmax_row};
+use super::sweep::Sweep;
+use super::{check_shapes, chunk_rows, gpu_chunk_rows, softmax_row};
 
 /// Given `coefficients` = ∂ loss / ∂ log p `[targets]`: returns ∂ loss / ∂ hidden `[targets, width]` and
-/// adds ∂ loss / ∂ head to `head_grad` `[vocabulary, width]`.
+/// adds ∂ loss / ∂ head to `head_grad` `[vocabulary, width]`, float32.
 pub fn head_backward(
     hidden: &Tensor,
     head: &Tensor,
@@ -18,6 +20,10 @@ pub fn head_backward(
     head_grad: &Tensor,
 ) -> Result<Tensor> {
     let (rows, width, vocabulary) = check_shapes(hidden, head, targets)?;
+    if let Some(gpu) = Gpu::of(hidden)? {
+        let chunk = gpu_chunk_rows(vocabulary, hidden.dtype());
+        return by_kernels(&Sweep { gpu, hidden, head, targets, chunk }, coefficients, head_grad);
+    }
     let (h, w) = (view(hidden)?, view(head)?);
     let chunk = chunk_rows(vocabulary);
     let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
@@ -49,4 +55,15 @@ pub fn head_backward(
         Ok(())
     })?;
     Tensor::from_vec(d_hidden, (rows, width), head.device())
+}
+
+pub(super) fn by_kernels(sweep: &Sweep<'_>, coefficients: &[f64], head_grad: &Tensor) -> Result<Tensor> {
+    let Sweep { gpu, hidden, head, .. } = *sweep;
+    let d_hidden = gpu::unwritten(hidden.shape(), hidden.dtype(), hidden.device())?;
+    sweep.backward(coefficients, |start, gradient| {
+        let rows = gradient.dim(0)?;
+        gpu.matmul(&d_hidden.narrow(0, start, rows)?, gradient, head, 1.0, false)?;
+        gpu.matmul(head_grad, &gradient.t()?, &hidden.narrow(0, start, rows)?, 1.0, true)
+    })?;
+    Ok(d_hidden)
 }

@@ -1,9 +1,15 @@
 //! A token from a row of logits: the most probable one, or one drawn after temperature, top-k and
 //! top-p, in this order and with the meaning of transformers' logits warpers.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use crate::backend::lanes::{exp_and_sum, max, wide};
+use crate::backend::sample::{self, Draw};
+use crate::backend::storage::view;
+
+const NOT_FINITE: &str = "the model's logits are not finite";
 
 /// Candidates sorted first when top-p looks for its cut, and how many times more each time that these
 /// are not enough.
@@ -43,9 +49,34 @@ impl Choice {
         Ok(())
     }
 
+    /// A token each for `rows` of the logits `[*, vocabulary]`, float32, and uniform numbers in [0, 1): where
+    /// the logits lie, if there is a kernel for the choice, else here. Errors if the logits are no numbers.
+    pub(super) fn tokens(&self, logits: &Tensor, rows: &[u32], uniforms: &[f64]) -> Result<Vec<u32>> {
+        let draw = match *self {
+            Choice::Greedy => Some(Draw::Greedy),
+            Choice::Sample(Sampling { temperature, top_k: None, top_p: 1.0 }) => {
+                Some(Draw::Sample { temperature, uniforms })
+            }
+            Choice::Sample(_) => None,
+        };
+        if let Some(draw) = draw
+            && let Some(tokens) = sample::tokens(logits, rows, draw)?
+        {
+            return tokens.into_iter().map(|token| token.context(NOT_FINITE)).collect();
+        }
+        let vocabulary = logits.dim(1)?;
+        let logits = logits.to_device(&Device::Cpu)?;
+        let logits = view(&logits)?;
+        let tokens = rows
+            .par_iter()
+            .zip(uniforms)
+            .map(|(&row, &uniform)| self.token(&logits[row as usize * vocabulary..][..vocabulary], uniform));
+        tokens.collect()
+    }
+
     /// The token for `logits` `[vocabulary]` and `uniform` in [0, 1). Errors if the logits are no
     /// numbers.
-    pub(super) fn token(&self, logits: &[f32], uniform: f64) -> Result<u32> {
+    fn token(&self, logits: &[f32], uniform: f64) -> Result<u32> {
         let top = wide(
             #[inline(always)]
             || max(logits),
@@ -53,7 +84,7 @@ impl Choice {
         let sampling = match self {
             Choice::Greedy => {
                 let Some(best) = logits.iter().position(|&l| l == top && l.is_finite()) else {
-                    bail!("the model's logits are not finite")
+                    bail!(NOT_FINITE)
                 };
                 return Ok(best as u32);
             }
@@ -61,7 +92,7 @@ impl Choice {
         };
         let weights = sampling.weights(logits, top);
         let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-        ensure!(total.is_finite(), "the model's logits are not finite");
+        ensure!(total.is_finite(), NOT_FINITE);
         let mut left = uniform * total;
         let mut last = 0;
         for (token, &weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
@@ -134,6 +165,8 @@ fn keep_top_p(weights: &mut [f32], top_p: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::gpu::trial;
+    use candle_core::DType;
 
     const LOGITS: [f32; 12] = [1.5, -0.25, 0.75, 3.0, 0.75, -2.0, 2.25, 0.0, 0.75, -1.0, 1.25, -4.0];
 
@@ -226,6 +259,61 @@ mod tests {
         let picks = [0.0, 0.24, 0.26, 0.74, 0.76, 1.0 - 1e-16].map(|u| choice.token(&logits, u).unwrap());
         assert_eq!(picks, [0, 0, 2, 2, 3, 3]);
         assert_eq!(Choice::Greedy.token(&[1.0, 3.0, 3.0], 0.9).unwrap(), 1);
+    }
+
+    #[test]
+    fn tokens_chosen_where_kernels_run_are_the_host_s() {
+        trial::each_of(DType::F32, |trial| {
+            for vocabulary in [1, 5, 37, 1003, 4099] {
+                let logits = trial.random(6, vocabulary);
+                let rows: Vec<u32> = (0..64).map(|i| i * 5 % 6).collect();
+                let uniforms: Vec<f64> = (0..64).map(|i| f64::from(i) / 64.0).collect();
+                for choice in [Choice::Greedy, Choice::Sample(sampling(0.7, None, 1.0))] {
+                    let want = trial.cpu(|| choice.tokens(&logits.cpu, &rows, &uniforms)).unwrap();
+                    let got = choice.tokens(&logits.gpu, &rows, &uniforms).unwrap();
+                    let kept = Tensor::from_slice(&got, 64, &Device::Cpu).unwrap();
+                    trial.within(&kept, &kept, 0.0);
+                    for i in 0..64 {
+                        // up to rounding where one token's share ends and the next one's begins
+                        let near = |by: f64| {
+                            let moved = (uniforms[i] + by).clamp(0.0, 1.0 - 1e-16);
+                            let logits = logits.cpu.get(rows[i] as usize).unwrap().to_vec1().unwrap();
+                            choice.token(&logits, moved).unwrap()
+                        };
+                        assert!(got[i] == want[i] || [near(-2e-6), near(2e-6)].contains(&got[i]), "{i}");
+                    }
+                    let same = got.iter().zip(&want).filter(|(got, want)| got == want).count();
+                    assert!(same >= 63, "{same} of 64 tokens of {vocabulary}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn kernels_choose_the_first_of_equals_leave_out_the_impossible_and_refuse_what_is_no_number() {
+        trial::each_of(DType::F32, |trial| {
+            let token = |choice: Choice, logits: &[f32], uniform| {
+                let logits = Tensor::from_slice(logits, (1, logits.len()), &Device::Cpu).unwrap();
+                choice.tokens(&trial.put(&logits), &[0], &[uniform]).map(|tokens| tokens[0])
+            };
+            let drawn = Choice::Sample(sampling(1.0, None, 1.0));
+            let mut logits = vec![-1.0f32; 300];
+            (logits[70], logits[290]) = (3.0, 3.0);
+            assert_eq!(token(Choice::Greedy, &logits, 0.5).unwrap(), 70);
+            let none = f32::NEG_INFINITY;
+            let logits = [none, 0.25f32.ln(), none, 0.5f32.ln(), 0.25f32.ln(), none];
+            let picks = [0.0, 0.24, 0.26, 0.74, 0.76, 1.0 - 1e-16];
+            assert_eq!(picks.map(|u| token(drawn, &logits, u).unwrap()), [1, 1, 3, 3, 4, 4]);
+            let mut wide = vec![none; 3000];
+            (wide[1234], wide[2345]) = (0.0, 0.0);
+            assert_eq!(picks.map(|u| token(drawn, &wide, u).unwrap()), [1234, 1234, 1234, 2345, 2345, 2345]);
+            for choice in [Choice::Greedy, drawn] {
+                for bad in [f32::NAN, f32::INFINITY, none] {
+                    let error = token(choice, &[bad, bad], 0.5).unwrap_err().to_string();
+                    assert_eq!(error, "the model's logits are not finite");
+                }
+            }
+        });
     }
 
     #[test]

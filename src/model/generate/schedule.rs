@@ -5,17 +5,15 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
+use candle_core::Tensor;
 
 use super::cache::Cache;
 use super::choice::Choice;
 use super::pass::{Piece, feed};
 use super::request::{Generation, Request};
-use crate::backend::log_prob::chunk_rows;
+use crate::backend::log_prob::chunk_rows_beside;
 use crate::backend::random::Stream;
-use crate::backend::row_product::row_product;
-use crate::backend::storage::view;
+use crate::backend::sample::logits;
 use crate::model::decoder::Decoder;
 
 /// Tokens of short prompts that go through the model at once, and of a long one: what bounds the
@@ -31,8 +29,16 @@ struct Prompt<'a> {
     ids: &'a [u32],
     /// Samples of it that have not ended.
     open: usize,
-    /// Its rows of the cache, and its last token's hidden state, once it went through the model.
-    fed: Option<(Range<usize>, Vec<f32>)>,
+    /// Once it goes through the model.
+    fed: Option<Fed>,
+}
+
+/// What a prompt left.
+struct Fed {
+    /// Its rows of the cache.
+    rows: Range<usize>,
+    /// Its last token's hidden state, `[1, hidden]`, once that is known.
+    hidden: Option<Tensor>,
 }
 
 /// A sample in flight.
@@ -158,9 +164,9 @@ impl<'a> Run<'a> {
             let mut prompts: Vec<usize> = entering.iter().map(|&(_, prompt)| prompt).collect();
             prompts.dedup();
             self.feed_prompts(&prompts, watch)?;
-            let states = prompts.iter().filter_map(|&prompt| self.prompts[prompt].fed.as_ref());
-            let hidden: Vec<f32> = states.flat_map(|(_, state)| state.iter().copied()).collect();
-            let hidden = Tensor::from_vec(hidden, (prompts.len(), self.width()), &Device::Cpu)?;
+            let fed = prompts.iter().filter_map(|&prompt| self.prompts[prompt].fed.as_ref());
+            let states: Vec<&Tensor> = fed.filter_map(|fed| fed.hidden.as_ref()).collect();
+            let hidden = Tensor::cat(&states, 0)?;
             let mut takers = Vec::new();
             let mut row = 0;
             for (request, prompt) in entering {
@@ -175,10 +181,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn width(&self) -> usize {
-        self.decoder.config.hidden_size
-    }
-
     /// Feeds those of `prompts` that are new, a pass at a time.
     fn feed_prompts(&mut self, prompts: &[usize], watch: &mut Watch) -> Result<()> {
         let mut cut = Vec::new();
@@ -191,7 +193,7 @@ impl<'a> Run<'a> {
             for (index, part) in ids.chunks(PIECE).enumerate() {
                 cut.push((prompt, Piece { ids: part, prefix: (0, 0), own: rows.start, fed: index * PIECE }));
             }
-            self.prompts[prompt].fed = Some((rows, Vec::new()));
+            self.prompts[prompt].fed = Some(Fed { rows, hidden: None });
         }
         let mut cut = cut.into_iter().peekable();
         while cut.peek().is_some() {
@@ -207,9 +209,9 @@ impl<'a> Run<'a> {
                 pieces.push(piece);
             }
             let hidden = feed(self.decoder, &self.cache, &pieces)?;
-            for (prompt, row) in of.into_iter().zip(view(&hidden)?.chunks_exact(self.width())) {
-                if let Some((_, hidden)) = &mut self.prompts[prompt].fed {
-                    *hidden = row.to_vec();
+            for (row, prompt) in of.into_iter().enumerate() {
+                if let Some(fed) = &mut self.prompts[prompt].fed {
+                    fed.hidden = Some(hidden.narrow(0, row, 1)?);
                 }
             }
         }
@@ -226,7 +228,7 @@ impl<'a> Run<'a> {
         for sequence in &active {
             let answer = &self.answers[sequence.request];
             let prompt = &self.prompts[sequence.prompt];
-            let row = prompt.fed.as_ref().map_or(0, |(rows, _)| rows.start);
+            let row = prompt.fed.as_ref().map_or(0, |fed| fed.rows.start);
             let fed = answer.len() - 1;
             let prefix = (row, prompt.ids.len());
             pieces.push(Piece { ids: &answer[fed..], prefix, own: sequence.rows.start, fed });
@@ -243,25 +245,28 @@ impl<'a> Run<'a> {
         let vocabulary = self.decoder.config.vocab_size;
         let mut takers = takers.into_iter().peekable();
         let rows = hidden.dim(0)?;
-        for start in (0..rows).step_by(chunk_rows(vocabulary)) {
-            let n = chunk_rows(vocabulary).min(rows - start);
-            let logits = row_product(&hidden.narrow(0, start, n)?, head)?;
-            let logits = view(&logits)?;
+        let chunk = chunk_rows_beside(hidden, vocabulary)?;
+        for start in (0..rows).step_by(chunk) {
+            let n = chunk.min(rows - start);
+            let logits = logits(&hidden.narrow(0, start, n)?, head)?;
             let mut here = Vec::new();
             while let Some(taker) = takers.next_if(|taker| taker.row < start + n) {
                 here.push(taker);
             }
-            let tokens = here.par_iter().map(|Taker { sequence, row }| {
-                let t = self.answers[sequence.request].len() as u64;
-                let uniform = self.requests[sequence.request].stream.uniform(t);
-                self.generation.choice.token(&logits[(row - start) * vocabulary..][..vocabulary], uniform)
-            });
-            let tokens = tokens.collect::<Result<Vec<u32>>>()?;
+            let rows: Vec<u32> = here.iter().map(|taker| (taker.row - start) as u32).collect();
+            let uniforms: Vec<f64> = here.iter().map(|taker| self.uniform(&taker.sequence)).collect();
+            let tokens = self.generation.choice.tokens(&logits, &rows, &uniforms)?;
             for (taker, token) in here.into_iter().zip(tokens) {
                 self.append(taker.sequence, token);
             }
         }
         Ok(())
+    }
+
+    /// What the next token of a sample is drawn with.
+    fn uniform(&self, sequence: &Sequence) -> f64 {
+        let t = self.answers[sequence.request].len() as u64;
+        self.requests[sequence.request].stream.uniform(t)
     }
 
     fn append(&mut self, sequence: Sequence, token: u32) {
@@ -275,8 +280,8 @@ impl<'a> Run<'a> {
         self.cache.give(sequence.rows);
         let prompt = &mut self.prompts[sequence.prompt];
         prompt.open -= 1;
-        if let Some((rows, _)) = prompt.fed.take_if(|_| prompt.open == 0) {
-            self.cache.give(rows);
+        if let Some(fed) = prompt.fed.take_if(|_| prompt.open == 0) {
+            self.cache.give(fed.rows);
         }
     }
 }
