@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod footprint;
 pub mod generate;
 pub mod layer;
 pub mod linear;

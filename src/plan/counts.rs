@@ -4,6 +4,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::example::Family;
+use crate::plan::settings::StageSettings;
+use crate::plan::steps::Steps;
+use crate::stages::sampler::Sampler;
 
 /// What a stage reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Counts {
     pub reasons: IndexMap<String, u64>,
     /// Tokens of the longest family.
     pub longest_family: u64,
+    /// Tokens of the largest optimiser step, or update of ppo, a row's prompt counted once.
+    #[serde(default)]
+    pub largest_window: u64,
     /// What a person should know of the rows before training on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -59,6 +65,18 @@ impl Tokens {
 /// Pairs in a causal run of tokens.
 fn causal(tokens: u64) -> u64 {
     tokens * (tokens + 1) / 2
+}
+
+/// Epochs whose windows are looked at; more change the largest little.
+const EPOCHS: f64 = 8.0;
+
+/// Tokens of the largest window of training rows, shared.
+pub fn largest_window(stage: &StageSettings, train: &[Family]) -> u64 {
+    let mut sampler = Sampler::of(stage, train.len());
+    let epochs = Steps::of(stage, train.len() as u64).epochs.min(EPOCHS);
+    let windows = (epochs * sampler.steps_per_epoch() as f64).ceil() as u64;
+    let tokens = |rows: Vec<usize>| rows.iter().map(|&row| train[row].tokens_shared() as u64).sum();
+    (0..windows).map(|window| tokens(sampler.micro_batches(window).concat())).max().unwrap_or(0)
 }
 
 /// Tokens of the longest family, shared.

@@ -54,10 +54,14 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
         .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", message(&error), None)]))?;
     let stages = needed(recipe, options.stage);
     let artifacts = Artifacts::of(base.artifact.clone(), &stages, &folder);
+    let earlier = earlier_plan(&folder);
     let mut planner = Planner {
         recipe,
         fresh: options.fresh,
-        earlier: earlier_counts(&folder),
+        same_machinery: earlier.as_ref().is_some_and(|plan| {
+            (plan.base.device, plan.base.dtype) == (recipe.model.device, recipe.model.dtype)
+        }),
+        earlier: counts(earlier),
         folder,
         base,
         artifacts,
@@ -79,6 +83,8 @@ struct Planner<'a> {
     fresh: bool,
     /// Fingerprint → counts, from the last plan.
     earlier: BTreeMap<String, Counts>,
+    /// Whether the last plan was for this device and float type, so that its speeds count.
+    same_machinery: bool,
     folder: RunFolder,
     base: Base,
     artifacts: Artifacts,
@@ -126,13 +132,16 @@ impl Planner<'_> {
             kind: &stage.kind,
             training: &stage.training,
             model: &self.base.config,
+            device: self.recipe.model.device,
+            dtype: self.recipe.model.dtype,
             policy: &policy,
             reference: reference.as_ref(),
             reward: reward.as_ref(),
             counts: &counts,
             steps,
         };
-        let measured = Summary::read(&place.summary()).ok().map(|summary| summary.flops_per_second());
+        let measured = Summary::read(&place.summary()).ok().filter(|_| self.same_machinery);
+        let measured = measured.map(|summary| summary.flops_per_second());
         let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
         self.planned.push(StagePlan {
             settings: stage.clone(),
@@ -250,8 +259,11 @@ fn needed(recipe: &Resolved, only: Option<&str>) -> Vec<StageSettings> {
     kept
 }
 
-fn earlier_counts(folder: &RunFolder) -> BTreeMap<String, Counts> {
-    let plan = fs::read(folder.plan()).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+fn earlier_plan(folder: &RunFolder) -> Option<Plan> {
+    serde_json::from_slice(&fs::read(folder.plan()).ok()?).ok()
+}
+
+fn counts(plan: Option<Plan>) -> BTreeMap<String, Counts> {
     let stages = plan.map(|plan| plan.stages).unwrap_or_default();
     stages.into_iter().map(|stage| (stage.fingerprint, stage.counts)).collect()
 }

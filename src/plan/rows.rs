@@ -13,7 +13,7 @@ use crate::data::{
     Ledger, Lengths, Longer, Message, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize,
 };
 use crate::plan::balance;
-use crate::plan::counts::{Counts, Tokens, longest};
+use crate::plan::counts::{Counts, Tokens, largest_window, longest};
 use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
 
@@ -32,6 +32,8 @@ pub struct Rows {
     pub end_tokens: Vec<u32>,
     /// Tokens that the template writes after an answer's end token, such as chatml's newline.
     pub closing: Vec<u32>,
+    /// Tokens of the largest optimiser step, or update of ppo.
+    pub largest_window: u64,
     /// What a person should know before training on the rows.
     pub warnings: Vec<String>,
 }
@@ -110,7 +112,9 @@ impl Rows {
             KindSettings::Kto(kto) => balance::warning(kto, &train).into_iter().collect(),
             _ => Vec::new(),
         };
-        Ok(Self { train, held_out, ledger, questions, end_tokens, closing: ending.closing, warnings })
+        let largest_window = largest_window(stage, &train);
+        let closing = ending.closing;
+        Ok(Self { train, held_out, ledger, questions, end_tokens, closing, largest_window, warnings })
     }
 
     pub fn counts(&self) -> Counts {
@@ -123,6 +127,7 @@ impl Rows {
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
             longest_family: longest(self.train.iter().chain(&self.held_out)),
+            largest_window: self.largest_window,
             warnings: self.warnings.clone(),
         }
     }

@@ -123,8 +123,12 @@ fn memory(memory: &Memory) -> String {
         0 => String::new(),
         cache => format!(", keys and values {}", bytes(cache)),
     };
+    let workspace = match memory.workspace {
+        0 => String::new(),
+        workspace => format!(", workspace of products {}", bytes(workspace)),
+    };
     format!(
-        "{} at most: weights {}, gradients {}, optimiser {}, activations {}, logits {}{cache}",
+        "{} at most: weights {}, gradients {}, optimiser {}, activations {}, logits {}{cache}{workspace}",
         bytes(memory.total()),
         bytes(memory.weights),
         bytes(memory.gradients),

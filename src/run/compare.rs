@@ -123,7 +123,7 @@ impl Comparing<'_> {
         let Rows { held_out: pairs, end_tokens, .. } =
             Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let start = Models::at(self.place).frozen(&input(&first.policy))?;
-        let packaging = Packaging::for_model(&start.config, false);
+        let packaging = Packaging::for_decoder(&start, false);
         let mut progress = phase.progress(|| self.interrupt.check());
         let rows = (&[][..], &[][..], pairs.as_slice());
         let reference =

@@ -77,7 +77,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     let decoder = Models::default().frozen(&input(&artifact))?;
     let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     phase.finish();
-    let packaging = Packaging::for_model(&decoder.config, false);
+    let packaging = Packaging::for_decoder(&decoder, false);
     let phase = console.phase("scoring");
     let mut progress = phase.progress(|| Ok(()));
     let mut scored = Vec::with_capacity(families.len());

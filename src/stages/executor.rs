@@ -61,7 +61,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
     let mut opened = policy::Models::at(place);
     let decoder = opened.trained(&policy, training.lora.as_ref(), training.seed)?;
     let packaging =
-        packaging.unwrap_or_else(|| Packaging::for_model(&decoder.config, training.gradient_checkpointing));
+        packaging.unwrap_or_else(|| Packaging::for_decoder(&decoder, training.gradient_checkpointing));
     let mut models = Models { decoder, head: None, critic: None };
     let Rows { train, eval, end_tokens, closing } = rows;
     let kind: Box<dyn Kind> = match &settings.kind {

@@ -17,7 +17,7 @@ mod ppo;
 pub mod reference;
 mod reference_free;
 mod rm;
-mod sampler;
+pub mod sampler;
 mod sft;
 #[cfg(test)]
 mod slopes;

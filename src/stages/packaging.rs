@@ -3,14 +3,17 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use candle_core::{DType, DeviceLocation};
 
 use super::batch::{Ask, Batch, pack};
 use crate::backend::log_prob::LogProbs;
 use crate::backend::random::Stream;
 use crate::data::example::Family;
 use crate::model::config::Config;
-use crate::model::decoder::{Decoder, Tokens};
+use crate::model::decoder::{Decoder, Keep, Tokens};
+use crate::model::footprint::kept_of_token;
 use crate::model::log_prob::Targets;
+use crate::model::spec::{DeviceSpec, Dtype};
 use crate::model::value_head::ValueHead;
 
 /// How the engine packs rows. Results do not depend on it beyond rounding.
@@ -22,26 +25,44 @@ pub struct Packaging {
     pub share_prefix: bool,
 }
 
-/// Activations that a pass may keep, elements (384 MiB of float32).
-const ACTIVATION_ELEMENTS: usize = 96 << 20;
-
-impl Packaging {
-    /// As many tokens as the activations' budget allows.
-    pub fn for_model(config: &Config, gradient_checkpointing: bool) -> Self {
-        let token_budget =
-            (ACTIVATION_ELEMENTS / activation_elements(config, gradient_checkpointing)).max(64);
-        Packaging { token_budget, share_prefix: true }
+/// Bytes of activations that a pass may keep. On a GPU, enough that matrix products are as fast as they
+/// get; where layers are made again, the user has little memory.
+fn activation_bytes(device: DeviceSpec, gradient_checkpointing: bool) -> u64 {
+    match (device, gradient_checkpointing) {
+        (DeviceSpec::Cpu, _) => 384 << 20,
+        (DeviceSpec::Cuda(_), false) => 16 << 30,
+        (DeviceSpec::Cuda(_), true) => 4 << 30,
     }
 }
 
-/// Elements that backward needs of one token.
-pub fn activation_elements(config: &Config, gradient_checkpointing: bool) -> usize {
-    let (h, i) = (config.hidden_size, config.intermediate_size);
-    let layer = 2 * h + 2 * config.query_width() + 2 * config.key_width() + 2 * i;
-    if gradient_checkpointing {
-        config.num_hidden_layers * h + layer
-    } else {
-        config.num_hidden_layers * layer
+/// What a forward keeps for backward.
+pub fn keep(gradient_checkpointing: bool) -> Keep {
+    if gradient_checkpointing { Keep::LayerInputs } else { Keep::All }
+}
+
+impl Packaging {
+    /// As many tokens as the activations' budget allows. How much memory is free does not matter: plan
+    /// and run agree wherever they are made.
+    pub fn for_model(
+        config: &Config,
+        device: DeviceSpec,
+        dtype: Dtype,
+        gradient_checkpointing: bool,
+    ) -> Self {
+        let of_token = kept_of_token(config, dtype, keep(gradient_checkpointing));
+        let tokens = activation_bytes(device, gradient_checkpointing) / of_token.max(1);
+        Packaging { token_budget: tokens.max(64) as usize, share_prefix: true }
+    }
+
+    /// That of a decoder, where it lies.
+    pub fn for_decoder(decoder: &Decoder, gradient_checkpointing: bool) -> Self {
+        let weights = &decoder.embedding.value;
+        let device = match weights.device().location() {
+            DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
+            _ => DeviceSpec::Cpu,
+        };
+        let dtype = if weights.dtype() == DType::BF16 { Dtype::Bf16 } else { Dtype::F32 };
+        Self::for_model(&decoder.config, device, dtype, gradient_checkpointing)
     }
 }
 

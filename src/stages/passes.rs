@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::batch::{Ask, Batch};
+use super::packaging::keep;
 use super::trainer::Trainer;
 use crate::backend::log_prob::LogProbs;
 use crate::data::example::Family;
@@ -55,6 +56,6 @@ impl Trainer {
     }
 
     fn keep(&self) -> Keep {
-        if self.settings.gradient_checkpointing { Keep::LayerInputs } else { Keep::All }
+        keep(self.settings.gradient_checkpointing)
     }
 }

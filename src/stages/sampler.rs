@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use crate::backend::random::Stream;
-use crate::plan::settings::TrainingSettings;
+use crate::backend::random::{Purpose, Stream};
+use crate::plan::settings::{StageSettings, TrainingSettings};
 
 /// The order of rows over a stage.
 pub struct Sampler {
@@ -18,8 +18,14 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// That of a stage with so many training rows.
+    pub fn of(stage: &StageSettings, rows: usize) -> Self {
+        let stream = Stream::new(stage.training.seed, Purpose::Shuffle).name(&stage.name);
+        Self::new(rows, &stage.training, stream)
+    }
+
     /// `stream`: the stage's own, for shuffling.
-    pub fn new(rows: usize, settings: &TrainingSettings, stream: Stream) -> Self {
+    fn new(rows: usize, settings: &TrainingSettings, stream: Stream) -> Self {
         Sampler {
             rows,
             batch_size: settings.batch_size,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::packaging::Packaging;
 use super::sampler::Sampler;
+use crate::backend::parts;
 use crate::backend::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::data::example::Family;
@@ -102,12 +103,11 @@ impl Trainer {
             epsilon: settings.adam_epsilon,
             weight_decay: settings.weight_decay,
         };
-        let stream = |purpose| Stream::new(settings.seed, purpose).name(&stage.name);
         Ok(Trainer {
             optimizer: AdamW::new(adamw, models.trained())?,
-            sampler: Sampler::new(train.len(), &settings, stream(Purpose::Shuffle)),
+            sampler: Sampler::of(stage, train.len()),
             steps: Steps::of(stage, train.len() as u64),
-            dropout: stream(Purpose::Dropout),
+            dropout: Stream::new(settings.seed, Purpose::Dropout).name(&stage.name),
             progress: Progressed::default(),
             temperature: 1.0,
             drops: settings.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0),
@@ -149,8 +149,10 @@ impl Trainer {
     /// in this step, prompts counted once an answer.
     pub fn update(&mut self, tokens: u64) -> Result<(f64, f64)> {
         let rate = learning_rate(&self.settings, self.progress.steps, self.steps.total);
-        let norm = self.optimizer.step(rate, self.settings.max_grad_norm)?;
-        self.models.refresh()?;
+        let norm = parts::time(parts::Part::Optimiser, || {
+            let norm = self.optimizer.step(rate, self.settings.max_grad_norm)?;
+            self.models.refresh().map(|()| norm)
+        })?;
         self.progress.steps += 1;
         self.progress.num_tokens += tokens;
         // the last thing, as a GPU is waited for

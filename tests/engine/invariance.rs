@@ -3,6 +3,7 @@
 
 use runner::backend::Place;
 use runner::model::config::Config;
+use runner::model::spec::{DeviceSpec, Dtype};
 use runner::plan::settings::StageSettings;
 use runner::stages::packaging::Packaging;
 use serde_json::Value;
@@ -46,7 +47,7 @@ fn packing_does_not_change_losses() {
         let trace = json(&format!("traces/{name}.json"));
         let base = settings(&trace);
         let config = Config::read(&golden(&format!("models/{}", trace["model"].as_str().unwrap()))).unwrap();
-        let usual = Packaging::for_model(&config, false);
+        let usual = Packaging::for_model(&config, DeviceSpec::Cpu, Dtype::F32, false);
         let want = run(&trace, &base, Some(usual));
         assert_eq!(want, run(&trace, &base, None), "{name}: equal settings are bit-identical");
         for token_budget in [1, 300] {

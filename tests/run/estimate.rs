@@ -1,6 +1,7 @@
 //! Rows, steps and operations, counted by hand.
 
 use runner::model::config::Config;
+use runner::model::spec::{DeviceSpec, Dtype};
 use runner::plan::artifact::Artifact;
 use runner::plan::counts::{Counts, Tokens};
 use runner::plan::estimate::Stage;
@@ -76,6 +77,7 @@ fn counts(train: Tokens, longest_family: u64) -> Counts {
         rows_dropped: 0,
         reasons: Default::default(),
         longest_family,
+        largest_window: train.shared,
         warnings: vec![],
     }
 }
@@ -105,6 +107,8 @@ fn kinds_differ_in_what_they_score_and_compare_with() {
             kind: &stage.kind,
             training: &stage.training,
             model: &model,
+            device: DeviceSpec::Cpu,
+            dtype: Dtype::F32,
             policy: &policy,
             reference: None,
             reward: None,
@@ -166,6 +170,8 @@ fn ppo_answers_judges_and_trains_two_models() {
             kind: &stage.kind,
             training,
             model: &model,
+            device: DeviceSpec::Cpu,
+            dtype: Dtype::F32,
             policy,
             reference: None,
             reward: Some(reward),
@@ -232,6 +238,8 @@ fn a_lora_pair_costs_what_it_does_by_hand() {
         kind: &kind,
         training: &settings,
         model: &model,
+        device: DeviceSpec::Cpu,
+        dtype: Dtype::F32,
         policy: &policy,
         reference: None,
         reward: None,

@@ -39,7 +39,7 @@ impl Stage<'_> {
     }
 
     /// Tokens whose log-probs are wanted.
-    fn scored(&self, tokens: &Tokens) -> u64 {
+    pub(super) fn scored(&self, tokens: &Tokens) -> u64 {
         match self.kind {
             KindSettings::Rm(_) => 0,
             // Two answers a row, of which one is trained on.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Stage;
+use super::memory::FLOAT;
 use crate::model::config::Config;
+use crate::model::spec::Dtype;
 use crate::plan::settings::{KindSettings, LoraSettings};
 
 impl Stage<'_> {
@@ -22,14 +24,20 @@ impl Stage<'_> {
         }
     }
 
-    /// Weights in memory at once.
+    /// Bytes of weights in memory at once.
     pub(super) fn held(&self) -> u64 {
         let model = self.model;
+        let (frozen, trained) = (self.dtype.bytes(), self.trained_weight());
+        let base = frozen * model.parameters();
         let head = model.hidden_size as u64 + 1;
         let adapter = self.training.lora.as_ref().map_or(0, |lora| lora_parameters(model, lora));
-        // LoRA keeps the layers' weights once more, with the adapter merged in.
-        let merged = adapter + model.trunk_weights();
-        let trained = if self.training.lora.is_some() { merged } else { model.parameters() };
+        // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
+        let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
+        let judge = frozen * adapter + merged;
+        let policy = match self.training.lora {
+            Some(_) => trained * adapter + merged,
+            None => trained * model.parameters(),
+        };
         match (self.kind, self.reward) {
             (KindSettings::Ppo(_), Some(reward)) => {
                 let reference = self.reference.unwrap_or(self.policy);
@@ -39,12 +47,12 @@ impl Stage<'_> {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
-                bases.len() as u64 * model.parameters() + 2 * trained + adapted as u64 * merged + 2 * head
+                bases.len() as u64 * base + 2 * policy + adapted as u64 * judge + (trained + frozen) * head
             }
             (kind, _) => {
-                let base = if self.training.lora.is_some() { model.parameters() } else { 0 };
-                let head = if matches!(kind, KindSettings::Rm(_)) { head } else { 0 };
-                base + trained + head
+                let base = if self.training.lora.is_some() { base } else { 0 };
+                let head = if matches!(kind, KindSettings::Rm(_)) { trained * head } else { 0 };
+                base + policy + head
             }
         }
     }

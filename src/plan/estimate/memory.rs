@@ -1,0 +1,167 @@
+//! Peak memory of a stage by part. On a GPU, of the process's own tensors: what the driver takes for
+//! itself and the kernels, some hundred MiB, is not counted.
+
+use serde::{Deserialize, Serialize};
+
+use super::Stage;
+use crate::backend::log_prob::chunk_rows;
+use crate::model::decoder::Keep;
+use crate::model::footprint::{Footprint, PassRows};
+use crate::model::spec::{DeviceSpec, Dtype};
+use crate::plan::settings::{KindSettings, PpoSettings};
+use crate::stages::packaging::{Packaging, keep};
+
+/// Bytes of a gradient, a moment, a master weight and a logit.
+pub(super) const FLOAT: u64 = 4;
+/// Bytes that matrix products on a GPU may write to.
+const WORKSPACE: u64 = 32 << 20;
+
+/// Peak memory by part, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// With the copies that training needs: float32 masters of bf16 weights, LoRA merged in.
+    pub weights: u64,
+    pub gradients: u64,
+    /// AdamW's two moments.
+    pub optimiser: u64,
+    /// What there is at the peak beside all else; of a peak when there are no logits, less what they
+    /// took.
+    pub activations: u64,
+    pub logits: u64,
+    /// Keys and values of responses that are being written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache: u64,
+    /// Of matrix products on a GPU.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workspace: u64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+impl Memory {
+    pub fn total(&self) -> u64 {
+        let model = self.weights + self.gradients + self.optimiser;
+        model + self.activations + self.logits + self.cache + self.workspace
+    }
+}
+
+impl Stage<'_> {
+    pub fn memory(&self) -> Memory {
+        let trainable = self.trainable();
+        let logits = self.logits();
+        let cached = self.ppo().map_or(0, |ppo| {
+            let longest = self.counts.longest_family + ppo.response_length as u64;
+            let model = self.model;
+            self.answered_at_once(ppo) * longest * (model.num_hidden_layers * 2 * model.key_width()) as u64
+        });
+        Memory {
+            weights: self.held(),
+            gradients: FLOAT * trainable,
+            optimiser: 2 * FLOAT * trainable,
+            activations: self.fullest_pass(logits).saturating_sub(logits),
+            logits,
+            cache: self.dtype.bytes() * cached,
+            workspace: if self.device == DeviceSpec::Cpu { 0 } else { WORKSPACE },
+        }
+    }
+
+    /// Policy and value model of ppo go through their passes one after the other.
+    fn fullest_pass(&self, logits: u64) -> u64 {
+        let drops = match (&self.training.lora, self.kind) {
+            (_, KindSettings::Ppo(_)) | (None, _) => false,
+            (Some(lora), _) => lora.dropout > 0.0,
+        };
+        let footprint = Footprint { config: self.model, dtype: self.dtype, drops, logits };
+        let training = footprint.pass(self.rows(self.in_training()), keep(self.recomputes()));
+        let asking = footprint.pass(self.rows(self.in_asking()), Keep::Nothing);
+        training.max(asking)
+    }
+
+    fn recomputes(&self) -> bool {
+        self.training.gradient_checkpointing
+    }
+
+    /// Logits that exist at once, with their gradients where those do not take their place, bytes.
+    fn logits(&self) -> u64 {
+        let vocabulary = self.model.vocab_size;
+        let scored = match self.kind {
+            KindSettings::Rm(_) => return 0,
+            _ => self.rows(self.in_training().max(self.in_asking())).scored,
+        };
+        let (rows, bytes) = match self.device {
+            DeviceSpec::Cpu => (chunk_rows(vocabulary), FLOAT),
+            DeviceSpec::Cuda(_) => gpu_chunk(vocabulary, self.dtype),
+        };
+        let answered = self.ppo().map_or(0, |ppo| self.answered_at_once(ppo));
+        (bytes * scored.min(rows as u64)).max(FLOAT * answered) * vocabulary as u64
+    }
+
+    /// Rows of an optimiser step, or of an update of ppo.
+    fn rows_a_window(&self) -> u64 {
+        (self.training.batch_size * self.training.gradient_accumulation_steps) as u64
+    }
+
+    /// Prompts of ppo that are answered at a time.
+    fn answered_at_once(&self, ppo: &PpoSettings) -> u64 {
+        self.rows_a_window().min(ppo.local_rollout_forward_batch_size as u64)
+    }
+
+    fn response(&self) -> u64 {
+        self.ppo().map_or(0, |ppo| ppo.response_length as u64)
+    }
+
+    /// `tokens`, as far as the engine's budget goes, at least those of a row.
+    fn at_once(&self, tokens: u64) -> u64 {
+        let packaging = Packaging::for_model(self.model, self.device, self.dtype, self.recomputes());
+        tokens.min(packaging.token_budget as u64).max(self.counts.longest_family + self.response())
+    }
+
+    /// Tokens that go through the model at once to be trained on: at most those of a step. The responses
+    /// of an update of ppo are scored at once, and trained on in mini-batches.
+    fn in_training(&self) -> u64 {
+        let rows = self.rows_a_window().min(self.counts.train.rows);
+        self.at_once(self.counts.largest_window + rows * self.response())
+    }
+
+    /// Tokens that go through it at once to be looked at: held out, or for a reference.
+    fn in_asking(&self) -> u64 {
+        let reference = match self.kind {
+            KindSettings::Dpo(_) | KindSettings::Kto(_) => self.counts.train.shared,
+            _ => 0,
+        };
+        let held_out = self.answered(&self.counts.held_out, self.response());
+        self.at_once(held_out.shared.max(reference))
+    }
+
+    /// The rows of a pass over `tokens`, whose kinds are as common as among the training rows.
+    fn rows(&self, tokens: u64) -> PassRows {
+        let train = match self.ppo() {
+            Some(ppo) => self.answered(&self.counts.train, ppo.response_length as u64),
+            None => self.counts.train,
+        };
+        let share = |some: u64| (tokens * some).div_ceil(train.shared.max(1)).min(tokens);
+        let (needed, scored) = match self.kind {
+            // The ends of both answers.
+            KindSettings::Rm(_) => (share(2 * train.rows), 0),
+            _ => (share(self.scored(&train)), share(self.scored(&train))),
+        };
+        PassRows { tokens, needed, scored }
+    }
+
+    /// Bytes of a weight that is trained: a value, and the master of one in bf16.
+    pub(super) fn trained_weight(&self) -> u64 {
+        match self.dtype {
+            Dtype::F32 => FLOAT,
+            Dtype::Bf16 => self.dtype.bytes() + FLOAT,
+        }
+    }
+}
+
+/// Rows whose logits exist at once on a GPU, and bytes of a logit with its gradient.
+fn gpu_chunk(vocabulary: usize, dtype: Dtype) -> (usize, u64) {
+    let bytes = if dtype == Dtype::F32 { FLOAT } else { FLOAT + dtype.bytes() };
+    let rows = (448 << 20) / (vocabulary * bytes as usize);
+    (if rows < 128 { rows.max(1) } else { rows - rows % 128 }, bytes)
+}
