@@ -1,5 +1,22 @@
 //! What the process has used.
 
+use candle_core::{Device, Result};
+
+use super::gpu::{Gpu, Memory};
+
+/// Memory of a GPU; `None` for the CPU, where [`peak_resident_bytes`] tells.
+pub fn on_device(device: &Device) -> Result<Option<Memory>> {
+    match Gpu::on(device)? {
+        Some(gpu) => gpu.memory(),
+        None => Ok(None),
+    }
+}
+
+/// Lets a GPU's peak begin anew, at what is used now. The CPU's cannot.
+pub fn reset_device_peak(device: &Device) -> Result<()> {
+    Gpu::on(device)?.map_or(Ok(()), Gpu::reset_peak)
+}
+
 /// Largest resident set of this process so far, bytes.
 pub fn peak_resident_bytes() -> u64 {
     // SAFETY: `getrusage` fills the zeroed struct it is given and reads nothing else.

@@ -10,7 +10,8 @@ use super::super::matmul::Mat;
 use super::super::storage::{Shared, view};
 use super::super::{Packing, Segment};
 use super::forward::Columns;
-use super::kernels::{self, Kernels};
+use super::kernels::Kernels;
+use super::launch;
 use super::tile::{HeadRows, scatter_keys, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
 
@@ -41,7 +42,7 @@ pub fn attention_backward(
     }
     if let Some(gpu) = Gpu::of(saved.q)? {
         let kernels = Kernels::of(shape, &[saved.q, saved.kv, saved.out, d_out])?;
-        return kernels::backward(gpu, kernels, saved, d_out, packing, shape);
+        return launch::backward(gpu, kernels, saved, d_out, packing, shape);
     }
     let mut d_q = vec![0f32; tokens * q_width];
     let mut d_kv = vec![0f32; key_rows * kv_width];

@@ -8,7 +8,8 @@ use super::super::lanes::{exp_and_sum, max, wide};
 use super::super::matmul::Mat;
 use super::super::storage::{Shared, View, strided};
 use super::super::{Packing, Segment};
-use super::kernels::{self, Kernels};
+use super::kernels::Kernels;
+use super::launch;
 use super::query::attend;
 use super::tile::{HeadRows, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
@@ -28,7 +29,7 @@ pub fn attention(
         bail!("attention over {} packed tokens with queries [{tokens}, {width}]", packing.tokens())
     }
     if let Some(gpu) = Gpu::of(q)? {
-        return kernels::forward(gpu, Kernels::of(shape, &[q, k, v])?, (q, k, v), packing, shape);
+        return launch::forward(gpu, Kernels::of(shape, &[q, k, v])?, (q, k, v), packing, shape);
     }
     let mut out = vec![0f32; tokens * width];
     let mut lse = vec![0f32; tokens * shape.heads];

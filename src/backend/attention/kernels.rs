@@ -1,28 +1,26 @@
-//! Attention where kernels run: which kernels, and their launches.
+//! The two sets of attention kernels, and what their launches need to know.
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::super::Packing;
-use super::super::gpu::{self, Arg, Gpu, Grid, row_stride, suffix};
+use super::super::gpu::suffix;
 use super::Shape;
-use super::backward::Saved;
-use super::tables::{key_tiles, row_tiles};
-use super::uploaded::{Kind, Tables};
-
-/// Query heads and threads of a block of the kernel for single queries.
-const SINGLE_HEADS: usize = 4;
-const SINGLE_THREADS: u32 = 256;
 
 /// A set of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernels {
     /// CUDA cores, for a head_dim up to this one.
     General(usize),
+    /// Tensor cores, for bf16 and this head_dim.
+    TensorCores(usize),
 }
 
 impl Kernels {
-    /// Those for tensors of this shape. Errors if there are none.
-    pub fn of(shape: Shape, _tensors: &[&Tensor]) -> Result<Self> {
+    /// The fastest that can read `tensors`. Errors if there are none for this shape.
+    pub fn of(shape: Shape, tensors: &[&Tensor]) -> Result<Self> {
+        let fits = matches!(shape.head_dim, 64 | 128) && aligned(tensors);
+        if fits && tensors.iter().all(|tensor| tensor.dtype() == DType::BF16) {
+            return Ok(Kernels::TensorCores(shape.head_dim));
+        }
         Self::general(shape)
     }
 
@@ -34,184 +32,87 @@ impl Kernels {
         }
     }
 
+    /// The kernel for `what` on tensors like `like`.
+    pub fn name(self, what: &str, like: &Tensor) -> Result<String> {
+        Ok(match self {
+            Kernels::General(widest) => format!("attention_{what}_{widest}_{}", suffix(like)?),
+            Kernels::TensorCores(dim) => format!("attention_{what}_mma_{dim}"),
+        })
+    }
+
     /// Rows of a tile, forward.
-    fn forward_tile(self) -> usize {
-        self.backward_tile()
+    pub fn forward_tile(self) -> usize {
+        match self {
+            Kernels::General(_) => self.backward_tile(),
+            Kernels::TensorCores(_) => 128,
+        }
     }
 
     /// Rows or keys of a tile, backward.
-    fn backward_tile(self) -> usize {
+    pub fn backward_tile(self) -> usize {
         match self {
             Kernels::General(256) => 16,
             Kernels::General(_) => 32,
+            Kernels::TensorCores(_) => 64,
         }
     }
 
     /// Bytes of shared memory, forward.
-    fn forward_shared(self, head_dim: usize) -> u32 {
-        general_shared(head_dim, self.forward_tile(), 1, 2)
+    pub fn forward_shared(self, head_dim: usize) -> u32 {
+        match self {
+            Kernels::General(_) => general_shared(head_dim, self.forward_tile(), 1),
+            Kernels::TensorCores(64) => tile_bytes(64, 128 + 3 * 64),
+            Kernels::TensorCores(dim) => tile_bytes(dim, 128 + 3 * 48),
+        }
     }
 
     /// Bytes of shared memory, backward.
-    fn backward_shared(self, head_dim: usize) -> u32 {
-        general_shared(head_dim, self.backward_tile(), 2, 2)
+    pub fn backward_shared(self, head_dim: usize) -> u32 {
+        match self {
+            Kernels::General(_) => general_shared(head_dim, self.backward_tile(), 2),
+            Kernels::TensorCores(dim) => {
+                let streamed = if dim == 64 { 64 } else { 32 };
+                // two stages; three numbers of each streamed row
+                tile_bytes(dim, 2 * 64 + 4 * streamed) + (2 * 3 * 4 * streamed) as u32
+            }
+        }
     }
-
-    fn name(self, what: &str, like: &Tensor) -> Result<String> {
-        let dtype = suffix(like)?;
-        Ok(match self {
-            Kernels::General(widest) => format!("attention_{what}_{widest}_{dtype}"),
-        })
-    }
-}
-
-/// Rows of a streamed tile of the general kernels.
-const STREAMED: usize = 32;
-
-/// Bytes of shared memory of the general kernels, which hold so many owned and streamed tiles.
-fn general_shared(head_dim: usize, tile: usize, owned: usize, streamed: usize) -> u32 {
-    let stride = head_dim.next_multiple_of(4);
-    let floats = owned * tile * stride + streamed * STREAMED * (stride + 4) + tile * STREAMED;
-    (4 * floats) as u32
-}
-
-/// Threads of a block of the kernels that walk tiles.
-const THREADS: u32 = 128;
-
-fn blocks(table: &Tensor, shape: Shape) -> [u32; 3] {
-    [table.dims()[0] as u32, shape.kv_heads as u32, 1]
 }
 
 /// Whether all rows of `tensors` start at a multiple of 16 bytes.
-fn aligned(tensors: &[&Tensor]) -> bool {
+pub(super) fn aligned(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(|tensor| {
         let piece = 16 / tensor.dtype().size_in_bytes();
-        tensor.layout().start_offset() % piece == 0 && tensor.stride()[0] % piece == 0
+        tensor.layout().start_offset().is_multiple_of(piece) && tensor.stride()[0].is_multiple_of(piece)
     })
 }
 
-fn rows(packing: &Packing, kind: Kind, like: &Tensor) -> Result<Tables> {
-    let segments = &packing.segments;
-    packing.tables.get(kind, like.device(), segments, || match kind {
-        Kind::Rows { group, tile, singles } => {
-            vec![row_tiles(segments.iter().filter(|s| singles || s.len > 1), group, tile)]
+/// Bytes that the general kernels share: `owned` tiles, two streamed ones of 32 rows, and weights.
+fn general_shared(head_dim: usize, tile: usize, owned: usize) -> u32 {
+    let stride = head_dim.next_multiple_of(4);
+    (4 * (owned * tile * stride + 2 * 32 * (stride + 4) + 32 * tile)) as u32
+}
+
+/// Bytes of so many rows of bf16.
+fn tile_bytes(head_dim: usize, rows: usize) -> u32 {
+    (2 * head_dim * rows) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_memory_fits_every_gpu() {
+        for head_dim in 1..=256 {
+            let shape = Shape { heads: 1, kv_heads: 1, head_dim, window: None };
+            let kernels = Kernels::general(shape).unwrap();
+            assert!(kernels.forward_shared(head_dim).max(kernels.backward_shared(head_dim)) <= 99 << 10);
         }
-        Kind::Singles { group } => {
-            vec![row_tiles(segments.iter().filter(|s| s.len == 1), group, group)]
-        }
-        Kind::Keys { rows, tile, window } => key_tiles(segments, rows, tile, window).into(),
-    })
-}
-
-/// The numbers that most kernels end with.
-fn numbers(shape: Shape) -> [Arg<'static>; 5] {
-    // all ones: no window
-    let window = shape.window.map_or(u32::MAX, |w| u32::try_from(w).unwrap_or(u32::MAX));
-    [shape.heads.into(), shape.kv_heads.into(), shape.head_dim.into(), Arg::U32(window), shape.scale().into()]
-}
-
-/// As [`super::attention`] on (q, k, v).
-pub(super) fn forward(
-    gpu: Gpu,
-    kernels: Kernels,
-    (q, k, v): (&Tensor, &Tensor, &Tensor),
-    packing: &Packing,
-    shape: Shape,
-) -> Result<(Tensor, Tensor)> {
-    let (tokens, width) = q.dims2()?;
-    let out = gpu::unwritten((tokens, width), q.dtype(), q.device())?;
-    let lse = gpu::unwritten((tokens, shape.heads), DType::F32, q.device())?;
-    let strides = [row_stride(q)?, row_stride(k)?, row_stride(v)?];
-    let launch = |name: &str, grid: Grid, tiles: &Tensor, last: &[Arg<'_>]| {
-        let tensors = [&out, &lse, q, k, v, tiles].map(Arg::from);
-        let arguments = [&tensors[..], &strides.map(Arg::from), &numbers(shape), last].concat();
-        gpu.launch(name, grid, &arguments)
-    };
-    let group = shape.group();
-    let kind = Kind::Rows { group, tile: kernels.forward_tile(), singles: false };
-    if let Some(tiles) = &rows(packing, kind, q)?[0] {
-        let shared = kernels.forward_shared(shape.head_dim);
-        let grid = Grid { blocks: blocks(tiles, shape), threads: THREADS, shared };
-        launch(&kernels.name("forward", q)?, grid, tiles, &[])?;
+        let bytes = |dim| {
+            [Kernels::forward_shared, Kernels::backward_shared].map(|f| f(Kernels::TensorCores(dim), dim))
+        };
+        assert_eq!(bytes(64), [40 << 10, (48 << 10) + 1536]);
+        assert_eq!(bytes(128), [68 << 10, (64 << 10) + 768]);
     }
-    if let Some(tiles) = &rows(packing, Kind::Singles { group }, q)?[0] {
-        let [segments, kv_heads, _] = blocks(tiles, shape);
-        let blocks = [segments, kv_heads, group.div_ceil(SINGLE_HEADS) as u32];
-        let grid = Grid { blocks, threads: SINGLE_THREADS, shared: 0 };
-        let whole = usize::from(aligned(&[q, k, v]));
-        launch(&Kernels::general(shape)?.name("single", q)?, grid, tiles, &[whole.into()])?;
-    }
-    Ok((out, lse))
-}
-
-/// As [`super::attention_backward`].
-pub(super) fn backward(
-    gpu: Gpu,
-    kernels: Kernels,
-    saved: &Saved<'_>,
-    d_out: &Tensor,
-    packing: &Packing,
-    shape: Shape,
-) -> Result<(Tensor, Tensor)> {
-    let (q, kv) = (saved.q, saved.kv);
-    let (key_rows, kv_width) = kv.dims2()?;
-    let (k, v) = (kv.narrow(1, 0, kv_width / 2)?, kv.narrow(1, kv_width / 2, kv_width / 2)?);
-    let d_q = gpu::unwritten(q.dims(), q.dtype(), q.device())?;
-    let d_kv = gpu::unwritten(kv.dims(), q.dtype(), q.device())?;
-    let delta = delta(gpu, saved.out, d_out, shape)?;
-    let strides = [row_stride(d_out)?, row_stride(q)?, row_stride(kv)?, row_stride(kv)?];
-    let launch = |name: &str, gradient: &Tensor, shared: u32, tables: &[&Tensor]| {
-        let tensors = [gradient, d_out, saved.lse, &delta, q, &k, &v].map(Arg::from);
-        let grid = Grid { blocks: blocks(tables[0], shape), threads: THREADS, shared };
-        let tables: Vec<Arg<'_>> = tables.iter().map(|&table| table.into()).collect();
-        let arguments = [&tensors[..], &tables, &strides.map(Arg::from), &numbers(shape)].concat();
-        gpu.launch(name, grid, &arguments)
-    };
-    let tile = kernels.backward_tile();
-    let kind = Kind::Rows { group: shape.group(), tile, singles: true };
-    if let Some(tiles) = &rows(packing, kind, q)?[0] {
-        launch(
-            &kernels.name("backward_queries", q)?,
-            &d_q,
-            kernels.backward_shared(shape.head_dim),
-            &[tiles],
-        )?;
-    }
-    let tables = rows(packing, Kind::Keys { rows: key_rows, tile, window: shape.window }, q)?;
-    if let [Some(tiles), visits] = &tables[..] {
-        let visits = visits.as_ref().unwrap_or(tiles);
-        launch(
-            &kernels.name("backward_keys", q)?,
-            &d_kv,
-            kernels.backward_shared(shape.head_dim),
-            &[tiles, visits],
-        )?;
-    }
-    Ok((d_q, d_kv))
-}
-
-/// `[rows, heads]`: the sum over each head of d_out ∘ out.
-fn delta(gpu: Gpu, out: &Tensor, d_out: &Tensor, shape: Shape) -> Result<Tensor> {
-    let rows = out.dims()[0];
-    let delta = gpu::unwritten((rows, shape.heads), DType::F32, out.device())?;
-    let bytes = shape.head_dim * out.dtype().size_in_bytes();
-    // 16 bytes a lane
-    let fits = bytes.is_multiple_of(16) && (bytes / 16).is_power_of_two() && bytes / 16 <= 32;
-    let lanes = if fits && aligned(&[out, d_out]) { bytes / 16 } else { 0 };
-    let heads_of_a_warp = if lanes == 0 { 1 } else { 32 / lanes };
-    let warps = (rows * shape.heads).div_ceil(heads_of_a_warp);
-    let grid = Grid::of(warps.div_ceil(8).clamp(1, 8192), 256);
-    let arguments = [
-        (&delta).into(),
-        d_out.into(),
-        out.into(),
-        row_stride(d_out)?.into(),
-        row_stride(out)?.into(),
-        rows.into(),
-        shape.heads.into(),
-        shape.head_dim.into(),
-        lanes.into(),
-    ];
-    gpu.launch(&format!("attention_delta_{}", suffix(out)?), grid, &arguments)?;
-    Ok(delta)
 }

@@ -1,9 +1,11 @@
 //! The kernels against the CPU, over packings with every kind of segment.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+use super::kernels::Kernels;
 use super::*;
 use crate::backend::Packing;
+use crate::backend::gpu::Gpu;
 use crate::backend::gpu::trial::{self, Trial};
 
 /// Groups of a prompt and its branches: lengths of each, the prompt first.
@@ -125,6 +127,33 @@ fn kernels_agree_on_generation() {
             prefix_len: 0,
         });
         compare(trial, &packing, rows, shape(4, 2, 64, None), false);
+    });
+}
+
+#[test]
+fn both_sets_of_kernels_agree() {
+    trial::each_of(DType::BF16, |trial| {
+        let packing = families(&[&[133, 70, 1, 20], &[64, 64]]);
+        let n = packing.tokens();
+        for shape in [shape(2, 2, 64, None), shape(3, 1, 128, Some(71))] {
+            let (q_width, half) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+            let (q, d_out) = (trial.random(n, q_width).gpu, trial.random(n, q_width).gpu);
+            let kv = trial.random(n, 2 * half).gpu;
+            let (k, v) = (kv.narrow(1, 0, half).unwrap(), kv.narrow(1, half, half).unwrap());
+            let gpu = Gpu::of(&q).unwrap().unwrap();
+            let run = |kernels| {
+                let (out, lse) = launch::forward(gpu, kernels, (&q, &k, &v), &packing, shape).unwrap();
+                let saved = Saved { q: &q, kv: &kv, out: &out, lse: &lse };
+                let (d_q, d_kv) = launch::backward(gpu, kernels, &saved, &d_out, &packing, shape).unwrap();
+                [out, lse, d_q, d_kv]
+            };
+            let general = run(Kernels::general(shape).unwrap());
+            let tensor_cores = Kernels::of(shape, &[&q, &kv, &d_out]).unwrap();
+            assert_eq!(tensor_cores, Kernels::TensorCores(shape.head_dim));
+            for (got, want) in run(tensor_cores).iter().zip(&general) {
+                trial.close(got, &want.to_device(&Device::Cpu).unwrap());
+            }
+        }
     });
 }
 

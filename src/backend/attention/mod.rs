@@ -5,6 +5,7 @@
 mod backward;
 mod forward;
 mod kernels;
+mod launch;
 mod query;
 mod tables;
 mod tile;

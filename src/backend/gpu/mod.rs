@@ -15,13 +15,17 @@ pub mod cuda;
 #[cfg(test)]
 pub mod emulation;
 pub mod launch;
+pub mod memory;
 pub mod open;
+pub mod out_of_memory;
 #[cfg(test)]
 pub mod trial;
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
 pub use launch::{Arg, Grid, row_stride, suffix};
+pub use memory::Memory;
+pub use out_of_memory::explain;
 
 /// What runs the kernels for some tensors.
 #[derive(Clone, Copy)]
@@ -35,7 +39,12 @@ pub enum Gpu {
 impl Gpu {
     /// `None` for a tensor that the CPU's own implementation works on.
     pub fn of(tensor: &Tensor) -> Result<Option<Gpu>> {
-        match tensor.device() {
+        Self::on(tensor.device())
+    }
+
+    /// What runs the kernels for a device's tensors; `None` if the CPU's own implementations do.
+    pub fn on(device: &Device) -> Result<Option<Gpu>> {
+        match device {
             #[cfg(test)]
             Device::Cpu => Ok(emulation::current().map(Gpu::Emulated)),
             #[cfg(feature = "cuda")]
@@ -86,6 +95,28 @@ impl Gpu {
             Gpu::Cuda(cuda) => cuda.matmul(dst, lhs, rhs, scale, accumulate),
             #[cfg(test)]
             Gpu::Emulated(_) => emulation::matmul(dst, lhs, rhs, scale, accumulate),
+        }
+    }
+}
+
+impl Gpu {
+    /// The device's memory; `None` in the emulation, which uses the program's.
+    pub fn memory(self) -> Result<Option<Memory>> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda(cuda) => cuda.memory().map(Some),
+            #[cfg(test)]
+            Gpu::Emulated(_) => Ok(None),
+        }
+    }
+
+    /// Lets [`Memory::peak`] begin anew, at what is used now.
+    pub fn reset_peak(self) -> Result<()> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda(cuda) => cuda.reset_peak(),
+            #[cfg(test)]
+            Gpu::Emulated(_) => Ok(()),
         }
     }
 }

@@ -1,0 +1,159 @@
+//! A product's descriptors and the algorithm that cuBLASLt chooses for it.
+
+use std::ffi::c_void;
+
+use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::sys::{
+    self, cublasComputeType_t as Compute, cublasLtMatmulAlgo_t, cublasLtMatmulDescAttributes_t as Product,
+    cublasLtMatmulPreferenceAttributes_t as Preference, cublasOperation_t, cudaDataType,
+};
+
+use super::operand::Operand;
+use super::problem::{Float, Problem};
+use super::{Handle, WORKSPACE};
+
+/// Parts of a sum that several blocks share go through the workspace in float32 and are added in a fixed
+/// order; the scheme that adds them in the result's dtype is left out.
+const REDUCTION: u32 = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
+
+/// A product, ready to be started.
+pub struct Prepared {
+    product: ProductDescriptor,
+    dst: Layout,
+    lhs: Layout,
+    rhs: Layout,
+    algorithm: cublasLtMatmulAlgo_t,
+}
+
+// SAFETY: descriptors are plain memory, read alone once made
+unsafe impl Send for Prepared {}
+// SAFETY: as above
+unsafe impl Sync for Prepared {}
+
+impl Prepared {
+    /// Errors if no algorithm computes the product.
+    pub fn new(handle: Handle, problem: &Problem) -> Result<Self, CublasError> {
+        let [into, operands] = problem.dtypes;
+        let product = ProductDescriptor::new(problem)?;
+        let dst = Layout::new(into, problem.dst)?;
+        let lhs = Layout::new(operands, problem.lhs)?;
+        let rhs = Layout::new(operands, problem.rhs)?;
+        let preference = Preferences::new()?;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(WORKSPACE as u64))?;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &REDUCTION)?;
+        let [d, l, r] = problem.alignments;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &r)?;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &l)?;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &d)?;
+        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &d)?;
+        // SAFETY: all of them were just made
+        let found = unsafe {
+            result::get_matmul_algo_heuristic(handle.0, product.0, rhs.0, lhs.0, dst.0, dst.0, preference.0)
+        }?;
+        Ok(Prepared { product, dst, lhs, rhs, algorithm: found.algo })
+    }
+
+    pub fn product(&self) -> sys::cublasLtMatmulDesc_t {
+        self.product.0
+    }
+
+    pub fn dst(&self) -> sys::cublasLtMatrixLayout_t {
+        self.dst.0
+    }
+
+    pub fn lhs(&self) -> sys::cublasLtMatrixLayout_t {
+        self.lhs.0
+    }
+
+    pub fn rhs(&self) -> sys::cublasLtMatrixLayout_t {
+        self.rhs.0
+    }
+
+    pub fn algorithm(&self) -> &cublasLtMatmulAlgo_t {
+        &self.algorithm
+    }
+}
+
+/// How a product is computed; freed when dropped, as are those below.
+struct ProductDescriptor(sys::cublasLtMatmulDesc_t);
+
+impl ProductDescriptor {
+    fn new(problem: &Problem) -> Result<Self, CublasError> {
+        // float32 sums of float32 products, also of float32 operands: none is rounded to TF32
+        let product = result::create_matmul_desc(Compute::CUBLAS_COMPUTE_32F, cudaDataType::CUDA_R_32F)?;
+        let product = ProductDescriptor(product);
+        product.set(Product::CUBLASLT_MATMUL_DESC_TRANSA, operation(problem.rhs))?;
+        product.set(Product::CUBLASLT_MATMUL_DESC_TRANSB, operation(problem.lhs))?;
+        Ok(product)
+    }
+
+    fn set(&self, which: Product, operation: cublasOperation_t) -> Result<(), CublasError> {
+        let value = operation as i32;
+        // SAFETY: the attribute is a 32-bit number, copied during the call
+        unsafe {
+            result::set_matmul_desc_attribute(self.0, which, (&raw const value).cast(), size_of_val(&value))
+        }
+    }
+}
+
+/// Read columns first, a matrix whose rows are adjacent elements is the transpose that the product takes.
+fn operation(operand: Operand) -> cublasOperation_t {
+    if operand.transposed { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N }
+}
+
+impl Drop for ProductDescriptor {
+    fn drop(&mut self) {
+        // SAFETY: made by `create_matmul_desc` and freed once
+        freed(unsafe { result::destroy_matmul_desc(self.0) });
+    }
+}
+
+struct Layout(sys::cublasLtMatrixLayout_t);
+
+impl Layout {
+    fn new(dtype: Float, operand: Operand) -> Result<Self, CublasError> {
+        let dtype = match dtype {
+            Float::F32 => cudaDataType::CUDA_R_32F,
+            Float::Bf16 => cudaDataType::CUDA_R_16BF,
+        };
+        let (rows, cols) = operand.columns_first();
+        let layout = result::create_matrix_layout(dtype, rows as u64, cols as u64, operand.leading as i64)?;
+        Ok(Layout(layout))
+    }
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // SAFETY: made by `create_matrix_layout` and freed once
+        freed(unsafe { result::destroy_matrix_layout(self.0) });
+    }
+}
+
+/// What an algorithm must heed.
+struct Preferences(sys::cublasLtMatmulPreference_t);
+
+impl Preferences {
+    fn new() -> Result<Self, CublasError> {
+        Ok(Preferences(result::create_matmul_pref()?))
+    }
+
+    fn set<T>(&self, which: Preference, value: &T) -> Result<(), CublasError> {
+        let from = std::ptr::from_ref(value).cast::<c_void>();
+        // SAFETY: `value` is of the attribute's type, and copied during the call
+        unsafe { result::set_matmul_pref_attribute(self.0, which, from, size_of::<T>()) }
+    }
+}
+
+impl Drop for Preferences {
+    fn drop(&mut self) {
+        // SAFETY: made by `create_matmul_pref` and freed once
+        freed(unsafe { result::destroy_matmul_pref(self.0) });
+    }
+}
+
+/// Nothing depends on it, but it is not to go unseen.
+fn freed(status: Result<(), CublasError>) {
+    if let Err(error) = status {
+        eprintln!("warning: cuBLASLt did not free a descriptor: {error}");
+    }
+}

@@ -1,0 +1,24 @@
+//! CUDA devices.
+//!
+//! | | |
+//! |---|---|
+//! | [`check`] | whether there is a GPU that we can use, and what is missing |
+//! | [`device`] | a device taken hold of: context, stream, memory pool |
+//! | [`libraries`] | the driver and cuBLAS, opened at run time |
+//! | [`launch`], [`modules`] | kernels, from the PTX that `build.rs` leaves |
+//! | [`matmul`] | matrix products, by cuBLASLt |
+//! | [`pool`] | how much memory is used |
+
+mod address;
+pub mod check;
+pub mod device;
+mod launch;
+mod libraries;
+mod matmul;
+mod modules;
+mod pool;
+
+pub use check::check;
+#[cfg(test)]
+pub use check::for_tests;
+pub use device::{Cuda, open};
