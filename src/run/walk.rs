@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Place;
+use crate::backend::gpu::out_of_memory::explain;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::artifact::Artifact;
@@ -65,7 +66,8 @@ pub fn walk(
         // Rows of a finished stage are read only where their counts were not known.
         let rows = planned.rows.shift_remove(stage.name());
         if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
-            run_stage(stage, rows, &planned.base, (&folder, &place), interrupt, console)?;
+            run_stage(stage, rows, &planned.base, (&folder, &place), interrupt, console)
+                .map_err(|error| explain(error, &place.device))?;
             ran += 1;
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
@@ -73,7 +75,7 @@ pub fn walk(
     let base = &planned.base;
     let comparing =
         Comparing { recipe, plan: &plan, base, folder: &folder, place: &place, interrupt, console };
-    let (comparisons, compared) = comparing.run()?;
+    let (comparisons, compared) = comparing.run().map_err(|error| explain(error, &place.device))?;
     if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         ran += 1;

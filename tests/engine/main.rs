@@ -6,6 +6,7 @@ mod greedy;
 mod interop;
 mod invariance;
 mod ppo;
+mod ppo_stage;
 mod reproduce;
 mod sampling;
 mod trace;

@@ -32,9 +32,7 @@ __device__ void adamw_body(const TrainedWeight* weights, const Piece* pieces, co
     bf16* copy = weight.copy == nullptr ? nullptr : weight.copy + start;
     const float scale = max_norm > 0.0f ? fminf(max_norm / (norm[0] + 1e-6f), 1.0f) : 1.0f;
     const Step step{scale, keep1, beta2, keep2, step_size, root, epsilon, weight.decays ? decay : 1.0f};
-    const bool aligned = at_16_bytes(w) && at_16_bytes(grad) && at_16_bytes(m) && at_16_bytes(v) &&
-                         (copy == nullptr || at_16_bytes(copy));
-    const unsigned vectors = aligned ? n / 4 : 0;
+    const unsigned vectors = aligned_16(w, grad, m, v, copy) ? n / 4 : 0;
     for (unsigned i = threadIdx.x; i < vectors; i += blockDim.x) {
         float4* at_w = reinterpret_cast<float4*>(w) + i;
         float4* at_grad = reinterpret_cast<float4*>(grad) + i;

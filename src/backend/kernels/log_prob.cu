@@ -7,7 +7,7 @@
 // as caches still hold that, and writes the gradient, to which the target's 1 belongs: W[y] − Σ p W of
 // two rounded terms would lose what a likely target leaves of it.
 // Bound by memory: 4 bytes an element read, for the gradient 4 more read and sizeof(T) written.
-#include "port.cuh"
+#include "vector.cuh"
 
 namespace {
 
@@ -42,14 +42,7 @@ struct Sums {
     }
 };
 
-__device__ __forceinline__ void load4(float* z, const float* from) {
-    const float4 four = *reinterpret_cast<const float4*>(from);
-    z[0] = four.x, z[1] = four.y, z[2] = four.z, z[3] = four.w;
-}
-
-__device__ __forceinline__ void store4(float* to, const float (&x)[4]) {
-    *reinterpret_cast<float4*>(to) = make_float4(x[0], x[1], x[2], x[3]);
-}
+__device__ __forceinline__ void store4(float* to, const float (&x)[4]) { store(to, x); }
 
 __device__ __forceinline__ void store4(bf16* to, const float (&x)[4]) {
     uint2 four;
@@ -70,14 +63,15 @@ __device__ void log_prob(T* gradient, float* statistics, const float* logits, co
     Sums sums;
     unsigned v = thread;
     for (; v + threads < vectors; v += 2 * threads) {
-        float eight[8];
-        load4(eight, z + 4 * v);
-        load4(eight + 4, z + 4 * (v + threads));
+        float a[4], b[4];
+        load(a, z + 4 * v);
+        load(b, z + 4 * (v + threads));
+        const float eight[8] = {a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]};
         sums.add(eight);
     }
     if (v < vectors) {
         float four[4];
-        load4(four, z + 4 * v);
+        load(four, z + 4 * v);
         sums.add(four);
     }
     if (4 * vectors + thread < vocabulary) {
@@ -112,7 +106,7 @@ __device__ void log_prob(T* gradient, float* statistics, const float* logits, co
     for (unsigned back = thread; back < vectors; back += threads) {
         const unsigned first = 4 * (vectors - 1 - back);
         float four[4];
-        load4(four, z + first);
+        load(four, z + first);
         for (unsigned i = 0; i < 4; i++) four[i] = slope(four[i], first + i);
         store4(out + first, four);
     }

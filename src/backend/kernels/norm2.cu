@@ -13,7 +13,7 @@ __device__ void grad_squares_body(float* squares, const TrainedWeight* weights, 
     const unsigned n = unsigned(min((unsigned long long)PIECE, weight.n - start));
     const float* grad = weight.grad + start;
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    const unsigned vectors = at_16_bytes(grad) ? n / 4 : 0;
+    const unsigned vectors = aligned_16(grad) ? n / 4 : 0;
     for (unsigned v = threadIdx.x; v < vectors; v += blockDim.x) {
         const float4 g = *reinterpret_cast<const float4*>(grad + 4 * v);
         sums[0] += g.x * g.x, sums[1] += g.y * g.y, sums[2] += g.z * g.z, sums[3] += g.w * g.w;

@@ -1,6 +1,6 @@
 // Weights in training as kernels see them: one launch goes over all of them, a block a piece.
 #pragma once
-#include "port.cuh"
+#include "vector.cuh"
 
 // A row of the table of weights, as `TrainedWeights` lays it out: 7 numbers of 8 bytes.
 struct TrainedWeight {
@@ -24,5 +24,3 @@ struct Piece {
     unsigned weight;
     unsigned index;
 };
-
-__device__ __forceinline__ bool at_16_bytes(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
