@@ -11,13 +11,16 @@ const OLDEST: usize = 12_040;
 
 /// A library: its name, what functions' names start with, and the headers that declare them.
 const LIBRARIES: [(&str, &str, &[&str]); 6] = [
-    ("cuda", "cu", &["cuda.h", "cudaProfiler.h"]),
+    ("cuda", "cu", &["cuda.h"]),
     ("cublasLt", "cublasLt", &["cublasLt.h"]),
     ("cublas", "cublas", &["cublas_api.h"]),
     ("curand", "curand", &["curand.h"]),
     ("nvrtc", "nvrtc", &["nvrtc.h"]),
     ("cudart", "cuda", &["cuda_runtime_api.h"]),
 ];
+
+/// Functions of the driver whose header not every toolkit has.
+const PROFILER: [&str; 3] = ["cuProfilerInitialize", "cuProfilerStart", "cuProfilerStop"];
 
 /// What nvcc's own code calls in the runtime, and no header declares.
 const RUNTIME: [&str; 12] = [
@@ -54,6 +57,7 @@ pub fn write(out: &Path) -> Result<(), Box<dyn Error>> {
         let texts = headers.iter().map(|header| read(header)).collect::<Result<Vec<_>, _>>()?;
         let mut found = functions(&texts.concat(), prefix);
         match library {
+            "cuda" => found.extend(PROFILER.map(str::to_owned)),
             "cublas" => found.retain(|name| !name.starts_with("cublasLt")),
             "cudart" => {
                 // by the stream of the thread that calls

@@ -88,6 +88,42 @@ fn score(folder: &Path) -> String {
     runner(folder, &["score", "runs/quickstart-rlhf/rm/model", rows.to_str().unwrap()])
 }
 
+/// Lines of the README's shell blocks that are not commands of `runner`, and why they are not run here.
+const NOT_RUN: [(&str, &str); 4] = [
+    ("git clone <this repository> runner && cd runner", "this is the repository"),
+    ("cargo run --release -- run recipes/quickstart.toml", "the test of every command does"),
+    ("cargo test", "this is it"),
+    ("cargo build --release --features cuda", "it needs the CUDA toolkit; CI does where that is installed"),
+];
+
+#[test]
+fn every_line_for_a_shell_is_tried() {
+    let readme = readme();
+    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut tried = Vec::new();
+    for line in blocks.flat_map(str::lines).filter(|line| NOT_RUN.iter().all(|(known, _)| known != line)) {
+        let arguments = line.strip_prefix("target/release/runner ");
+        let arguments = arguments.unwrap_or_else(|| panic!("`{line}`: run it here, or say why not"));
+        let recipe = root().join("recipes/quickstart.toml");
+        let arguments = arguments.replace("recipes/quickstart.toml", recipe.to_str().unwrap());
+        let arguments: Vec<&str> = arguments.split(' ').chain(QUICKSTART).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .args(&arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A run needs the GPU that it asks for; a plan goes on without it.
+        let missing = said.contains(" --> --set:1:14\n  |\n1 | model.device=cuda\n");
+        let code = if missing && arguments[0] == "run" { 2 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        assert!(missing || cfg!(feature = "cuda"), "{line}: {said}");
+        tried.push(arguments[0].to_owned());
+    }
+    assert_eq!(tried, ["plan", "run"]);
+}
+
 #[test]
 fn its_files_exist() {
     let readme = readme();

@@ -5,6 +5,8 @@
 pub mod adamw;
 pub mod attention;
 mod column_sums;
+#[cfg(test)]
+pub mod counted;
 pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;

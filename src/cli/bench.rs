@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 
 use anyhow::Result;
 use clap::Args;
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::misuse::Misuse;
@@ -88,23 +89,26 @@ fn steps_table(found: &StepsBench, unit: &str) -> String {
     let lines = [
         (format!("{unit}/s"), format!("{:.2}", found.rows_per_second)),
         ("useful tokens/s".to_owned(), short(found.useful_tokens_per_second)),
-        ("peak memory".to_owned(), bytes(found.peak_resident_bytes)),
+        ("peak memory".to_owned(), bytes(found.peak_bytes)),
         (
             "GFLOP/s".to_owned(),
             format!(
-                "{:.0}, {share:.0} % of the float32 peak measured here ({:.0})",
-                found.gflops, found.peak_gflops
+                "{:.0}, {share:.0} % of the {} peak measured here ({:.0})",
+                found.gflops, found.dtype, found.peak_gflops
             ),
         ),
         ("time".to_owned(), {
             let (steps, before) = (duration(found.step_seconds), duration(found.prepare_seconds));
             format!("{steps} in steps, {before} before the first step (those rows' share)")
         }),
+        ("by part".to_owned(), by_part(&found.parts)),
         ("grad_norm".to_owned(), metric(found.grad_norm)),
     ];
     let title = format!(
-        "{}: {} steps of {} {unit} timed after {} to warm up, {} useful tokens",
+        "{} on {}, {}: {} steps of {} {unit} timed after {} to warm up, {} useful tokens",
         found.stage,
+        found.device,
+        found.dtype,
         found.steps,
         found.rows / found.steps,
         found.warmup_steps,
@@ -113,10 +117,17 @@ fn steps_table(found: &StepsBench, unit: &str) -> String {
     table(&title, &lines)
 }
 
+/// Shares of a step, which looking makes slower.
+fn by_part(parts: &IndexMap<&str, f64>) -> String {
+    let whole: f64 = parts.values().sum();
+    let share = |(part, seconds): (&&str, &f64)| format!("{part} {:.0} %", 100.0 * seconds / whole);
+    parts.iter().map(share).collect::<Vec<_>>().join(", ")
+}
+
 fn generation_table(found: &GenerationBench) -> String {
     let lines = [
         ("new tokens/s".to_owned(), short(found.new_tokens_per_second)),
-        ("peak memory".to_owned(), bytes(found.peak_resident_bytes)),
+        ("peak memory".to_owned(), bytes(found.peak_bytes)),
         ("time".to_owned(), {
             let prefill = found.prefill_seconds;
             format!("{}, {prefill:.2} s of it to the first token of each answer", duration(found.seconds))

@@ -201,18 +201,148 @@ impl Footprint<'_> {
         let joint = h + mlp + 2 * mlp + h + h;
         // those of the output and the activation, and the activation
         let down = h + mlp + mlp;
-        // with dropout: its input's rest, the gradient through LoRA, and the sum of both
-        let width = if self.drops { (joint + 3 * h).max(down + 3 * mlp) } else { joint };
+        // with dropout: the gradient through LoRA, and what is left of it
+        let width = if self.drops { (joint + 2 * h).max(down + 2 * mlp) } else { joint };
         self.bytes(rows.queries, width)
     }
 
     fn attention_backward(&self, rows: LayerRows) -> u64 {
         let w = Widths::of(self.config);
         let gathered = if rows.gathers { w.hidden } else { 0 };
-        let dropped = if self.drops { 3 * w.hidden } else { 0 };
+        let dropped = if self.drops { 2 * w.hidden } else { 0 };
         // the norm, the gradient of keys and values, and the one from there
         let keys = self.bytes(rows.keys, w.hidden + w.keys + w.hidden + dropped);
         // the gradients of the output, of attention's output, of the queries, and the one from there
         keys + self.bytes(rows.queries, 2 * w.hidden + 2 * w.queries + gathered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use candle_core::{DType, Device, Tensor};
+    use serde_json::json;
+
+    use super::*;
+    use crate::backend::counted::peak_of;
+    use crate::backend::gpu::emulation::{self, Order};
+    use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
+    use crate::backend::random::{Purpose, Stream};
+    use crate::backend::{Packing, Place, Segment};
+    use crate::model::decoder::{Decoder, Tokens};
+    use crate::model::log_prob::Targets;
+    use crate::model::lora::new_adapter;
+    use crate::model::weights::{Weights, build};
+    use crate::plan::settings::{LoraSettings, TargetModules};
+
+    struct Ones;
+
+    impl Weights for Ones {
+        fn get(&self, _: &str, shape: &[usize]) -> anyhow::Result<Tensor> {
+            Ok((Tensor::ones(shape, DType::F32, &Device::Cpu)? * 0.02)?)
+        }
+    }
+
+    fn config(model_type: &str) -> Config {
+        Config::from_json(json!({
+            "model_type": model_type, "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 3,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 176,
+            "rms_norm_eps": 1e-6, "rope_theta": 1e4, "tie_word_embeddings": false,
+        }))
+        .unwrap()
+    }
+
+    /// Tokens of an answer, and of a pair with a prompt of 120.
+    const ANSWER: usize = 100;
+    const PAIR: usize = 120 + 2 * ANSWER;
+
+    fn packing(pairs: usize) -> Packing {
+        let mut packing = Packing::default();
+        for pair in 0..pairs {
+            let prompt = pair * PAIR;
+            let first = packing.segments.len();
+            for (start, len, prefix_len) in [(0, 120, 0), (120, ANSWER, 120), (120 + ANSWER, ANSWER, 120)] {
+                let (start, prefix_start) = (prompt + start, prompt);
+                packing.segments.push(Segment {
+                    start,
+                    len,
+                    skip: 0,
+                    own_key: start,
+                    prefix_start,
+                    prefix_len,
+                });
+            }
+            packing.groups.push(first..packing.segments.len());
+        }
+        packing
+    }
+
+    fn lora(dropout: f64) -> LoraSettings {
+        LoraSettings { rank: 2, alpha: 4.0, dropout, target_modules: TargetModules::All, rslora: false }
+    }
+
+    /// Bytes that a pass took and those that are predicted.
+    fn pass(decoder: &Decoder, pairs: usize, keep: Keep, drops: bool) -> (u64, u64) {
+        let packing = packing(pairs);
+        let tokens = pairs * PAIR;
+        let ids: Vec<u32> = (0..tokens as u32).map(|row| row % 300).collect();
+        let needed: Vec<u32> = (0..tokens as u32).filter(|row| row % PAIR as u32 >= 120).collect();
+        let hidden: Vec<u32> = (0..needed.len() as u32).collect();
+        let targets: Vec<u32> = hidden.iter().map(|row| row % 300).collect();
+        let row_keys: Vec<u64> = (0..tokens as u64).collect();
+        let stream = Stream::new(1, Purpose::Dropout);
+        let dropout = drops.then_some((stream, row_keys.as_slice()));
+        let input = Tokens { ids: &ids, packing: &packing, needed: &needed, dropout };
+        let asked = Targets { hidden: &hidden, tokens: &targets, temperature: 1.0 };
+        let slopes = vec![0.1; targets.len()];
+        let (_, took) = peak_of(|| match keep {
+            Keep::Nothing => drop(decoder.log_probs(&input, asked).unwrap()),
+            keep => {
+                let (_, pending) = decoder.forward_log_probs(&input, asked, keep).unwrap();
+                decoder.backward_log_probs(&input, asked, pending, &slopes).unwrap();
+            }
+        });
+        let (dtype, rows, bytes) = match decoder.embedding.value.dtype() {
+            DType::BF16 => (Dtype::Bf16, gpu_chunk_rows(300, DType::BF16), gpu_logit_bytes(DType::BF16)),
+            _ => (Dtype::F32, chunk_rows(300), 4),
+        };
+        let logits = (rows.min(targets.len()) * 300 * bytes) as u64;
+        let footprint = Footprint { config: &decoder.config, dtype, drops, logits };
+        let scored = targets.len() as u64;
+        (took, footprint.pass(PassRows { tokens: tokens as u64, needed: scored, scored }, keep))
+    }
+
+    fn compare(model_type: &str, place: &Place, pairs: usize, enough: Range<f64>) {
+        let decoder = |train| build(config(model_type), &Ones, train, place).unwrap();
+        let adapted = |dropout| new_adapter(decoder(false), &lora(dropout), 1).unwrap();
+        // threads and their like are made once
+        pass(&decoder(false), pairs, Keep::Nothing, false);
+        let decoders =
+            [("full", decoder(true), 0.0), ("lora", adapted(0.0), 0.0), ("dropout", adapted(0.5), 0.5)];
+        for (name, decoder, dropout) in decoders {
+            for keep in [Keep::All, Keep::LayerInputs, Keep::Nothing] {
+                let (took, counted) = pass(&decoder, pairs, keep, dropout > 0.0);
+                let ratio = counted as f64 / took as f64;
+                assert!(
+                    enough.contains(&ratio),
+                    "{model_type}, {name}, {keep:?}: {took} bytes, of which {counted} are counted"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_pass_takes_what_is_counted() {
+        for model_type in ["llama", "qwen3"] {
+            compare(model_type, &Place::default(), 12, 0.98..1.01);
+        }
+    }
+
+    /// What kernels work on is counted in bf16; the last digits are indices and the like.
+    #[test]
+    fn so_does_a_pass_in_bf16_where_kernels_run() {
+        let place = Place { device: Device::Cpu, dtype: DType::BF16 };
+        emulation::with(Order::Forward, || compare("llama", &place, 2, 0.95..1.02));
     }
 }

@@ -221,6 +221,20 @@ device: cpu, f32
 }
 
 #[test]
+fn bench_tells_what_the_time_goes_to() {
+    let desk = desk();
+    let said = desk.run(&["bench", "--stage", "dpo", "--steps", "1", "--warmup", "0", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&found["device"], &found["dtype"]), (&"cpu".into(), &"f32".into()));
+    let parts = found["parts"].as_object().unwrap();
+    let names: Vec<&str> = parts.keys().map(String::as_str).collect();
+    assert_eq!(names, ["attention", "linear", "head", "norms", "optimiser", "host"]);
+    assert!(parts.values().all(|seconds| seconds.as_f64().unwrap() > 0.0), "{parts:?}");
+    assert!(found["peak_gflops"].as_f64().unwrap() > 0.1 && found["peak_bytes"].as_f64().unwrap() > 1e6);
+}
+
+#[test]
 fn bench_times_answers_to_the_first_prompts() {
     let desk = desk();
     let said = desk.run(&["bench", "--stage", "dpo", "--generate", "3", "--prompts", "2"]);
@@ -234,7 +248,7 @@ fn bench_times_answers_to_the_first_prompts() {
     assert_eq!((&found["prompts"], &found["new_tokens"]), (&16.into(), &80.into()));
     let number = |key: &str| found[key].as_f64().unwrap();
     assert_eq!(number("new_tokens_per_second"), 80.0 / number("seconds"));
-    assert!(number("prefill_seconds") > 0.0 && number("peak_resident_bytes") > 1e6);
+    assert!(number("prefill_seconds") > 0.0 && number("peak_bytes") > 1e6);
 
     assert_eq!(desk.run(&["bench", "--generate", "3", "--steps", "2"]).code, Some(2));
     assert_eq!(desk.run(&["bench", "--prompts", "2"]).code, Some(2));

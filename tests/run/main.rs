@@ -6,6 +6,7 @@ mod commands;
 mod desk;
 mod estimate;
 mod fingerprint;
+mod memory;
 mod pipelines;
 mod ppo_resume;
 mod ready;

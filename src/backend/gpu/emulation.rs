@@ -12,6 +12,7 @@ use libloading::{Library, Symbol};
 use rayon::prelude::*;
 
 use super::launch::{Arg, Grid, Packed};
+use crate::backend::counted::only_what_stays;
 
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backend/kernels");
 
@@ -153,7 +154,7 @@ impl Emulator {
 
 /// In place of cuBLASLt: the CPU's product, rounded to the dtype of `dst`.
 pub(super) fn matmul(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f32, accumulate: bool) -> Result<()> {
-    without(|| {
+    let product = || {
         let float = |t: &Tensor| t.to_dtype(DType::F32);
         let sum = if accumulate {
             dst.to_dtype(DType::F32)?.copy()?
@@ -163,7 +164,8 @@ pub(super) fn matmul(dst: &Tensor, lhs: &Tensor, rhs: &Tensor, scale: f32, accum
         let sum = sum.contiguous()?;
         super::super::matmul::matmul_into(&sum, &float(lhs)?, &float(rhs)?, f64::from(scale), true)?;
         assign(dst, &sum.to_dtype(dst.dtype())?)
-    })
+    };
+    only_what_stays(|| without(product))
 }
 
 fn user() -> String {

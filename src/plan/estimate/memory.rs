@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Stage;
-use crate::backend::log_prob::chunk_rows;
+use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
 use crate::model::decoder::Keep;
 use crate::model::footprint::{Footprint, PassRows};
 use crate::model::spec::{DeviceSpec, Dtype};
@@ -92,7 +92,10 @@ impl Stage<'_> {
         };
         let (rows, bytes) = match self.device {
             DeviceSpec::Cpu => (chunk_rows(vocabulary), FLOAT),
-            DeviceSpec::Cuda(_) => gpu_chunk(vocabulary, self.dtype),
+            DeviceSpec::Cuda(_) => {
+                let dtype = self.dtype.into();
+                (gpu_chunk_rows(vocabulary, dtype), gpu_logit_bytes(dtype) as u64)
+            }
         };
         let answered = self.ppo().map_or(0, |ppo| self.answered_at_once(ppo));
         (bytes * scored.min(rows as u64)).max(FLOAT * answered) * vocabulary as u64
@@ -157,11 +160,4 @@ impl Stage<'_> {
             Dtype::Bf16 => self.dtype.bytes() + FLOAT,
         }
     }
-}
-
-/// Rows whose logits exist at once on a GPU, and bytes of a logit with its gradient.
-fn gpu_chunk(vocabulary: usize, dtype: Dtype) -> (usize, u64) {
-    let bytes = if dtype == Dtype::F32 { FLOAT } else { FLOAT + dtype.bytes() };
-    let rows = (448 << 20) / (vocabulary * bytes as usize);
-    (if rows < 128 { rows.max(1) } else { rows - rows % 128 }, bytes)
 }

@@ -5,9 +5,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::planned;
+use super::{peak_memory, planned};
 use crate::backend::Place;
-use crate::backend::memory::peak_resident_bytes;
 use crate::model::generate::greedy;
 use crate::model::policy::Models;
 use crate::plan::resolve::Resolved;
@@ -26,7 +25,7 @@ pub struct GenerationBench {
     /// From the prompts to the first token of each answer, in a run of its own.
     pub prefill_seconds: f64,
     pub new_tokens_per_second: f64,
-    pub peak_resident_bytes: u64,
+    pub peak_bytes: u64,
 }
 
 /// Answers the prompts of the first `prompts` rows of `stage` with `new_tokens` tokens each, the most
@@ -65,6 +64,6 @@ pub fn bench_generation(
         seconds: all,
         prefill_seconds,
         new_tokens_per_second: made as f64 / all,
-        peak_resident_bytes: peak_resident_bytes(),
+        peak_bytes: peak_memory(),
     })
 }

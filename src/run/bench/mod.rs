@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`steps`] | its training steps |
 //! | [`generation`] | answers to its prompts |
+//! | [`matrix_peak`] | the rate that its products are compared with |
 
 mod generation;
+mod matrix_peak;
 mod steps;
 
 use std::path::Path;
@@ -15,6 +17,7 @@ use anyhow::{Context, Result};
 pub use generation::{GenerationBench, bench_generation};
 pub use steps::{StepsBench, bench_steps};
 
+use crate::backend::memory::peak_resident_bytes;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::base::Base;
@@ -23,6 +26,11 @@ use crate::plan::planner::{Options, plan};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::report::console::Console;
+
+/// Most memory that the process has had so far, bytes.
+fn peak_memory() -> u64 {
+    peak_resident_bytes()
+}
 
 /// A stage's plan and rows, and the base model, made in `folder` if it is one from random weights. A
 /// stage that starts from another stage's result starts from the base model here: speed does not depend

@@ -3,26 +3,27 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
+use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::planned;
+use super::matrix_peak::matrix_peak;
+use super::{peak_memory, planned};
 use crate::backend::Place;
-use crate::backend::matmul::matmul;
-use crate::backend::memory::peak_resident_bytes;
+use crate::backend::parts::{self, Part};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
 use crate::stages::{self, StageInputs};
 
-/// Side of the square matrices that the peak is measured on, and how often.
-const PEAK_SIDE: usize = 2048;
-const PEAK_ROUNDS: usize = 6;
+/// Steps after the timed ones, to see what their time goes to.
+const PARTS_STEPS: u64 = 2;
 
 /// What a bench found. Work before the first step (the reference's log-probs) counts in full: each
 /// timed row carries its share of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepsBench {
     pub stage: String,
+    pub device: String,
+    pub dtype: &'static str,
     /// Steps timed, and those before them.
     pub steps: u64,
     pub warmup_steps: u64,
@@ -35,9 +36,12 @@ pub struct StepsBench {
     pub rows_per_second: f64,
     pub useful_tokens_per_second: f64,
     pub gflops: f64,
-    /// The largest rate of float32 matrix products measured here just before.
+    /// The largest rate of matrix products of `dtype` measured here just before.
     pub peak_gflops: f64,
-    pub peak_resident_bytes: u64,
+    pub peak_bytes: u64,
+    /// What the time of a step goes to, seconds by part: of steps after the timed ones, made slower by
+    /// looking.
+    pub parts: IndexMap<&'static str, f64>,
     /// Of the last step: zero gradients would be fast.
     pub grad_norm: f64,
 }
@@ -54,12 +58,12 @@ pub fn bench_steps(
     let Some(settings) = recipe.stages.iter_mut().find(|s| s.name == stage) else {
         bail!("the recipe has no stage `{stage}`")
     };
-    settings.training.max_steps = Some(warmup + steps);
+    settings.training.max_steps = Some(warmup + steps + PARTS_STEPS);
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
-    let peak_gflops = peak_gflops()?;
-
     let here = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let peak_gflops = matrix_peak(&here)?;
+
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
         settings: &place.settings,
@@ -92,6 +96,13 @@ pub fn bench_steps(
         }
         grad_norm = report.metrics.get("grad_norm").copied().unwrap_or(f64::NAN);
     }
+    let (looked_at, spent) = parts::measure(&here.device, || {
+        (warmup + steps..warmup + steps + PARTS_STEPS)
+            .map(|step| Ok(run.step(step, &mut |_, _| Ok(()))?.rows))
+            .sum::<Result<u64>>()
+    })?;
+    all_rows += looked_at;
+    let parts = Part::ALL.map(|part| (part.name(), spent.of(part) / PARTS_STEPS as f64));
     let share = rows as f64 / all_rows.max(1) as f64;
     let whole = seconds + prepared * share;
     let train = &place.counts.train;
@@ -99,6 +110,8 @@ pub fn bench_steps(
         + place.work.reference / (train.shared + place.counts.held_out.shared).max(1) as f64;
     Ok(StepsBench {
         stage: stage.to_owned(),
+        device: recipe.model.device.to_string(),
+        dtype: recipe.model.dtype.name(),
         steps,
         warmup_steps: warmup,
         rows,
@@ -109,21 +122,8 @@ pub fn bench_steps(
         useful_tokens_per_second: tokens as f64 / whole,
         gflops: per_token * tokens as f64 / whole / 1e9,
         peak_gflops,
-        peak_resident_bytes: peak_resident_bytes(),
+        peak_bytes: peak_memory(),
+        parts: parts.into_iter().collect(),
         grad_norm,
     })
-}
-
-/// The best rate of a few large products, GFLOP/s.
-fn peak_gflops() -> Result<f64> {
-    let matrix = || Tensor::ones((PEAK_SIDE, PEAK_SIDE), DType::F32, &Device::Cpu);
-    let (a, b) = (matrix()?, matrix()?);
-    let operations = 2.0 * (PEAK_SIDE as f64).powi(3);
-    let mut best: f64 = 0.0;
-    for _ in 0..PEAK_ROUNDS {
-        let started = Instant::now();
-        matmul(&a, &b)?;
-        best = best.max(operations / started.elapsed().as_secs_f64() / 1e9);
-    }
-    Ok(best)
 }

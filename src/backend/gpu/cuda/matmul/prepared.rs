@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys::{
     self, cublasComputeType_t as Compute, cublasLtMatmulAlgo_t, cublasLtMatmulDescAttributes_t as Product,
-    cublasLtMatmulPreferenceAttributes_t as Preference, cublasOperation_t, cudaDataType,
+    cublasLtMatmulPreferenceAttributes_t as Preference, cudaDataType,
 };
 
 use super::operand::Operand;
@@ -87,8 +87,7 @@ impl ProductDescriptor {
         Ok(product)
     }
 
-    fn set(&self, which: Product, operation: cublasOperation_t) -> Result<(), CublasError> {
-        let value = operation as i32;
+    fn set(&self, which: Product, value: i32) -> Result<(), CublasError> {
         // SAFETY: the attribute is a 32-bit number, copied during the call
         unsafe {
             result::set_matmul_desc_attribute(self.0, which, (&raw const value).cast(), size_of_val(&value))
@@ -96,9 +95,10 @@ impl ProductDescriptor {
     }
 }
 
-/// Read columns first, a matrix whose rows are adjacent elements is the transpose that the product takes.
-fn operation(operand: Operand) -> cublasOperation_t {
-    if operand.transposed { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N }
+/// CUBLAS_OP_T or CUBLAS_OP_N. Both sides are read columns first, as their transposes, so that what lies in
+/// memory as it is takes no operation.
+fn operation(operand: Operand) -> i32 {
+    i32::from(operand.transposed)
 }
 
 impl Drop for ProductDescriptor {

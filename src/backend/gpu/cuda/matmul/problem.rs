@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn refuses_what_does_not_fit() {
-        let refusal = |tensors| Problem::of(tensors, [256; 3]).unwrap_err().to_string();
+        let refusal = |tensors: [&Tensor; 3]| Problem::of(tensors, [256; 3]).unwrap_err().to_string();
         let shapes = refusal([&zeros(3, 5), &zeros(3, 4), &zeros(5, 5)]);
         assert!(shapes.starts_with("matrix product of [3, 4] and [5, 5] into [3, 5]"), "{shapes}");
         let half = zeros(3, 5).to_dtype(DType::BF16).unwrap();
