@@ -317,7 +317,7 @@ mod tests {
         let decoder = |train| build(config(model_type), &Ones, train, place).unwrap();
         let adapted = |dropout| new_adapter(decoder(false), &lora(dropout), 1).unwrap();
         // threads and their like are made once
-        pass(&decoder(false), pairs, Keep::Nothing, false);
+        pass(&decoder(true), pairs, Keep::All, false);
         let decoders =
             [("full", decoder(true), 0.0), ("lora", adapted(0.0), 0.0), ("dropout", adapted(0.5), 0.5)];
         for (name, decoder, dropout) in decoders {

@@ -16,8 +16,21 @@ use crate::backend::counted::only_what_stays;
 
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backend/kernels");
 
+const FLAGS: [&str; 9] = [
+    "-std=c++17",
+    "-O2",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    "-ffp-contract=off",
+    "-fno-strict-aliasing",
+    "-Wall",
+    "-Wno-unused-function",
+];
+
 pub struct Emulator {
-    library: Library,
+    /// One a source file, as they are compiled apart on a GPU too: what they define stays their own.
+    libraries: Vec<Library>,
 }
 
 /// In which order blocks and threads run: what they compute may not depend on it.
@@ -82,35 +95,30 @@ impl Emulator {
             path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted))
         };
         let mut headers = blake3::Hasher::new();
+        headers.update(FLAGS.concat().as_bytes());
         sources.iter().filter(|path| is(path, &["cuh", "h"])).for_each(|path| {
             headers.update(&text(path));
         });
         let folder = std::env::temp_dir().join(format!("runner-kernels-{}", user()));
         std::fs::create_dir_all(&folder).unwrap();
-        let units: Vec<&PathBuf> = sources.iter().filter(|path| is(path, &["cu", "cpp"])).collect();
-        let objects: Vec<PathBuf> = units
-            .par_iter()
-            .map(|source| {
-                let digest = headers.clone().update(&text(source)).finalize().to_hex();
-                let name = source.file_stem().unwrap().to_string_lossy();
-                let object = folder.join(format!("{name}-{}.o", &digest[..16]));
-                if !object.exists() {
-                    compile(&["-c", "-x", "c++"], &[source], &object);
-                }
-                object
-            })
-            .collect();
-        let mut all = blake3::Hasher::new();
-        objects.iter().for_each(|object| {
-            all.update(object.to_string_lossy().as_bytes());
-        });
-        let library = folder.join(format!("kernels-{}.so", &all.finalize().to_hex()[..16]));
-        if !library.exists() {
-            compile(&["-shared"], &objects.iter().collect::<Vec<_>>(), &library);
+        let digest =
+            |source: &Path| headers.clone().update(&text(source)).finalize().to_hex()[..16].to_owned();
+        let scheduler = Path::new(KERNELS).join("emulate.cpp");
+        let built = folder.join(format!("emulate-{}.o", digest(&scheduler)));
+        if !built.exists() {
+            compile(&["-c"], &[&scheduler], &built);
         }
-        // SAFETY: the library is ours; loading it only registers its kernels
-        let library = unsafe { Library::new(&library) }.unwrap();
-        Some(Emulator { library })
+        let units: Vec<&PathBuf> = sources.iter().filter(|path| is(path, &["cu"])).collect();
+        let libraries = units.par_iter().map(|source| {
+            let name = source.file_stem().unwrap().to_string_lossy();
+            let library = folder.join(format!("{name}-{}-{}.so", digest(source), digest(&scheduler)));
+            if !library.exists() {
+                compile(&["-shared", "-x", "c++"], &[source, Path::new("-xnone"), &built], &library);
+            }
+            // SAFETY: the library is ours; loading it only registers its kernels
+            unsafe { Library::new(&library) }.unwrap()
+        });
+        Some(Emulator { libraries: libraries.collect() })
     }
 
     pub fn launch(&self, kernel: &str, grid: Grid, arguments: &[Arg<'_>]) -> Result<()> {
@@ -128,25 +136,28 @@ impl Emulator {
         let mut addresses = packed.addresses();
         let name = CString::new(kernel).unwrap();
         let reverse = c_int::from(ON.get() == Some(Order::Reverse));
-        // SAFETY: the function has this type; kernels get the arguments they declare, as the callee
-        // checks, and touch the tensors among them, which outlive the call
-        let status = unsafe {
-            let launch: Symbol<Launch> = self.library.get(b"emulate_launch\0").unwrap();
-            launch(
-                name.as_ptr(),
-                grid.blocks.as_ptr(),
-                [grid.threads, 1, 1].as_ptr(),
-                grid.shared,
-                addresses.as_mut_ptr(),
-                packed.sizes().as_ptr(),
-                packed.sizes().len(),
-                reverse,
-            )
+        let launch = |library: &Library| {
+            // SAFETY: the function has this type; kernels get the arguments they declare, as the callee
+            // checks, and touch the tensors among them, which outlive the call
+            unsafe {
+                let launch: Symbol<Launch> = library.get(b"emulate_launch\0").unwrap();
+                launch(
+                    name.as_ptr(),
+                    grid.blocks.as_ptr(),
+                    [grid.threads, 1, 1].as_ptr(),
+                    grid.shared,
+                    addresses.as_mut_ptr(),
+                    packed.sizes().as_ptr(),
+                    packed.sizes().len(),
+                    reverse,
+                )
+            }
         };
+        let status = self.libraries.iter().map(launch).find(|status| *status != 1);
         match status {
-            0 => Ok(()),
-            1 => bail!("there is no kernel `{kernel}`"),
-            2 => bail!("kernel `{kernel}` takes other arguments than {:?} bytes", packed.sizes()),
+            None => bail!("there is no kernel `{kernel}`"),
+            Some(0) => Ok(()),
+            Some(2) => bail!("kernel `{kernel}` takes other arguments than {:?} bytes", packed.sizes()),
             _ => bail!("the threads of kernel `{kernel}` wait for each other for ever"),
         }
     }
@@ -173,19 +184,10 @@ fn user() -> String {
 }
 
 /// Writes `to` at once, as several test programs may do it at a time.
-fn compile(options: &[&str], from: &[&PathBuf], to: &Path) {
+fn compile(options: &[&str], from: &[&Path], to: &Path) {
     let part = to.with_extension(format!("{}.part", std::process::id()));
-    let flags = [
-        "-std=c++17",
-        "-O2",
-        "-fPIC",
-        "-ffp-contract=off",
-        "-fno-strict-aliasing",
-        "-Wall",
-        "-Wno-unused-function",
-    ];
     let output =
-        Command::new(compiler()).args(flags).args(options).args(from).arg("-o").arg(&part).output().unwrap();
+        Command::new(compiler()).args(FLAGS).args(options).args(from).arg("-o").arg(&part).output().unwrap();
     assert!(output.status.success(), "{from:?}: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&part, to).unwrap();
 }

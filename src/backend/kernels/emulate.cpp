@@ -1,7 +1,8 @@
 // The scheduler of emulate.h: fibres, barriers, and the entry that tests call.
 #include "emulate.h"
 
-#include <cstdio>
+#include <memory>
+#include <mutex>
 
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -42,12 +43,15 @@ enum class Wait { None, Warp, Block, Done };
 
 }  // namespace
 
+State* state = nullptr;
+
 struct Fibre {
     dim3 thread;
     unsigned index = 0;
     Wait wait = Wait::None;
     std::vector<std::vector<Copy>> copies;
-    std::vector<unsigned char> stack;
+    // not cleared: most of it is never touched
+    std::unique_ptr<unsigned char[]> stack;
 #if defined(__x86_64__)
     void* top = nullptr;
 #else
@@ -58,7 +62,7 @@ struct Fibre {
 namespace {
 
 struct Block {
-    dim3 index, size, grid;
+    State state;
     const Entry* entry = nullptr;
     void** arguments = nullptr;
     std::vector<Fibre> fibres;
@@ -72,7 +76,8 @@ struct Block {
 #endif
 };
 
-thread_local Block block;
+// `state` points into it.
+Block* running = nullptr;
 
 std::map<std::string, Entry>& entries() {
     static std::map<std::string, Entry> all;
@@ -80,6 +85,7 @@ std::map<std::string, Entry>& entries() {
 }
 
 void leave(Wait wait) {
+    Block& block = *running;
     Fibre& fibre = *block.current;
     fibre.wait = wait;
 #if defined(__x86_64__)
@@ -90,16 +96,17 @@ void leave(Wait wait) {
 }
 
 void run_thread() {
-    block.entry->call(block.arguments);
+    running->entry->call(running->arguments);
     leave(Wait::Done);
 }
 
 void prepare(Fibre& fibre) {
     fibre.wait = Wait::None;
-    fibre.copies.assign(1, {});
-    fibre.stack.resize(STACK);
+    fibre.copies.resize(1);
+    fibre.copies[0].clear();
+    if (!fibre.stack) fibre.stack.reset(new unsigned char[STACK]);
 #if defined(__x86_64__)
-    auto top = reinterpret_cast<uintptr_t>(fibre.stack.data() + STACK) & ~uintptr_t(15);
+    auto top = reinterpret_cast<uintptr_t>(fibre.stack.get() + STACK) & ~uintptr_t(15);
     auto* frame = reinterpret_cast<void**>(top) - 1;
     *frame = nullptr;  // where run_thread would return to, which it does not
     *--frame = reinterpret_cast<void*>(run_thread);
@@ -108,15 +115,19 @@ void prepare(Fibre& fibre) {
     fibre.top = frame;
 #else
     getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.data();
+    fibre.context.uc_stack.ss_sp = fibre.stack.get();
     fibre.context.uc_stack.ss_size = STACK;
     fibre.context.uc_link = nullptr;
     makecontext(&fibre.context, run_thread, 0);
 #endif
 }
 
-void resume(Fibre& fibre) {
+void resume(Block& block, Fibre& fibre) {
     block.current = &fibre;
+    block.state.thread = fibre.thread;
+    block.state.lane = fibre.index % 32;
+    block.state.slots = block.slots.data() + fibre.index / 32 * 32 * 64;
+    block.state.copies = &fibre.copies;
     fibre.wait = Wait::None;
 #if defined(__x86_64__)
     emulate_switch(&block.scheduler, fibre.top);
@@ -126,7 +137,7 @@ void resume(Fibre& fibre) {
 }
 
 // Lets go all of a range that wait for each other, if those not done all do. Says whether it did.
-bool release(size_t first, size_t last, Wait wait) {
+bool release(Block& block, size_t first, size_t last, Wait wait) {
     bool any = false;
     for (size_t i = first; i < last; i++) {
         if (block.fibres[i].wait == Wait::Done) continue;
@@ -139,42 +150,35 @@ bool release(size_t first, size_t last, Wait wait) {
     return any;
 }
 
+// Runs fibres `first..last`, a warp, until all of them wait for the block or are done.
+void run_warp(Block& block, size_t first, size_t last, bool reverse) {
+    do {
+        for (size_t i = first; i < last; i++) {
+            Fibre& fibre = block.fibres[reverse ? first + last - 1 - i : i];
+            if (fibre.wait == Wait::None) resume(block, fibre);
+        }
+    } while (release(block, first, last, Wait::Warp));
+}
+
 // Says whether all threads came to their end.
-bool run_block(bool reverse) {
-    const size_t n = block.fibres.size();
+bool run_block(Block& block, bool reverse) {
+    const size_t n = block.fibres.size(), warps = (n + 31) / 32;
     std::fill(block.shared.begin(), block.shared.end(), 0xff);
     for (Fibre& fibre : block.fibres) prepare(fibre);
-    for (;;) {
-        bool ran = false;
-        for (size_t i = 0; i < n; i++) {
-            Fibre& fibre = block.fibres[reverse ? n - 1 - i : i];
-            if (fibre.wait != Wait::None) continue;
-            ran = true;
-            resume(fibre);
+    do {
+        for (size_t i = 0; i < warps; i++) {
+            const size_t warp = reverse ? warps - 1 - i : i;
+            run_warp(block, 32 * warp, std::min(n, 32 * warp + 32), reverse);
         }
-        bool released = false;
-        for (size_t warp = 0; warp < n; warp += 32) released |= release(warp, std::min(n, warp + 32), Wait::Warp);
-        released |= release(0, n, Wait::Block);
-        if (released) continue;
-        const bool done = std::all_of(block.fibres.begin(), block.fibres.end(),
-                                      [](const Fibre& f) { return f.wait == Wait::Done; });
-        if (done || !ran) return done;
-    }
+    } while (release(block, 0, n, Wait::Block));
+    return std::all_of(block.fibres.begin(), block.fibres.end(),
+                       [](const Fibre& fibre) { return fibre.wait == Wait::Done; });
 }
 
 }  // namespace
 
-Fibre* self() { return block.current; }
-unsigned char* shared_memory() { return block.shared.data(); }
-dim3 thread_index() { return block.current->thread; }
-dim3 block_index() { return block.index; }
-dim3 block_size() { return block.size; }
-dim3 grid_size() { return block.grid; }
-unsigned lane() { return block.current->index % 32; }
 void block_barrier() { leave(Wait::Block); }
 void warp_barrier() { leave(Wait::Warp); }
-unsigned char* slot(unsigned lane) { return block.slots.data() + (block.current->index / 32 * 32 + lane) * 64; }
-std::vector<std::vector<Copy>>& copies() { return block.current->copies; }
 
 bool add(const char* name, Entry entry) {
     entries()[name] = std::move(entry);
@@ -185,22 +189,28 @@ bool add(const char* name, Entry entry) {
 
 // Runs a kernel. `sizes`: bytes of each argument. `reverse`: blocks and threads from the last to the first.
 // Returns 0; or 1: no such kernel, 2: other arguments, 3: threads wait for each other for ever.
-extern "C" int emulate_launch(const char* name, const unsigned* grid, const unsigned* threads, unsigned shared,
+extern "C" __attribute__((visibility("default"))) int emulate_launch(const char* name, const unsigned* grid, const unsigned* threads, unsigned shared,
                               void** arguments, const size_t* sizes, size_t count, int reverse) {
     using namespace emulate;
     const auto found = entries().find(name);
     if (found == entries().end()) return 1;
     const auto& wanted = found->second.sizes;
     if (wanted.size() != count || !std::equal(wanted.begin(), wanted.end(), sizes)) return 2;
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    static Block block;
+    running = &block;
+    state = &block.state;
     block.entry = &found->second;
     block.arguments = arguments;
-    block.grid = {grid[0], grid[1], grid[2]};
-    block.size = {threads[0], threads[1], threads[2]};
+    block.state.grid = {grid[0], grid[1], grid[2]};
+    block.state.size = {threads[0], threads[1], threads[2]};
     const size_t n = size_t(threads[0]) * threads[1] * threads[2];
     block.fibres.resize(n);
     block.slots.resize((n + 31) / 32 * 32 * 64);
     // exactly as long as asked for, so that a sanitizer sees what lies beyond
     std::vector<unsigned char>(shared).swap(block.shared);
+    block.state.shared = block.shared.data();
     for (size_t i = 0; i < n; i++) {
         Fibre& fibre = block.fibres[i];
         fibre.index = i;
@@ -210,8 +220,8 @@ extern "C" int emulate_launch(const char* name, const unsigned* grid, const unsi
     const size_t blocks = size_t(grid[0]) * grid[1] * grid[2];
     for (size_t i = 0; i < blocks; i++) {
         const size_t b = reverse ? blocks - 1 - i : i;
-        block.index = {unsigned(b % grid[0]), unsigned(b / grid[0] % grid[1]), unsigned(b / grid[0] / grid[1])};
-        if (!run_block(reverse != 0)) return 3;
+        block.state.block = {unsigned(b % grid[0]), unsigned(b / grid[0] % grid[1]), unsigned(b / grid[0] / grid[1])};
+        if (!run_block(block, reverse != 0)) return 3;
     }
     return 0;
 }

@@ -24,7 +24,7 @@
 #define __restrict__
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
-#define __shared__ static thread_local
+#define __shared__ static
 #define DYNAMIC_SHARED(name) unsigned char* name = emulate::shared_memory()
 
 struct dim3 {
@@ -76,21 +76,28 @@ struct Copy {
     bool valid;
 };
 
-struct Fibre;
-unsigned char* shared_memory();
-Fibre* self();
-dim3 thread_index();
-dim3 block_index();
-dim3 block_size();
-dim3 grid_size();
-unsigned lane();
+// The thread that runs now, and its block.
+struct State {
+    dim3 thread, block, size, grid;
+    unsigned lane;
+    unsigned char* shared;
+    // 64 bytes of each lane of its warp, which all can read between two warp barriers
+    unsigned char* slots;
+    std::vector<std::vector<Copy>>* copies;
+};
+
+// One block runs at a time, of all system threads.
+extern State* state;
+
 // All threads of the block that have not ended.
 void block_barrier();
 // All lanes of the warp that have not ended.
 void warp_barrier();
-// 64 bytes of each lane that the others of its warp can read between two warp barriers.
-unsigned char* slot(unsigned lane);
-std::vector<std::vector<Copy>>& copies();
+
+inline unsigned char* shared_memory() { return state->shared; }
+inline unsigned lane() { return state->lane; }
+inline unsigned char* slot(unsigned lane) { return state->slots + lane * 64; }
+inline std::vector<std::vector<Copy>>& copies() { return *state->copies; }
 
 template <class T> T exchange(T value, unsigned from) {
     static_assert(sizeof(T) <= 64, "a slot holds 64 bytes");
@@ -124,10 +131,10 @@ template <class... A> Entry entry(void (*kernel)(A...)) {
 
 #define REGISTER(name) static const bool registered_##name = emulate::add(#name, emulate::entry(name));
 
-#define threadIdx (emulate::thread_index())
-#define blockIdx (emulate::block_index())
-#define blockDim (emulate::block_size())
-#define gridDim (emulate::grid_size())
+#define threadIdx (emulate::state->thread)
+#define blockIdx (emulate::state->block)
+#define blockDim (emulate::state->size)
+#define gridDim (emulate::state->grid)
 
 inline void __syncthreads() { emulate::block_barrier(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { emulate::warp_barrier(); }
