@@ -15,10 +15,14 @@ pub(super) enum Kernels {
 }
 
 impl Kernels {
-    /// The fastest that can read `tensors`. Errors if there are none for this shape.
+    /// The fastest that can read `tensors`. Errors if there are none for this shape, or if the tensors are
+    /// not of one dtype.
     pub fn of(shape: Shape, tensors: &[&Tensor]) -> Result<Self> {
-        let fits = matches!(shape.head_dim, 64 | 128) && aligned(tensors);
-        if fits && tensors.iter().all(|tensor| tensor.dtype() == DType::BF16) {
+        let dtypes: Vec<DType> = tensors.iter().map(|tensor| tensor.dtype()).collect();
+        if dtypes.iter().any(|dtype| *dtype != dtypes[0]) {
+            bail!("attention over tensors of dtypes {dtypes:?}")
+        }
+        if matches!(shape.head_dim, 64 | 128) && dtypes[0] == DType::BF16 && aligned(tensors) {
             return Ok(Kernels::TensorCores(shape.head_dim));
         }
         Self::general(shape)

@@ -28,9 +28,9 @@ fn tables(packing: &Packing, kind: Kind, like: &Tensor) -> Result<Tables> {
     })
 }
 
-/// A block an entry and key head.
+/// A block a key head and entry; those of an entry start together, as the first entries have most to do.
 fn blocks(table: &Tensor, shape: Shape) -> [u32; 3] {
-    [table.dims()[0] as u32, shape.kv_heads as u32, 1]
+    [shape.kv_heads as u32, table.dims()[0] as u32, 1]
 }
 
 /// The numbers that kernels take after the strides.
@@ -74,8 +74,8 @@ pub(super) fn forward(
         )?;
     }
     if let Some(tiles) = &tables(packing, Kind::Singles { group }, q)?[0] {
-        let [segments, kv_heads, _] = blocks(tiles, shape);
-        let blocks = [segments, kv_heads, group.div_ceil(SINGLE_HEADS) as u32];
+        let [kv_heads, segments, _] = blocks(tiles, shape);
+        let blocks = [kv_heads, segments, group.div_ceil(SINGLE_HEADS) as u32];
         let grid = Grid { blocks, threads: SINGLE_THREADS, shared: 0 };
         let whole = usize::from(aligned(&[q, k, v]));
         launch(Kernels::general(shape)?, "single", grid, tiles, &[whole.into()])?;

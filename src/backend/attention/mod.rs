@@ -1,6 +1,8 @@
 //! Scaled dot-product attention over packed segments: every query tile walks two ranges of keys,
 //! its group's prefix and its own causal past. No buffer holds queries × queries.
 //! Source: FlashAttention (2205.14135) for what backward keeps (log-sum-exp, not probabilities).
+//!
+//! On a CPU, `forward.rs`, `backward.rs` and what they use; on a GPU, `launch.rs` and `kernels/attention*.cu`.
 
 mod backward;
 mod forward;

@@ -79,3 +79,33 @@ impl std::fmt::Debug for TableCache {
         f.write_str("TableCache")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Packing;
+
+    #[test]
+    fn tables_are_made_once_for_a_packing_and_again_when_it_changes() {
+        let made = std::cell::Cell::new(0);
+        let kind = Kind::Singles { group: 2 };
+        let get = |packing: &Packing, kind| {
+            let build = || {
+                made.set(made.get() + 1);
+                vec![vec![[made.get(); 8]], vec![]]
+            };
+            let tables = packing.tables.get(kind, &Device::Cpu, &packing.segments, build).unwrap();
+            assert!(tables[1].is_none());
+            tables[0].as_ref().unwrap().to_vec2::<u32>().unwrap()[0][7]
+        };
+        let mut packing = Packing::sequence(3);
+        assert_eq!([get(&packing, kind), get(&packing, kind)], [1, 1]);
+        assert_eq!(get(&packing, Kind::Singles { group: 3 }), 2);
+        let copy = packing.clone();
+        assert_eq!([get(&copy, kind), get(&packing, kind)], [3, 1]);
+        packing.segments[0].len = 4;
+        assert_eq!([get(&packing, kind), get(&packing, kind)], [4, 4]);
+        packing.segments[0].len = 3;
+        assert_eq!(packing, copy);
+    }
+}

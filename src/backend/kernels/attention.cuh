@@ -24,6 +24,18 @@ __device__ __forceinline__ bool sees(unsigned position, unsigned key, unsigned w
     return key <= position && position - key < window;
 }
 
+// Query heads of a key head. Divides without a division, numbers up to 2^32 / heads.
+struct Group {
+    unsigned heads, inverse;
+
+    __device__ __forceinline__ explicit Group(unsigned heads) : heads(heads), inverse(0xffffffffu / heads + 1) {}
+
+    __device__ __forceinline__ unsigned query(unsigned row) const {
+        return heads == 1 ? row : (unsigned)((unsigned long long)row * inverse >> 32);
+    }
+    __device__ __forceinline__ unsigned head(unsigned row) const { return row - query(row) * heads; }
+};
+
 // Rows of one segment, for the kernels that walk keys.
 struct RowTile {
     unsigned query;     // the segment's first query row
@@ -31,9 +43,9 @@ struct RowTile {
     unsigned rows;      // rows of the tile, at least 1
     unsigned position;  // of the segment's first query
     unsigned prefix_start, prefix_len, own_start;
-    unsigned group;
+    Group group;
 
-    __device__ __forceinline__ RowTile(const unsigned* table, unsigned index, unsigned group) : group(group) {
+    __device__ __forceinline__ RowTile(const unsigned* table, unsigned index, Group group) : group(group) {
         const unsigned* entry = table + (size_t)index * ENTRY;
         query = entry[0];
         first = entry[1];
@@ -44,9 +56,9 @@ struct RowTile {
         own_start = entry[6];
     }
 
-    __device__ __forceinline__ unsigned query_row(unsigned i) const { return query + (first + i) / group; }
-    __device__ __forceinline__ unsigned head(unsigned i) const { return (first + i) % group; }
-    __device__ __forceinline__ unsigned position_of(unsigned i) const { return position + (first + i) / group; }
+    __device__ __forceinline__ unsigned query_row(unsigned i) const { return query + group.query(first + i); }
+    __device__ __forceinline__ unsigned head(unsigned i) const { return group.head(first + i); }
+    __device__ __forceinline__ unsigned position_of(unsigned i) const { return position + group.query(first + i); }
     __device__ __forceinline__ unsigned key_row(unsigned key) const {
         return key < prefix_len ? prefix_start + key : own_start + (key - prefix_len);
     }

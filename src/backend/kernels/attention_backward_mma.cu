@@ -5,8 +5,8 @@
 // kernel that adds up dQ with atomics: the price of the same bits every time. Bound by shared memory reads:
 // one of 512 bytes for two mma.
 //
-// Dynamic shared memory: owned [2, 64, dim], streamed [2, 2, rows, dim], rows = 64 for 64, 32 for 128, and
-// for the kernel that walks rows their numbers [2, 3, rows]: 48.75 KiB, 49.5 KiB at most 64.75 KiB.
+// Dynamic shared memory, 49.5 KiB for 64 and 64.75 KiB for 128: owned [2, 64, dim], streamed [2, 2, rows,
+// dim], and three numbers of each streamed row [2, 3, rows], where rows = 64 for 64 and 32 for 128.
 #include "attention_tiles.cuh"
 
 constexpr unsigned OWNED = 16, OWNERS = TILE_WARPS * OWNED;
@@ -41,13 +41,14 @@ __device__ void backward_queries(bf16* d_q, const bf16* d_out, const float* lse,
     const Sides<DIM> sides{reinterpret_cast<bf16*>(shared)};
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const RowTile tile(tiles, blockIdx.x, group);
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const RowTile tile(tiles, blockIdx.y, group);
     const unsigned begin = tile.keys_begin(window), end = tile.keys_end();
     const auto rows_of = [&](const bf16* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const bf16* {
             if (i >= tile.rows) return nullptr;
-            return from + (size_t)tile.query_row(i) * stride + (kv_head * group + tile.head(i)) * DIM;
+            return from + (size_t)tile.query_row(i) * stride + (kv_head * group.heads + tile.head(i)) * DIM;
         };
     };
     const auto copy_keys = [&](unsigned stage, unsigned start) {
@@ -72,7 +73,7 @@ __device__ void backward_queries(bf16* d_q, const bf16* d_out, const float* lse,
     for (unsigned half = 0; half < 2; half++) {
         const unsigned i = own + 8 * half + lane / 4;
         const bool real = i < tile.rows;
-        const size_t at = real ? (size_t)tile.query_row(i) * heads + kv_head * group + tile.head(i) : 0;
+        const size_t at = real ? (size_t)tile.query_row(i) * heads + kv_head * group.heads + tile.head(i) : 0;
         row_lse[half] = real ? lse[at] * LOG2_E : INFINITY;
         row_delta[half] = real ? delta[at] : 0.0f;
         position[half] = tile.position_of(i);
@@ -108,24 +109,25 @@ __device__ void backward_queries(bf16* d_q, const bf16* d_out, const float* lse,
         sums, sides.owned(0), own, [&](unsigned, unsigned) { return scale; },
         [&](unsigned i) -> bf16* {
             if (i >= tile.rows) return nullptr;
-            return d_q + ((size_t)tile.query_row(i) * heads + kv_head * group + tile.head(i)) * DIM;
+            return d_q + ((size_t)tile.query_row(i) * heads + kv_head * group.heads + tile.head(i)) * DIM;
         });
 }
 
 // Tiles of rows of all visits to a tile of keys, one after another.
 struct Walk {
     const unsigned* visits;
-    unsigned index, end, group;
+    unsigned index, end;
+    Group group;
     Visit visit;
     unsigned first;  // row of the visit
 
-    __device__ __forceinline__ Walk(const unsigned* visits, const KeyTile& tile, unsigned group)
+    __device__ __forceinline__ Walk(const unsigned* visits, const KeyTile& tile, Group group)
         : visits(visits), index(tile.visit), end(tile.visit + tile.visits), group(group),
           visit(visits, tile.visits > 0 ? tile.visit : 0), first(0) {}
 
     __device__ __forceinline__ bool done() const { return index == end; }
-    __device__ __forceinline__ unsigned rows() const { return visit.queries * group; }
-    __device__ __forceinline__ unsigned position_of(unsigned row) const { return visit.position + row / group; }
+    __device__ __forceinline__ unsigned rows() const { return visit.queries * group.heads; }
+    __device__ __forceinline__ unsigned position_of(unsigned row) const { return visit.position + group.query(row); }
     __device__ __forceinline__ void advance(unsigned step) {
         first += step;
         if (first < rows()) return;
@@ -144,8 +146,9 @@ __device__ void backward_keys(bf16* d_kv, const bf16* d_out, const float* lse, c
     const Sides<DIM> sides{reinterpret_cast<bf16*>(shared)};
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const KeyTile tile(tiles, blockIdx.x);
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const KeyTile tile(tiles, blockIdx.y);
     const auto keys_of = [&](const bf16* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const bf16* {
             return i < tile.keys ? from + (size_t)(tile.row + i) * stride + kv_head * DIM : nullptr;
@@ -159,7 +162,7 @@ __device__ void backward_keys(bf16* d_kv, const bf16* d_out, const float* lse, c
             return [=, &walk](unsigned i) -> const bf16* {
                 const unsigned row = walk.first + i;
                 if (row >= walk.rows()) return nullptr;
-                return from + (size_t)(walk.visit.query + row / group) * stride + (kv_head * group + row % group) * DIM;
+                return from + (size_t)(walk.visit.query + group.query(row)) * stride + (kv_head * group.heads + group.head(row)) * DIM;
             };
         };
         copy_rows<DIM, ROWS>(sides.streamed(stage, 0), rows_of(q, q_stride));
@@ -168,7 +171,7 @@ __device__ void backward_keys(bf16* d_kv, const bf16* d_out, const float* lse, c
         const unsigned row = walk.first + threadIdx.x;
         const bool real = row < walk.rows();
         const size_t at =
-            real ? (size_t)(walk.visit.query + row / group) * heads + kv_head * group + row % group : 0;
+            real ? (size_t)(walk.visit.query + group.query(row)) * heads + kv_head * group.heads + group.head(row) : 0;
         its_lse = real ? lse[at] * LOG2_E : INFINITY;
         its_delta = real ? delta[at] : 0.0f;
         its_position = walk.position_of(row);

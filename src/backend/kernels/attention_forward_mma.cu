@@ -23,8 +23,9 @@ __device__ void forward(bf16* out, float* lse, const bf16* q, const bf16* k, con
     const auto turn = [&] { place = place == 2 ? 0 : place + 1; };
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const RowTile tile(tiles, blockIdx.x, group);
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const RowTile tile(tiles, blockIdx.y, group);
     const unsigned begin = tile.keys_begin(window), end = tile.keys_end();
     const auto copy_keys = [&](bf16* to, const bf16* from, unsigned stride, unsigned start) {
         if (start < end)
@@ -35,7 +36,7 @@ __device__ void forward(bf16* out, float* lse, const bf16* q, const bf16* k, con
         cp_async_commit();
     };
     copy_rows<DIM, ROWS>(queries, [&](unsigned i) {
-        return i < tile.rows ? q + (size_t)tile.query_row(i) * q_stride + (kv_head * group + tile.head(i)) * DIM
+        return i < tile.rows ? q + (size_t)tile.query_row(i) * q_stride + (kv_head * group.heads + tile.head(i)) * DIM
                              : nullptr;
     });
     copy_keys(tile_in(0), k, k_stride, begin);
@@ -125,14 +126,14 @@ __device__ void forward(bf16* out, float* lse, const bf16* q, const bf16* k, con
             sum += __shfl_xor_sync(ALL_LANES, sum, 2);
             const unsigned i = own + 16 * m + 8 * half + lane / 4;
             if (lane % 4 == 0 && i < tile.rows)
-                lse[(size_t)tile.query_row(i) * heads + kv_head * group + tile.head(i)] =
+                lse[(size_t)tile.query_row(i) * heads + kv_head * group.heads + tile.head(i)] =
                     top[m][half] * scale + logf(sum);
         }
     store_rows<DIM, BLOCKS>(
         sums, queries, own, [&](unsigned m, unsigned half) { return 1.0f / total[m][half]; },
         [&](unsigned i) -> bf16* {
             if (i >= tile.rows) return nullptr;
-            return out + ((size_t)tile.query_row(i) * heads + kv_head * group + tile.head(i)) * DIM;
+            return out + ((size_t)tile.query_row(i) * heads + kv_head * group.heads + tile.head(i)) * DIM;
         });
 }
 

@@ -33,9 +33,10 @@ __device__ void backward_queries(T* d_q, const T* d_out, const float* lse, const
     const Sides sides(shared, ROWS, head_dim);
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const RowTile tile(tiles, blockIdx.x, group);
-    const auto column = [&](unsigned i) { return (size_t)(kv_head * group + tile.head(i)) * head_dim; };
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const RowTile tile(tiles, blockIdx.y, group);
+    const auto column = [&](unsigned i) { return (size_t)(kv_head * group.heads + tile.head(i)) * head_dim; };
     const auto rows_of = [&](const T* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const T* {
             return i < tile.rows ? from + (size_t)tile.query_row(i) * stride + column(i) : nullptr;
@@ -50,7 +51,7 @@ __device__ void backward_queries(T* d_q, const T* d_out, const float* lse, const
 #pragma unroll
     for (unsigned r = 0; r < OWNED; r++) {
         const unsigned i = own + r;
-        const size_t at = i < tile.rows ? (size_t)tile.query_row(i) * heads + kv_head * group + tile.head(i) : 0;
+        const size_t at = i < tile.rows ? (size_t)tile.query_row(i) * heads + kv_head * group.heads + tile.head(i) : 0;
         row_lse[r] = lse[at] * LOG2_E;
         row_delta[r] = delta[at];
         position[r] = tile.position_of(i);
@@ -97,8 +98,9 @@ __device__ void backward_keys(T* d_kv, const T* d_out, const float* lse, const f
     const Sides sides(shared, ROWS, head_dim);
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const KeyTile tile(tiles, blockIdx.x);
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const KeyTile tile(tiles, blockIdx.y);
     const auto keys_of = [&](const T* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const T* {
             return i < tile.keys ? from + (size_t)(tile.row + i) * stride + (size_t)kv_head * head_dim : nullptr;
@@ -110,36 +112,37 @@ __device__ void backward_keys(T* d_kv, const T* d_out, const float* lse, const f
     float d_keys[OWNED][COLUMNS] = {}, d_values[OWNED][COLUMNS] = {};
     for (unsigned index = tile.visit; index < tile.visit + tile.visits; index++) {
         const Visit visit(visits, index);
-        const unsigned rows = visit.queries * group;
+        const unsigned rows = visit.queries * group.heads;
         for (unsigned first = 0; first < rows; first += WARP) {
             __syncthreads();
             const auto rows_of = [&](const T* from, unsigned stride) {
                 return [=, &visit](unsigned i) -> const T* {
                     const unsigned row = first + i;
                     if (row >= rows) return nullptr;
-                    return from + (size_t)(visit.query + row / group) * stride +
-                           (size_t)(kv_head * group + row % group) * head_dim;
+                    return from + (size_t)(visit.query + group.query(row)) * stride +
+                           (size_t)(kv_head * group.heads + group.head(row)) * head_dim;
                 };
             };
             fill_rows<T>(sides.streamed[0], streamed_stride(head_dim), WARP, head_dim, rows_of(q, q_stride));
             fill_rows<T>(sides.streamed[1], streamed_stride(head_dim), WARP, head_dim, rows_of(d_out, d_out_stride));
             __syncthreads();
-            const unsigned row = first + lane, position = visit.position + row / group;
+            const unsigned row = first + lane, position = visit.position + group.query(row);
             const bool real = row < rows;
             const size_t at =
-                real ? (size_t)(visit.query + row / group) * heads + kv_head * group + row % group : 0;
+                real ? (size_t)(visit.query + group.query(row)) * heads + kv_head * group.heads + group.head(row) : 0;
             const float row_lse = lse[at] * LOG2_E, row_delta = delta[at];
             const unsigned mine = own * owned_stride(head_dim), theirs = lane * streamed_stride(head_dim);
             float p[OWNED], d_s[OWNED];
             products(p, sides.owned[0] + mine, sides.streamed[0] + theirs, head_dim);
-            products(d_s, sides.owned[1] + mine, sides.streamed[1] + theirs, head_dim);
 #pragma unroll
             for (unsigned r = 0; r < OWNED; r++) {
                 const bool seen = real && visit.visible(position, own + r, window);
                 p[r] = seen ? fast_exp2(p[r] * (scale * LOG2_E) - row_lse) : 0.0f;
-                d_s[r] = p[r] * (d_s[r] - row_delta);
             }
             weighted_sums(d_values, sides.weights + own * WARP, p, sides.streamed[1], head_dim);
+            products(d_s, sides.owned[1] + mine, sides.streamed[1] + theirs, head_dim);
+#pragma unroll
+            for (unsigned r = 0; r < OWNED; r++) d_s[r] = p[r] * (d_s[r] - row_delta);
             weighted_sums(d_keys, sides.weights + own * WARP, d_s, sides.streamed[0], head_dim);
         }
     }

@@ -1,10 +1,10 @@
 // Attention forward on CUDA cores, any head_dim up to 256: out = softmax(scale · Q Kᵀ) V over packed
 // segments, softmax kept up to date tile by tile (FlashAttention, 2205.14135), and the log-sum-exp of
 // each row's scores. q, out [rows, heads · head_dim]; k, v [key rows, kv_heads · head_dim]; lse [rows,
-// heads]. A block takes one tile of rows and one key head. Bound by shared memory reads: 9 of 16 bytes
-// for 32 multiplications; float32 and odd head dims need no more.
+// heads]. A block takes one tile of rows and one key head. Bound by shared memory reads: 9 of 16
+// bytes for 32 multiplications; tensors that are worth more go to attention_forward_mma.cu.
 //
-// Dynamic shared memory in floats, at most 97 KiB: queries [rows, d], keys [32, d + 4], values [32, d + 4],
+// Dynamic shared memory in floats, at most 83 KiB: queries [rows, d], keys [32, d + 4], values [32, d + 4],
 // weights [rows, 32], d = head_dim rounded up to 4.
 #include "attention_lanes.cuh"
 
@@ -20,9 +20,10 @@ __device__ void forward(T* out, float* lse, const T* q, const T* k, const T* v, 
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
     float* weights = values + WARP * streamed_stride(head_dim) + own * WARP;
 
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y;
-    const RowTile tile(tiles, blockIdx.x, group);
-    const auto column = [&](unsigned i) { return (size_t)(kv_head * group + tile.head(i)) * head_dim; };
+    const unsigned kv_head = blockIdx.x;
+    const Group group(heads / kv_heads);
+    const RowTile tile(tiles, blockIdx.y, group);
+    const auto column = [&](unsigned i) { return (size_t)(kv_head * group.heads + tile.head(i)) * head_dim; };
     fill_rows<T>(queries, owned_stride(head_dim), ROWS, head_dim, [&](unsigned i) {
         return i < tile.rows ? q + (size_t)tile.query_row(i) * q_stride + column(i) : nullptr;
     });
@@ -73,7 +74,7 @@ __device__ void forward(T* out, float* lse, const T* q, const T* k, const T* v, 
         if (i >= tile.rows) continue;
         const size_t row = tile.query_row(i);
         store_row(out + row * heads * head_dim + column(i), sums[r], 1.0f / sum, head_dim);
-        if (lane == 0) lse[row * heads + kv_head * group + tile.head(i)] = top[r] * LN_2 + logf(sum);
+        if (lane == 0) lse[row * heads + kv_head * group.heads + tile.head(i)] = top[r] * LN_2 + logf(sum);
     }
 }
 

@@ -19,8 +19,10 @@ __device__ __forceinline__ unsigned streamed_stride(unsigned head_dim) { return 
 template <class T, class From>
 __device__ void fill_rows(float* to, unsigned stride, unsigned rows, unsigned head_dim, From from) {
     const unsigned lane = threadIdx.x % WARP;
+#pragma unroll 1
     for (unsigned i = threadIdx.x / WARP; i < rows; i += LANE_WARPS) {
         const T* row = from(i);
+#pragma unroll 2
         for (unsigned c = lane; c < owned_stride(head_dim); c += WARP)
             to[i * stride + c] = row != nullptr && c < head_dim ? to_float(row[c]) : 0.0f;
     }
@@ -31,6 +33,7 @@ template <unsigned ROWS>
 __device__ void products(float (&sums)[ROWS], const float* owned, const float* streamed, unsigned head_dim) {
     const unsigned stride = owned_stride(head_dim);
     for (unsigned r = 0; r < ROWS; r++) sums[r] = 0.0f;
+#pragma unroll 1
     for (unsigned c = 0; c < stride; c += 4) {
         const float4 b = *reinterpret_cast<const float4*>(streamed + c);
 #pragma unroll

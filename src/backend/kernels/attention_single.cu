@@ -1,8 +1,8 @@
 // Attention of segments of one query, as generation has them over a long cache of keys: out, lse as in
 // attention_general_forward.cu. A block takes a segment, a key head and up to HEADS of its query heads; its
-// warps take every eighth key and are combined in the order of their number, so that a segment's
-// result does not depend on what else is there. A lane holds COLUMNS adjacent columns. Bound by memory:
-// each key and value is read once for HEADS query heads.
+// warps take turns with the keys, STEP at a time, and are combined in the order of their number, so that
+// a segment's result does not depend on what else is there. A lane holds COLUMNS adjacent columns. Bound by
+// memory: each key and value is read once for HEADS query heads, and STEP of both are on their way at a time.
 #include "attention.cuh"
 
 constexpr unsigned SINGLE_WARPS = 8;
@@ -34,12 +34,13 @@ template <class T, unsigned COLUMNS>
 __device__ void single(T* out, float* lse, const T* q, const T* k, const T* v, const unsigned* tiles,
                        unsigned q_stride, unsigned k_stride, unsigned v_stride, unsigned heads, unsigned kv_heads,
                        unsigned head_dim, unsigned window, float scale, unsigned aligned) {
+    constexpr unsigned STEP = COLUMNS == 8 ? 2 : 4;
     __shared__ float tops[SINGLE_WARPS][HEADS], totals[SINGLE_WARPS][HEADS];
     __shared__ float parts[SINGLE_WARPS][HEADS][WARP * COLUMNS];
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = lane * COLUMNS;
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.y, first = blockIdx.z * HEADS;
+    const unsigned group = heads / kv_heads, kv_head = blockIdx.x, first = blockIdx.z * HEADS;
     const unsigned here = min(group - first, HEADS);
-    const RowTile tile(tiles, blockIdx.x, group);
+    const RowTile tile(tiles, blockIdx.y, Group(group));
     const bool whole = aligned != 0 && head_dim == WARP * COLUMNS;
     const size_t head = kv_head * group + first;
 
@@ -53,23 +54,39 @@ __device__ void single(T* out, float* lse, const T* q, const T* k, const T* v, c
             read(query[h], q + (size_t)tile.query * q_stride + (head + h) * head_dim, column, head_dim, whole);
     }
     const unsigned end = tile.position + 1;
-    for (unsigned key = lowest(tile.position, window) + warp; key < end; key += SINGLE_WARPS) {
-        const size_t row = tile.key_row(key);
-        float keys[COLUMNS], values[COLUMNS];
-        read(keys, k + row * k_stride + (size_t)kv_head * head_dim, column, head_dim, whole);
-        read(values, v + row * v_stride + (size_t)kv_head * head_dim, column, head_dim, whole);
+    for (unsigned key = lowest(tile.position, window) + warp * STEP; key < end; key += SINGLE_WARPS * STEP) {
+        float keys[STEP][COLUMNS] = {}, values[STEP][COLUMNS] = {};
+#pragma unroll
+        for (unsigned i = 0; i < STEP; i++) {
+            if (key + i >= end) break;
+            const size_t row = tile.key_row(key + i);
+            read(keys[i], k + row * k_stride + (size_t)kv_head * head_dim, column, head_dim, whole);
+            read(values[i], v + row * v_stride + (size_t)kv_head * head_dim, column, head_dim, whole);
+        }
 #pragma unroll
         for (unsigned h = 0; h < HEADS; h++) {
             if (h >= here) break;
-            float score = 0.0f;
+            float scores[STEP], next = top[h];
 #pragma unroll
-            for (unsigned c = 0; c < COLUMNS; c++) score += query[h][c] * keys[c];
-            score = warp_sum(score) * (scale * LOG2_E);
-            const float next = fmaxf(top[h], score), fade = fast_exp2(top[h] - next), p = fast_exp2(score - next);
+            for (unsigned i = 0; i < STEP; i++) {
+                float score = 0.0f;
+#pragma unroll
+                for (unsigned c = 0; c < COLUMNS; c++) score += query[h][c] * keys[i][c];
+                scores[i] = key + i < end ? warp_sum(score) * (scale * LOG2_E) : -INFINITY;
+                next = fmaxf(next, scores[i]);
+            }
+            const float fade = fast_exp2(top[h] - next);
             top[h] = next;
-            total[h] = total[h] * fade + p;
+            total[h] *= fade;
 #pragma unroll
-            for (unsigned c = 0; c < COLUMNS; c++) sums[h][c] = sums[h][c] * fade + p * values[c];
+            for (unsigned c = 0; c < COLUMNS; c++) sums[h][c] *= fade;
+#pragma unroll
+            for (unsigned i = 0; i < STEP; i++) {
+                const float p = fast_exp2(scores[i] - next);
+                total[h] += p;
+#pragma unroll
+                for (unsigned c = 0; c < COLUMNS; c++) sums[h][c] += p * values[i][c];
+            }
         }
     }
 #pragma unroll

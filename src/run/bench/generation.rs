@@ -64,6 +64,6 @@ pub fn bench_generation(
         seconds: all,
         prefill_seconds,
         new_tokens_per_second: made as f64 / all,
-        peak_bytes: peak_memory(),
+        peak_bytes: peak_memory(&place.device)?,
     })
 }

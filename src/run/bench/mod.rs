@@ -13,11 +13,12 @@ mod steps;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 
 pub use generation::{GenerationBench, bench_generation};
 pub use steps::{StepsBench, bench_steps};
 
-use crate::backend::memory::peak_resident_bytes;
+use crate::backend::memory::{on_device, peak_resident_bytes};
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::base::Base;
@@ -27,9 +28,9 @@ use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::report::console::Console;
 
-/// Most memory that the process has had so far, bytes.
-fn peak_memory() -> u64 {
-    peak_resident_bytes()
+/// Most memory that tensors on `device` took so far, bytes; on the CPU, that the process did.
+fn peak_memory(device: &Device) -> Result<u64> {
+    Ok(on_device(device)?.map_or_else(peak_resident_bytes, |memory| memory.peak))
 }
 
 /// A stage's plan and rows, and the base model, made in `folder` if it is one from random weights. A

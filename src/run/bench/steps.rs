@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::matrix_peak::matrix_peak;
 use super::{peak_memory, planned};
 use crate::backend::Place;
+use crate::backend::memory::reset_device_peak;
 use crate::backend::parts::{self, Part};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
@@ -63,6 +64,7 @@ pub fn bench_steps(
     let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let here = Place::open(recipe.model.device, recipe.model.dtype)?;
     let peak_gflops = matrix_peak(&here)?;
+    reset_device_peak(&here.device)?;
 
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
@@ -122,7 +124,7 @@ pub fn bench_steps(
         useful_tokens_per_second: tokens as f64 / whole,
         gflops: per_token * tokens as f64 / whole / 1e9,
         peak_gflops,
-        peak_bytes: peak_memory(),
+        peak_bytes: peak_memory(&here.device)?,
         parts: parts.into_iter().collect(),
         grad_norm,
     })
