@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let seconds = best(&device, || matmul(&square, &square).map(drop))?;
     let peak = 2.0 * (side as f64).powi(3) / seconds;
     drop(square);
-    println!("matrix peak, {dtype:?} [{side}, {side}]²: {:.1} TFLOP/s", peak / 1e12);
+    println!("matrix peak, {dtype:?} [{side}, {side}]²: {:.0} GFLOP/s", peak / 1e9);
     for &shape in shapes {
         bench(shape, dtype, &device, peak)?;
     }

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Kernels look at the sizes of their arguments with functions that came with CUDA 12.4.
 const OLDEST: usize = 12_040;
 
+/// Compute capability that candle's kernels must at least be compiled for.
+const OLDEST_GPU: usize = 80;
+
 /// A library: its name, what functions' names start with, and the headers that declare them.
 const LIBRARIES: [(&str, &str, &[&str]); 6] = [
     ("cuda", "cu", &["cuda.h"]),
@@ -76,7 +79,11 @@ pub fn write(out: &Path) -> Result<(), Box<dyn Error>> {
         first += found.len();
         writeln!(names, "];")?;
     }
-    let architecture = cudaforge::detect_compute_cap()?.to_nvcc_arch();
+    let architecture = cudaforge::detect_compute_cap()?;
+    if architecture.base() < OLDEST_GPU {
+        return Err(format!("candle's kernels know bf16 from {OLDEST_GPU} on, not for {architecture}: set `CUDA_COMPUTE_CAP={OLDEST_GPU}`").into());
+    }
+    let architecture = architecture.to_nvcc_arch();
     writeln!(names, "pub const COUNT: usize = {first};")?;
     writeln!(names, "pub const CUDA_VERSION: i32 = {cuda};")?;
     writeln!(

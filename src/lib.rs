@@ -12,12 +12,13 @@
 //! | [`objective`] | the maths of each paper as pure functions over `f64` |
 //! | [`data`] | sources, row formats, tokens and masks, the ledger |
 //! | [`template`] | the chat-template environment |
-//! | [`optim`] | AdamW, schedules, clipping |
+//! | [`optim`] | AdamW and its state, schedules |
 //! | [`model`] | architecture, weights, LoRA, decoder forward and backward, generation |
-//! | [`backend`] | tensor operations behind one function each |
+//! | [`backend`] | tensor operations behind one function each, on the CPU or a GPU |
 //!
-//! A module uses those below it, with two exceptions: [`plan::settings`] holds plain types that
-//! `stages`, `optim` and `model` read, and a template renders the messages of [`data`].
+//! A module uses those below it, with three exceptions: [`plan::settings`] holds plain types that
+//! `stages`, `optim` and `model` read, a template renders the messages of [`data`], and
+//! [`model::spec`] has the names of devices and float types that [`backend::Place`] opens.
 
 #[cfg(test)]
 extern crate self as runner;

@@ -181,7 +181,7 @@ impl Decoder {
             let (rows, needed) = self.rows_of(index, &plan, tokens);
             let kept = match kept {
                 Some(kept) => kept,
-                None => layer.forward(&x, rows, needed)?.1,
+                None => layer.trace(&x, rows, needed)?,
             };
             let want_dx = index > 0 || self.embedding.grad.is_some();
             match layer.backward(&kept, &x, dy, rows, needed, want_dx)? {

@@ -147,16 +147,21 @@ impl Footprint<'_> {
         at_last.max(before.map_or(0, |kept| kept + own(Self::full(rows))))
     }
 
-    /// A layer's forward: its trace, and what else is there when the last product is added.
+    /// A layer's forward: its trace, and what else is there when that is whole, or when the last product is
+    /// added.
     fn layer_forward(&self, rows: LayerRows) -> u64 {
         let w = Widths::of(self.config);
         let LayerRows { keys, queries, gathers } = rows;
         let residual = if gathers { w.hidden } else { 0 };
+        // what is left of the second norm by dropout
+        let dropped = if self.drops { w.hidden } else { 0 };
+        // both norms, attended
+        let traced = self.hidden(keys) + self.bytes(queries, 2 * w.hidden + residual + dropped);
         // the output; before it, what is left of the product's input by dropout
         let output = if self.drops { w.hidden.max(w.mlp) } else { w.hidden };
-        // both norms, attended, the last product and its input
-        let rest = self.hidden(keys) + self.bytes(queries, 3 * w.hidden + w.mlp + residual + output);
-        trace(self.config, self.dtype, rows) + rest
+        // the last product and its input
+        let added = self.bytes(queries, w.hidden + w.mlp + output);
+        trace(self.config, self.dtype, rows) + traced.max(added)
     }
 
     fn forward(&self, rows: PassRows, keep: Keep) -> u64 {
@@ -182,15 +187,10 @@ impl Footprint<'_> {
         }
         // the last layer's output, before and after its norm, and its gradient; that of the rows scored
         let from_head = self.hidden(3 * rows.needed + rows.scored);
+        // a trace that is made again takes less on the way than the gradients do after it
         let layer = |layer: LayerRows| {
             let gradients = self.mlp_backward(layer).max(self.attention_backward(layer));
-            let kept = trace(self.config, self.dtype, layer);
-            match keep {
-                Keep::LayerInputs => {
-                    (kept + gradients).max(self.hidden(layer.queries) + self.layer_forward(layer))
-                }
-                _ => kept + gradients,
-            }
+            trace(self.config, self.dtype, layer) + gradients
         };
         from_head + self.fullest(rows, keep, layer)
     }

@@ -44,6 +44,14 @@ impl Layer {
         rows: &Rows<'_>,
         needed: Option<&[u32]>,
     ) -> Result<(Tensor, LayerTrace)> {
+        let trace = self.trace(x, rows, needed)?;
+        let activated = silu_mul(&trace.gate_up)?;
+        let y = add(&trace.middle, &self.down.forward(&activated, rows.query_dropout)?)?;
+        Ok((y, trace))
+    }
+
+    /// `forward` as far as its backward needs it: without the last product.
+    pub fn trace(&self, x: &Tensor, rows: &Rows<'_>, needed: Option<&[u32]>) -> Result<LayerTrace> {
         let (normed, attention_inverse) = rms_norm(x, &self.attention_norm.value, self.eps)?;
         let (attended, attention) = match needed {
             None => self.attention.forward(&normed, &normed, rows)?,
@@ -56,8 +64,7 @@ impl Layer {
         let (middle, normed, middle_inverse) =
             add_rms_norm(&residual, &attended, &self.mlp_norm.value, self.eps)?;
         let gate_up = self.gate_up.forward(&normed, rows.query_dropout)?;
-        let y = add(&middle, &self.down.forward(&silu_mul(&gate_up)?, rows.query_dropout)?)?;
-        Ok((y, LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up }))
+        Ok(LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up })
     }
 
     /// `forward` without a trace or dropout, keys and values kept in `cache` (see `Attention::forward_cached`).

@@ -140,6 +140,17 @@ impl Linear {
         }
     }
 
+    /// [`Linear::merged`] in float32, which shares nothing: bf16 would round a small `s·B·A` away.
+    pub fn merged_full(&self) -> Result<Tensor> {
+        let value = &self.weight.value;
+        let full = Tensor::zeros(value.shape(), DType::F32, value.device())?;
+        match &self.lora {
+            None => copy_into(&full, value)?,
+            Some(lora) => self.merge_into(lora, &full)?,
+        }
+        Ok(full)
+    }
+
     fn keys<'a>(&self, dropout: Option<DropoutKeys<'a>>) -> Option<(&Lora, DropoutKeys<'a>)> {
         let lora = self.lora.as_ref().filter(|lora| lora.dropout > 0.0)?;
         dropout.map(|d| (lora, DropoutKeys { stream: d.stream.name(&self.parts[0].module), rows: d.rows }))
@@ -300,5 +311,29 @@ impl Lora {
             Some(keys) => dropout(x, self.dropout, keys.stream, keys.rows)?,
             None => x.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::gpu::trial;
+
+    #[test]
+    fn a_merged_adapter_keeps_in_full_what_bf16_would_round_away() {
+        trial::each(|trial| {
+            let (weight, a, b) = (trial.random(6, 9), trial.random(2, 9), trial.random(6, 2));
+            let parts = vec![Part { module: "m".into(), rows: 0..6 }];
+            let weight_of = |value: &Tensor| Param::frozen(value.clone());
+            let linear = Linear { weight: weight_of(&weight.gpu), bias: None, parts, lora: None };
+            trial.within(&linear.merged_full().unwrap(), &weight.cpu, 0.0);
+            let (a, b) = (a.cpu, b.cpu);
+            let want = (&weight.cpu + (b.matmul(&a).unwrap() * 1e-3).unwrap()).unwrap();
+            let here = |t: &Tensor| t.to_device(&trial.device).unwrap();
+            let linear = linear.with_lora(vec![(0, here(&a), here(&b))], 1e-3, 0.0, true).unwrap();
+            let full = linear.merged_full().unwrap();
+            trial.within(&full, &want, 1e-6);
+            assert_eq!((full.dtype(), linear.merged().unwrap().dtype()), (DType::F32, trial.dtype));
+        });
     }
 }

@@ -28,11 +28,9 @@ impl Param {
         if !train {
             return Ok(Self::frozen(value));
         }
-        let mut param = Self::trained(value)?;
-        if let Some(master) = &mut param.master {
-            *master = full.to_dtype(DType::F32)?;
-        }
-        Ok(param)
+        let grad = Some(Tensor::zeros(value.shape(), DType::F32, value.device())?);
+        let master = (value.dtype() == DType::BF16).then(|| full.to_dtype(DType::F32)).transpose()?;
+        Ok(Param { value, grad, master })
     }
 
     /// The weight with all its digits.
@@ -40,15 +38,9 @@ impl Param {
         self.master.as_ref().unwrap_or(&self.value)
     }
 
+    /// `value` as it lies, trained.
     pub fn trained(value: Tensor) -> Result<Self> {
-        let grad = Some(Tensor::zeros(value.shape(), DType::F32, value.device())?);
-        let master = (value.dtype() == DType::BF16).then(|| value.to_dtype(DType::F32)).transpose()?;
-        Ok(Param { value, grad, master })
-    }
-
-    /// Frozen or trained, as asked.
-    pub fn new(value: Tensor, train: bool) -> Result<Self> {
-        if train { Self::trained(value) } else { Ok(Self::frozen(value)) }
+        Self::at(&Place::of(&value), value, true)
     }
 }
 

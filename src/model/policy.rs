@@ -25,7 +25,7 @@ pub struct ModelInput {
 }
 
 /// Opens models. Those on one base share its frozen weights, which are read once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Models {
     place: Place,
     frozen: HashMap<PathBuf, Decoder>,
@@ -106,6 +106,7 @@ impl Models {
 
 /// Every weight trained, LoRA merged in. Nothing is shared with the model that it was.
 fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
+    let place = decoder.place();
     let train = |param: &mut Param| -> Result<()> {
         *param = Param::trained(param.value.copy()?)?;
         Ok(())
@@ -124,7 +125,7 @@ fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
         for linear in
             [&mut attention.q, &mut attention.kv, &mut attention.o, &mut layer.gate_up, &mut layer.down]
         {
-            linear.weight = Param::trained(linear.merged()?.copy()?)?;
+            linear.weight = Param::at(&place, linear.merged_full()?, true)?;
             linear.bias.as_mut().map(train).transpose()?;
             linear.lora = None;
         }

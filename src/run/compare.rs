@@ -122,7 +122,8 @@ impl Comparing<'_> {
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
         let Rows { held_out: pairs, end_tokens, .. } =
             Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
-        let start = Models::at(self.place).frozen(&input(&first.policy))?;
+        let mut opened = Models::at(self.place);
+        let start = opened.frozen(&input(&first.policy))?;
         let packaging = Packaging::for_decoder(&start, false);
         let mut progress = phase.progress(|| self.interrupt.check());
         let rows = (&[][..], &[][..], pairs.as_slice());
@@ -132,7 +133,8 @@ impl Comparing<'_> {
         let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
-            let decoder = Models::at(self.place).frozen(&input(&stage.result))?;
+            // an adapter lies on the base that is there already; a model of its own goes with its turn
+            let decoder = opened.clone().frozen(&input(&stage.result))?;
             let gains = gains(&decoder, packaging, &pairs, &reference, &mut progress)?;
             let answers = self.answers(&decoder, prompts, &end_tokens, &mut progress)?;
             let divergence = sums(&decoder, packaging, &answers, &mut progress)?

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Place;
-use crate::backend::gpu::out_of_memory::explain;
+use crate::backend::gpu::explain;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
 use crate::plan::artifact::Artifact;

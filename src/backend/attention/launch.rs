@@ -28,9 +28,10 @@ fn tables(packing: &Packing, kind: Kind, like: &Tensor) -> Result<Tables> {
     })
 }
 
-/// A block a key head and entry; those of an entry start together, as the first entries have most to do.
-fn blocks(table: &Tensor, shape: Shape) -> [u32; 3] {
-    [shape.kv_heads as u32, table.dims()[0] as u32, 1]
+/// A block a key head and entry, along x, where there is room for 2³¹; those of an entry start together, as
+/// the first entries have most to do.
+fn blocks(table: &Tensor, shape: Shape) -> u32 {
+    (shape.kv_heads * table.dims()[0]) as u32
 }
 
 /// The numbers that kernels take after the strides.
@@ -68,14 +69,13 @@ pub(super) fn forward(
         launch(
             kernels,
             "forward",
-            Grid { blocks: blocks(tiles, shape), threads: THREADS, shared },
+            Grid { blocks: [blocks(tiles, shape), 1, 1], threads: THREADS, shared },
             tiles,
             &[],
         )?;
     }
     if let Some(tiles) = &tables(packing, Kind::Singles { group }, q)?[0] {
-        let [kv_heads, segments, _] = blocks(tiles, shape);
-        let blocks = [kv_heads, segments, group.div_ceil(SINGLE_HEADS) as u32];
+        let blocks = [blocks(tiles, shape), group.div_ceil(SINGLE_HEADS) as u32, 1];
         let grid = Grid { blocks, threads: SINGLE_THREADS, shared: 0 };
         let whole = usize::from(aligned(&[q, k, v]));
         launch(Kernels::general(shape)?, "single", grid, tiles, &[whole.into()])?;
@@ -102,7 +102,7 @@ pub(super) fn backward(
     let launch = |what: &str, gradient: &Tensor, tables: &[&Tensor]| {
         let tensors = [gradient, d_out, saved.lse, &delta, q, &k, &v].map(Arg::from);
         let shared = kernels.backward_shared(shape.head_dim);
-        let grid = Grid { blocks: blocks(tables[0], shape), threads: THREADS, shared };
+        let grid = Grid { blocks: [blocks(tables[0], shape), 1, 1], threads: THREADS, shared };
         let tables: Vec<Arg<'_>> = tables.iter().map(|&table| table.into()).collect();
         let arguments = [&tensors[..], &tables, &strides, &numbers(kernels, shape)].concat();
         gpu.launch(&kernels.name(what, q)?, grid, &arguments)

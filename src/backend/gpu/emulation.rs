@@ -16,7 +16,9 @@ use crate::backend::counted::only_what_stays;
 
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backend/kernels");
 
-const FLAGS: [&str; 9] = [
+/// The sanitizer ends the program at a read or write of a vector that is not aligned to its size, as a GPU
+/// ends a kernel.
+const FLAGS: [&str; 11] = [
     "-std=c++17",
     "-O2",
     "-fPIC",
@@ -26,6 +28,8 @@ const FLAGS: [&str; 9] = [
     "-fno-strict-aliasing",
     "-Wall",
     "-Wno-unused-function",
+    "-fsanitize=alignment",
+    "-fsanitize-undefined-trap-on-error",
 ];
 
 pub struct Emulator {
@@ -82,6 +86,11 @@ fn compiler() -> String {
     std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned())
 }
 
+/// What is asked for beside [`FLAGS`], such as sanitizers.
+fn more_flags() -> String {
+    std::env::var("CXXFLAGS").unwrap_or_default()
+}
+
 impl Emulator {
     /// Compiles what has changed since the last time. `None` without a compiler; a kernel that does not
     /// compile fails the test.
@@ -95,7 +104,7 @@ impl Emulator {
             path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted))
         };
         let mut headers = blake3::Hasher::new();
-        headers.update(FLAGS.concat().as_bytes());
+        headers.update((FLAGS.concat() + &more_flags()).as_bytes());
         sources.iter().filter(|path| is(path, &["cuh", "h"])).for_each(|path| {
             headers.update(&text(path));
         });
@@ -158,6 +167,8 @@ impl Emulator {
             None => bail!("there is no kernel `{kernel}`"),
             Some(0) => Ok(()),
             Some(2) => bail!("kernel `{kernel}` takes other arguments than {:?} bytes", packed.sizes()),
+            Some(4) => bail!("no device runs kernel `{kernel}` over {grid:?}"),
+            Some(5) => bail!("kernel `{kernel}` copies 16 bytes to or from no multiple of 16"),
             _ => bail!("the threads of kernel `{kernel}` wait for each other for ever"),
         }
     }
@@ -186,8 +197,15 @@ fn user() -> String {
 /// Writes `to` at once, as several test programs may do it at a time.
 fn compile(options: &[&str], from: &[&Path], to: &Path) {
     let part = to.with_extension(format!("{}.part", std::process::id()));
-    let output =
-        Command::new(compiler()).args(FLAGS).args(options).args(from).arg("-o").arg(&part).output().unwrap();
+    let output = Command::new(compiler())
+        .args(FLAGS)
+        .args(more_flags().split_whitespace())
+        .args(options)
+        .args(from)
+        .arg("-o")
+        .arg(&part)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{from:?}: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&part, to).unwrap();
 }
@@ -240,4 +258,35 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     let found = Cell::new(0);
     tensor.inplace_op1(&First(&found))?;
     Ok(found.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn what_a_device_refuses_is_refused() {
+        let x = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        let Some(emulator) = with(Order::Forward, || current().unwrap()) else { return };
+        let launch = |blocks, threads, shared| {
+            let arguments = [(&x).into(), Arg::Null, Arg::F32(2.0), 2usize.into(), 3usize.into()];
+            let launched = emulator.launch("scale_f32", Grid { blocks, threads, shared }, &arguments);
+            launched.map_err(|error| error.to_string())
+        };
+        assert_eq!(launch([1, 65_535, 1], 32, 99 << 10), Ok(()));
+        for (blocks, threads, shared) in [
+            ([1, 65_536, 1], 32, 0),
+            ([1, 1, 65_536], 32, 0),
+            ([1 << 31, 1, 1], 32, 0),
+            ([1, 1, 1], 0, 0),
+            ([1, 1, 1], 33, 0),
+            // the kernel's own bound
+            ([1, 1, 1], 288, 0),
+            ([1, 1, 1], 32, (99 << 10) + 1),
+        ] {
+            let error = launch(blocks, threads, shared).unwrap_err();
+            assert!(error.starts_with("no device runs kernel `scale_f32` over Grid"), "{error}");
+        }
+    }
 }

@@ -15,6 +15,11 @@ constexpr float LN_2 = 0.6931471805599453f;
 // Words of an entry in the tables.
 constexpr unsigned ENTRY = 8;
 
+// A block takes a key head and an entry of a table. Blocks go over the heads of an entry, then over the
+// entries, along the one axis of a grid that has room for more than 65535.
+__device__ __forceinline__ unsigned head_of_block(unsigned kv_heads) { return blockIdx.x % kv_heads; }
+__device__ __forceinline__ unsigned entry_of_block(unsigned kv_heads) { return blockIdx.x / kv_heads; }
+
 // `window`: keys that a query sees at most; all ones: any number.
 __device__ __forceinline__ unsigned lowest(unsigned position, unsigned window) {
     return position >= window ? position + 1 - window : 0;

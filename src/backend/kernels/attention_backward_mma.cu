@@ -41,9 +41,9 @@ __device__ void backward_queries(bf16* d_q, const bf16* d_out, const float* lse,
     const Sides<DIM> sides{reinterpret_cast<bf16*>(shared)};
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const RowTile tile(tiles, blockIdx.y, group);
+    const RowTile tile(tiles, entry_of_block(kv_heads), group);
     const unsigned begin = tile.keys_begin(window), end = tile.keys_end();
     const auto rows_of = [&](const bf16* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const bf16* {
@@ -146,9 +146,9 @@ __device__ void backward_keys(bf16* d_kv, const bf16* d_out, const float* lse, c
     const Sides<DIM> sides{reinterpret_cast<bf16*>(shared)};
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const KeyTile tile(tiles, blockIdx.y);
+    const KeyTile tile(tiles, entry_of_block(kv_heads));
     const auto keys_of = [&](const bf16* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const bf16* {
             return i < tile.keys ? from + (size_t)(tile.row + i) * stride + kv_head * DIM : nullptr;

@@ -23,9 +23,9 @@ __device__ void forward(bf16* out, float* lse, const bf16* q, const bf16* k, con
     const auto turn = [&] { place = place == 2 ? 0 : place + 1; };
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const RowTile tile(tiles, blockIdx.y, group);
+    const RowTile tile(tiles, entry_of_block(kv_heads), group);
     const unsigned begin = tile.keys_begin(window), end = tile.keys_end();
     const auto copy_keys = [&](bf16* to, const bf16* from, unsigned stride, unsigned start) {
         if (start < end)

@@ -33,9 +33,9 @@ __device__ void backward_queries(T* d_q, const T* d_out, const float* lse, const
     const Sides sides(shared, ROWS, head_dim);
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const RowTile tile(tiles, blockIdx.y, group);
+    const RowTile tile(tiles, entry_of_block(kv_heads), group);
     const auto column = [&](unsigned i) { return (size_t)(kv_head * group.heads + tile.head(i)) * head_dim; };
     const auto rows_of = [&](const T* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const T* {
@@ -98,9 +98,9 @@ __device__ void backward_keys(T* d_kv, const T* d_out, const float* lse, const f
     const Sides sides(shared, ROWS, head_dim);
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const KeyTile tile(tiles, blockIdx.y);
+    const KeyTile tile(tiles, entry_of_block(kv_heads));
     const auto keys_of = [&](const T* from, unsigned stride) {
         return [=, &tile](unsigned i) -> const T* {
             return i < tile.keys ? from + (size_t)(tile.row + i) * stride + (size_t)kv_head * head_dim : nullptr;

@@ -20,9 +20,9 @@ __device__ void forward(T* out, float* lse, const T* q, const T* k, const T* v, 
     const unsigned lane = threadIdx.x % WARP, own = threadIdx.x / WARP * OWNED;
     float* weights = values + WARP * streamed_stride(head_dim) + own * WARP;
 
-    const unsigned kv_head = blockIdx.x;
+    const unsigned kv_head = head_of_block(kv_heads);
     const Group group(heads / kv_heads);
-    const RowTile tile(tiles, blockIdx.y, group);
+    const RowTile tile(tiles, entry_of_block(kv_heads), group);
     const auto column = [&](unsigned i) { return (size_t)(kv_head * group.heads + tile.head(i)) * head_dim; };
     fill_rows<T>(queries, owned_stride(head_dim), ROWS, head_dim, [&](unsigned i) {
         return i < tile.rows ? q + (size_t)tile.query_row(i) * q_stride + column(i) : nullptr;

@@ -38,9 +38,9 @@ __device__ void single(T* out, float* lse, const T* q, const T* k, const T* v, c
     __shared__ float tops[SINGLE_WARPS][HEADS], totals[SINGLE_WARPS][HEADS];
     __shared__ float parts[SINGLE_WARPS][HEADS][WARP * COLUMNS];
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = lane * COLUMNS;
-    const unsigned group = heads / kv_heads, kv_head = blockIdx.x, first = blockIdx.z * HEADS;
+    const unsigned group = heads / kv_heads, kv_head = head_of_block(kv_heads), first = blockIdx.y * HEADS;
     const unsigned here = min(group - first, HEADS);
-    const RowTile tile(tiles, blockIdx.y, Group(group));
+    const RowTile tile(tiles, entry_of_block(kv_heads), Group(group));
     const bool whole = aligned != 0 && head_dim == WARP * COLUMNS;
     const size_t head = kv_head * group + first;
 

@@ -136,11 +136,12 @@ void resume(Block& block, Fibre& fibre) {
 #endif
 }
 
-// Lets go all of a range that wait for each other, if those not done all do. Says whether it did.
+// Lets go all of a range that wait for each other, if those not done all do. Says whether it did. A warp's
+// lanes are never met by one that has ended: shuffles and products name all of them.
 bool release(Block& block, size_t first, size_t last, Wait wait) {
     bool any = false;
     for (size_t i = first; i < last; i++) {
-        if (block.fibres[i].wait == Wait::Done) continue;
+        if (block.fibres[i].wait == Wait::Done && wait == Wait::Block) continue;
         if (block.fibres[i].wait != wait) return false;
         any = true;
     }
@@ -188,7 +189,8 @@ bool add(const char* name, Entry entry) {
 }  // namespace emulate
 
 // Runs a kernel. `sizes`: bytes of each argument. `reverse`: blocks and threads from the last to the first.
-// Returns 0; or 1: no such kernel, 2: other arguments, 3: threads wait for each other for ever.
+// Returns 0; or 1: no such kernel, 2: other arguments, 3: threads wait for each other for ever, 4: a grid that
+// no device takes, or more threads than the kernel is made for, 5: a copy of 16 bytes to or from no multiple of 16.
 extern "C" __attribute__((visibility("default"))) int emulate_launch(const char* name, const unsigned* grid, const unsigned* threads, unsigned shared,
                               void** arguments, const size_t* sizes, size_t count, int reverse) {
     using namespace emulate;
@@ -196,11 +198,16 @@ extern "C" __attribute__((visibility("default"))) int emulate_launch(const char*
     if (found == entries().end()) return 1;
     const auto& wanted = found->second.sizes;
     if (wanted.size() != count || !std::equal(wanted.begin(), wanted.end(), sizes)) return 2;
+    const bool fits = grid[0] <= 0x7fffffff && grid[1] <= 65535 && grid[2] <= 65535 && threads[0] > 0 &&
+                      threads[0] % 32 == 0 && threads[0] <= found->second.threads && threads[1] == 1 &&
+                      threads[2] == 1 && shared <= 99 << 10;
+    if (!fits) return 4;
     static std::mutex one_at_a_time;
     const std::lock_guard<std::mutex> lock(one_at_a_time);
     static Block block;
     running = &block;
     state = &block.state;
+    block.state.misaligned = false;
     block.entry = &found->second;
     block.arguments = arguments;
     block.state.grid = {grid[0], grid[1], grid[2]};
@@ -223,5 +230,5 @@ extern "C" __attribute__((visibility("default"))) int emulate_launch(const char*
         block.state.block = {unsigned(b % grid[0]), unsigned(b / grid[0] % grid[1]), unsigned(b / grid[0] / grid[1])};
         if (!run_block(block, reverse != 0)) return 3;
     }
-    return 0;
+    return block.state.misaligned ? 5 : 0;
 }

@@ -81,6 +81,8 @@ struct State {
     dim3 thread, block, size, grid;
     unsigned lane;
     unsigned char* shared;
+    // whether 16 bytes were copied from or to no multiple of 16
+    bool misaligned;
     // 64 bytes of each lane of its warp, which all can read between two warp barriers
     unsigned char* slots;
     std::vector<std::vector<Copy>>* copies;
@@ -98,6 +100,7 @@ inline unsigned char* shared_memory() { return state->shared; }
 inline unsigned lane() { return state->lane; }
 inline unsigned char* slot(unsigned lane) { return state->slots + lane * 64; }
 inline std::vector<std::vector<Copy>>& copies() { return *state->copies; }
+inline void expect_aligned(const void* at) { state->misaligned |= reinterpret_cast<uintptr_t>(at) % 16 != 0; }
 
 template <class T> T exchange(T value, unsigned from) {
     static_assert(sizeof(T) <= 64, "a slot holds 64 bytes");
@@ -111,6 +114,8 @@ template <class T> T exchange(T value, unsigned from) {
 
 // What a launch calls: unpacks the arguments as cuLaunchKernel's `void**` has them.
 struct Entry {
+    // of a block, at most
+    unsigned threads;
     std::vector<size_t> sizes;
     std::function<void(void**)> call;
 };
@@ -121,15 +126,16 @@ void call_with(void (*kernel)(A...), void** arguments, std::index_sequence<I...>
     kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
 }
 
-template <class... A> Entry entry(void (*kernel)(A...)) {
-    return {{sizeof(A)...}, [kernel](void** arguments) {
+template <class... A> Entry entry(void (*kernel)(A...), unsigned threads) {
+    return {threads, {sizeof(A)...}, [kernel](void** arguments) {
                 call_with(kernel, arguments, std::index_sequence_for<A...>{});
             }};
 }
 
 }  // namespace emulate
 
-#define REGISTER(name) static const bool registered_##name = emulate::add(#name, emulate::entry(name));
+#define REGISTER(name, threads) \
+    static const bool registered_##name = emulate::add(#name, emulate::entry(name, threads));
 
 #define threadIdx (emulate::state->thread)
 #define blockIdx (emulate::state->block)
@@ -195,6 +201,7 @@ inline void mma_16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)
 
 inline void load_matrices(uint32_t (&r)[4], const void* row, bool transposed) {
     const void* mine = row;
+    emulate::expect_aligned(row);
     std::memcpy(emulate::slot(emulate::lane()), &mine, sizeof(mine));
     emulate::warp_barrier();
     const unsigned lane = emulate::lane(), g = lane / 4, t = lane % 4;
@@ -215,6 +222,8 @@ inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) { load_matrices(r, ro
 inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) { load_matrices(r, row, true); }
 
 inline void cp_async_16(void* to, const void* from, bool valid) {
+    emulate::expect_aligned(to);
+    if (valid) emulate::expect_aligned(from);
     emulate::copies().back().push_back({to, from, valid});
 }
 

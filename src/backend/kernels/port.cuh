@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cuda_bf16.h>
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
-#define REGISTER(name)
+#define REGISTER(name, threads)
 #else
 #include "emulate.h"
 #endif
@@ -131,7 +131,7 @@ __device__ __forceinline__ float fast_exp2(float x) {
 
 #define EXPORT_AS(name, body, threads, parameters, arguments)                          \
     extern "C" __global__ void __launch_bounds__(threads) name parameters { body arguments; } \
-    REGISTER(name)
+    REGISTER(name, threads)
 
 #define EXPORT(name, threads, parameters, arguments) EXPORT_AS(name, name##_body, threads, parameters, arguments)
 

@@ -21,11 +21,11 @@ pub(super) struct Cache {
 
 impl Cache {
     pub fn new(layers: usize, width: usize, rows: usize, place: &Place) -> Result<Self> {
-        let mut cache = Cache { layers: Vec::new(), width, rows: 0, free: Vec::new(), place: place.clone() };
-        for _ in 0..layers {
-            cache.layers.push(place.zeros((0, width))?);
-        }
-        cache.grow(rows)?;
+        // never of no rows: not every driver has memory of no bytes
+        let rows = rows.max(1);
+        let layers = (0..layers).map(|_| place.zeros((rows, width))).collect::<Result<_>>()?;
+        let mut cache = Cache { layers, width, rows, free: Vec::new(), place: place.clone() };
+        cache.give(0..rows);
         Ok(cache)
     }
 
@@ -76,9 +76,7 @@ impl Cache {
         let rows = self.rows + more;
         for layer in &mut self.layers {
             let larger = self.place.zeros((rows, self.width))?;
-            if self.rows > 0 {
-                copy_into(&larger.narrow(0, 0, self.rows)?, layer)?;
-            }
+            copy_into(&larger.narrow(0, 0, self.rows)?, layer)?;
             *layer = larger;
         }
         self.give(self.rows..rows);
@@ -103,6 +101,14 @@ mod tests {
         assert_eq!(cache.free, vec![0..7]);
         assert_eq!(cache.take(7).unwrap(), 0..7);
         assert_eq!((cache.take(0).unwrap().len(), cache.rows), (0, 10));
+    }
+
+    #[test]
+    fn a_cache_that_is_asked_for_nothing_has_memory_to_grow_from() {
+        let mut cache = Cache::new(1, 2, 0, &Place::default()).unwrap();
+        assert_eq!(cache.layers()[0].dims(), [1, 2]);
+        assert_eq!(cache.take(3).unwrap(), 0..3);
+        assert_eq!((cache.layers()[0].dims(), cache.rows), (&[4, 2][..], 4));
     }
 
     #[test]

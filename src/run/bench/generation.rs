@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{peak_memory, planned};
 use crate::backend::Place;
+use crate::backend::gpu::explain;
 use crate::model::generate::greedy;
 use crate::model::policy::Models;
 use crate::plan::resolve::Resolved;
@@ -38,14 +39,26 @@ pub fn bench_generation(
     new_tokens: usize,
     console: &Console,
 ) -> Result<GenerationBench> {
+    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let timed = timed(recipe, stage, prompts, new_tokens, &place, console);
+    timed.map_err(|error| explain(error, &place.device))
+}
+
+fn timed(
+    recipe: &Resolved,
+    stage: &str,
+    prompts: usize,
+    new_tokens: usize,
+    place: &Place,
+    console: &Console,
+) -> Result<GenerationBench> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (_, rows, model) = planned(recipe, stage, folder.path(), console)?;
     let prompts: Vec<Vec<u32>> =
         rows.train.into_iter().map(|row| row.prompt).filter(|p| !p.is_empty()).take(prompts).collect();
     ensure!(!prompts.is_empty(), "no row of stage `{stage}` has a prompt to answer");
-    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
     let phase = console.phase("loading the model");
-    let decoder = Models::at(&place).frozen(&model)?;
+    let decoder = Models::at(place).frozen(&model)?;
     phase.finish();
     let seconds = |tokens: usize| -> Result<f64> {
         let started = Instant::now();

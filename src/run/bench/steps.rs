@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::matrix_peak::matrix_peak;
 use super::{peak_memory, planned};
 use crate::backend::Place;
+use crate::backend::gpu::explain;
 use crate::backend::memory::reset_device_peak;
 use crate::backend::parts::{self, Part};
 use crate::plan::resolve::Resolved;
@@ -55,6 +56,19 @@ pub fn bench_steps(
     warmup: u64,
     console: &Console,
 ) -> Result<StepsBench> {
+    let here = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let timed = timed(recipe, stage, steps, warmup, &here, console);
+    timed.map_err(|error| explain(error, &here.device))
+}
+
+fn timed(
+    recipe: &Resolved,
+    stage: &str,
+    steps: u64,
+    warmup: u64,
+    here: &Place,
+    console: &Console,
+) -> Result<StepsBench> {
     let mut recipe = recipe.clone();
     let Some(settings) = recipe.stages.iter_mut().find(|s| s.name == stage) else {
         bail!("the recipe has no stage `{stage}`")
@@ -62,14 +76,13 @@ pub fn bench_steps(
     settings.training.max_steps = Some(warmup + steps + PARTS_STEPS);
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
-    let here = Place::open(recipe.model.device, recipe.model.dtype)?;
-    let peak_gflops = matrix_peak(&here)?;
+    let peak_gflops = matrix_peak(here)?;
     reset_device_peak(&here.device)?;
 
     let phase = console.phase("loading the model");
     let mut run = stages::open(StageInputs {
         settings: &place.settings,
-        place: &here,
+        place: here,
         policy,
         reference: None,
         reward: None,

@@ -6,6 +6,7 @@
 //! | [`device`] | a device taken hold of: context, stream, memory pool |
 //! | [`libraries`] | the driver and cuBLAS, opened at run time |
 //! | [`launch`], [`modules`] | kernels, from the PTX that `build.rs` leaves |
+//! | [`address`] | where a tensor lies |
 //! | [`matmul`] | matrix products, by cuBLASLt |
 //! | [`pool`] | how much memory is used |
 

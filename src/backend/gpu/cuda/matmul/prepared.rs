@@ -38,17 +38,10 @@ impl Prepared {
         let dst = Layout::new(into, problem.dst)?;
         let lhs = Layout::new(operands, problem.lhs)?;
         let rhs = Layout::new(operands, problem.rhs)?;
-        let preference = Preferences::new()?;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(WORKSPACE as u64))?;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &REDUCTION)?;
-        let [d, l, r] = problem.alignments;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &r)?;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &l)?;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &d)?;
-        preference.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &d)?;
+        let preferences = Preferences::new(problem)?;
         // SAFETY: all of them were just made
         let found = unsafe {
-            result::get_matmul_algo_heuristic(handle.0, product.0, rhs.0, lhs.0, dst.0, dst.0, preference.0)
+            result::get_matmul_algo_heuristic(handle.0, product.0, rhs.0, lhs.0, dst.0, dst.0, preferences.0)
         }?;
         Ok(Prepared { product, dst, lhs, rhs, algorithm: found.algo })
     }
@@ -133,8 +126,16 @@ impl Drop for Layout {
 struct Preferences(sys::cublasLtMatmulPreference_t);
 
 impl Preferences {
-    fn new() -> Result<Self, CublasError> {
-        Ok(Preferences(result::create_matmul_pref()?))
+    fn new(problem: &Problem) -> Result<Self, CublasError> {
+        let preferences = Preferences(result::create_matmul_pref()?);
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(WORKSPACE as u64))?;
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &REDUCTION)?;
+        let [d, l, r] = problem.alignments;
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &r)?;
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &l)?;
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &d)?;
+        preferences.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &d)?;
+        Ok(preferences)
     }
 
     fn set<T>(&self, which: Preference, value: &T) -> Result<(), CublasError> {
@@ -155,5 +156,50 @@ impl Drop for Preferences {
 fn freed(status: Result<(), CublasError>) {
     if let Err(error) = status {
         eprintln!("warning: cuBLASLt did not free a descriptor: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::libraries::{forwards::CUBLAS_MAJOR, open_toolkit};
+    use super::*;
+    use candle_core::{DType, Device, Tensor};
+
+    /// Descriptors are made without a GPU; cuBLASLt looks at each attribute and its size.
+    #[test]
+    fn cublaslt_takes_our_descriptors() {
+        if let Err(error) = open_toolkit() {
+            eprintln!("skipped: {error:#}");
+            return;
+        }
+        // SAFETY: takes nothing and returns a number
+        let version = unsafe { sys::cublasLtGetVersion() };
+        assert_eq!(version / 10_000, CUBLAS_MAJOR as usize);
+        let zeros = |rows, cols| Tensor::zeros((rows, cols), DType::BF16, &Device::Cpu).unwrap();
+        let dst = Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap();
+        let tensors = [&dst, &zeros(3, 4), &zeros(5, 4).t().unwrap()];
+        let (problem, _) = Problem::of(tensors, [1 << 20, 16, 2]).unwrap();
+        Preferences::new(&problem).unwrap();
+        let product = ProductDescriptor::new(&problem).unwrap();
+        assert_eq!(attribute(&product, Product::CUBLASLT_MATMUL_DESC_TRANSA), 1);
+        assert_eq!(attribute(&product, Product::CUBLASLT_MATMUL_DESC_TRANSB), 0);
+        let rhs = Layout::new(problem.dtypes[1], problem.rhs).unwrap();
+        let (mut rows, mut written) = (0u64, 0);
+        let which = sys::cublasLtMatrixLayoutAttribute_t::CUBLASLT_MATRIX_LAYOUT_ROWS;
+        // SAFETY: writes the number that the attribute is
+        let status = unsafe {
+            sys::cublasLtMatrixLayoutGetAttribute(rhs.0, which, (&raw mut rows).cast(), 8, &mut written)
+        };
+        assert_eq!((status.result(), rows, written), (Ok(()), 4, 8));
+    }
+
+    fn attribute(product: &ProductDescriptor, which: Product) -> i32 {
+        let (mut value, mut written) = (-1i32, 0);
+        // SAFETY: writes the number that the attribute is
+        let status = unsafe {
+            sys::cublasLtMatmulDescGetAttribute(product.0, which, (&raw mut value).cast(), 4, &mut written)
+        };
+        assert_eq!((status.result(), written), (Ok(()), 4));
+        value
     }
 }
