@@ -60,3 +60,30 @@ pub fn global_norm(weights: &TrainedWeights) -> Result<GlobalNorm> {
 pub(super) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gpu::trial;
+    use super::super::trained_weights::TrainedWeight;
+    use super::*;
+
+    #[test]
+    fn pieces_of_many_weights_add_up_where_kernels_run() {
+        trial::each_of(DType::F32, |trial| {
+            // the sum of pieces by one warp, by several, and with more pieces than threads
+            for count in [3, 70, 1100] {
+                let all = trial.random(count, 3);
+                let weight = |row| {
+                    let [weight, grad, m, v] = [(); 4].map(|()| all.gpu.narrow(0, row, 1).unwrap());
+                    TrainedWeight { weight, copy: None, grad, m, v, decays: false }
+                };
+                let weights = TrainedWeights::new((0..count).map(weight).collect()).unwrap();
+                let GlobalNorm::There(norm) = global_norm(&weights).unwrap() else {
+                    panic!("the norm is where the gradients are")
+                };
+                let squares = all.cpu.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap();
+                trial.within(&norm, &squares.sqrt().unwrap().reshape(1).unwrap(), 1e-6);
+            }
+        });
+    }
+}

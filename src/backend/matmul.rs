@@ -1,5 +1,5 @@
 //! Matrix products over candle tensors of any two strides, accumulating on request. The products
-//! themselves are the `gemm` crate's (AVX-512, AVX2 or NEON, chosen at run time).
+//! themselves are the `gemm` crate's (AVX-512, AVX2 or NEON, chosen at run time), on a GPU cuBLASLt's.
 
 use candle_core::{DType, Layout, Result, Tensor, bail};
 use gemm::Parallelism;

@@ -35,6 +35,10 @@ fn activation_bytes(device: DeviceSpec, gradient_checkpointing: bool) -> u64 {
     }
 }
 
+/// Tokens of a pass on a GPU at most, where a model is so small that memory sets no bound: more of them
+/// keep no GPU busier, and tables of that many rows are made on the host.
+const GPU_TOKENS: u64 = 32 << 10;
+
 /// What a forward keeps for backward.
 pub fn keep(gradient_checkpointing: bool) -> Keep {
     if gradient_checkpointing { Keep::LayerInputs } else { Keep::All }
@@ -51,7 +55,8 @@ impl Packaging {
     ) -> Self {
         let of_token = kept_of_token(config, dtype, keep(gradient_checkpointing));
         let tokens = activation_bytes(device, gradient_checkpointing) / of_token.max(1);
-        Packaging { token_budget: tokens.max(64) as usize, share_prefix: true }
+        let most = if device == DeviceSpec::Cpu { u64::MAX } else { GPU_TOKENS };
+        Packaging { token_budget: tokens.clamp(64, most) as usize, share_prefix: true }
     }
 
     /// That of a decoder, where it lies.

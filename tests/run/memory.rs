@@ -126,4 +126,10 @@ fn a_pass_has_as_many_tokens_as_its_memory_holds() {
     assert_eq!(tokens(DeviceSpec::Cuda(3), Dtype::Bf16, false), tokens(GPU, Dtype::Bf16, false));
     assert!(tokens(GPU, Dtype::F32, false) * 2 - tokens(GPU, Dtype::Bf16, false) < 20);
     assert_eq!(tokens(DeviceSpec::Cpu, Dtype::F32, false), 66);
+    let small = Config::from_json(serde_json::json!({
+        "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+    }))
+    .unwrap();
+    assert_eq!(Packaging::for_model(&small, GPU, Dtype::Bf16, false).token_budget, 32_768);
 }

@@ -75,9 +75,7 @@ impl Gpu {
             Gpu::Emulated(_) => emulation::address(tensor),
         }
     }
-}
 
-impl Gpu {
     /// `dst ← (accumulate ? dst : 0) + scale · lhs × rhs`: `[m, n]`, `[m, k]`, `[k, n]`, summed in float32.
     /// Operands have one dtype, `dst` that or float32; each is rows of adjacent elements or the transpose
     /// of such.
@@ -97,9 +95,7 @@ impl Gpu {
             Gpu::Emulated(_) => emulation::matmul(dst, lhs, rhs, scale, accumulate),
         }
     }
-}
 
-impl Gpu {
     /// The device's memory; `None` in the emulation, which uses the program's.
     pub fn memory(self) -> Result<Option<Memory>> {
         match self {
