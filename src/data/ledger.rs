@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
 use super::reason::{Effect, Reason};
@@ -41,6 +41,8 @@ impl Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
+    /// What a person should know before training on the rows, each once.
+    warnings: IndexSet<String>,
 }
 
 impl Ledger {
@@ -52,9 +54,19 @@ impl Ledger {
         self.entries.push(Entry { origin: origin.clone(), reason });
     }
 
-    /// Appends the entries of another.
+    /// Notes what a person should know before training on the rows; the same words are kept once.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.insert(warning.into());
+    }
+
+    /// Appends the entries and warnings of another.
     pub fn extend(&mut self, other: Ledger) {
         self.entries.extend(other.entries);
+        self.warnings.extend(other.warnings);
+    }
+
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     pub fn entries(&self) -> &[Entry] {

@@ -99,19 +99,20 @@ fn content(row: Map<String, Value>, shape: Option<Shape>, need: Need) -> Result<
 
 /// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
 fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
-    let Content { turns, tools, margin, label } = content;
+    let Content { turns, tools, chat_template_kwargs, margin, label } = content;
     match (need, turns) {
         (Need::Unpaired { unpair: true }, Turns::Answers { prompt, answers }) => {
             let row = |(answer, desirable)| Row {
                 origin: origin.clone(),
                 turns: Turns::Answers { prompt: prompt.clone(), answers: vec![answer] },
                 tools: tools.clone(),
+                chat_template_kwargs: chat_template_kwargs.clone(),
                 margin: None,
                 label: Some(desirable),
             };
             answers.into_iter().zip([true, false]).map(row).collect()
         }
-        (_, turns) => vec![Row { origin: origin.clone(), turns, tools, margin, label }],
+        (_, turns) => vec![Row { origin: origin.clone(), turns, tools, chat_template_kwargs, margin, label }],
     }
 }
 

@@ -31,11 +31,14 @@ pub struct Message {
     pub content: Value,
     /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
     pub extra: Map<String, Value>,
+    /// Whether an assistant's turn is trained where its row is: `false` for turns that the row marks
+    /// as not to be imitated (`loss`, `weight`, `training`).
+    pub trained: bool,
 }
 
 impl Message {
     pub fn new(role: &str, content: impl Into<Value>) -> Self {
-        Message { role: role.to_owned(), content: content.into(), extra: Map::new() }
+        Message { role: role.to_owned(), content: content.into(), extra: Map::new(), trained: true }
     }
 
     /// Whether the turn says nothing: no text but spaces, no parts, no tool calls.
@@ -88,6 +91,8 @@ pub struct Row {
     pub turns: Turns,
     /// Tool schemas for the template, as the row gives them.
     pub tools: Option<Value>,
+    /// Further variables of the template, as the row gives them.
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// How much better the chosen answer is, where the row says so.
     pub margin: Option<f64>,
     /// Unpaired rows: whether the answer is desirable.

@@ -38,6 +38,7 @@ mod tests {
                 origin: Origin { row, file: Default::default(), line: row + 1 },
                 turns: Turns::Conversation(vec![Message::new("user", "hi")]),
                 tools: None,
+                chat_template_kwargs: None,
                 margin: None,
                 label: None,
             })

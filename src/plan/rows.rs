@@ -108,10 +108,10 @@ impl Rows {
             _ => Ending::of(template, tokenizer).unwrap_or_default(),
         };
         let end_tokens = end_tokens(&train, ending.end, tokenizer);
-        let warnings = match &stage.kind {
-            KindSettings::Kto(kto) => balance::warning(kto, &train).into_iter().collect(),
-            _ => Vec::new(),
-        };
+        let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
+        if let KindSettings::Kto(kto) = &stage.kind {
+            warnings.extend(balance::warning(kto, &train));
+        }
         let largest_window = largest_window(stage, &train);
         let closing = ending.closing;
         Ok(Self { train, held_out, ledger, questions, end_tokens, closing, largest_window, warnings })

@@ -14,6 +14,7 @@ use crate::data::row_schema;
 pub struct Content {
     pub turns: Turns,
     pub tools: Option<Value>,
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     pub margin: Option<f64>,
     pub label: Option<bool>,
 }
@@ -23,6 +24,7 @@ pub struct Content {
 struct Beside {
     system: Option<String>,
     tools: Option<Value>,
+    chat_template_kwargs: Option<Map<String, Value>>,
     margin: Option<f64>,
     label: Option<bool>,
 }
@@ -132,7 +134,7 @@ where
 
 impl Beside {
     fn pair(system: Option<String>, list: Option<wire::Tools>, margin: Option<f64>) -> Result<Self, Reason> {
-        Ok(Self { system, tools: tools(list)?, margin, label: None })
+        Ok(Self { system, tools: tools(list)?, margin, ..Self::default() })
     }
 
     fn one_answer(
@@ -140,7 +142,7 @@ impl Beside {
         list: Option<wire::Tools>,
         label: Option<bool>,
     ) -> Result<Self, Reason> {
-        Ok(Self { system, tools: tools(list)?, margin: None, label })
+        Ok(Self { system, tools: tools(list)?, label, ..Self::default() })
     }
 }
 
@@ -178,7 +180,7 @@ fn pair((prompt, chosen, rejected): Pair, beside: Beside, need: Need) -> Result<
 fn answers(
     prompt: Vec<Message>,
     mut answers: Vec<Vec<Message>>,
-    Beside { system, tools, margin, label }: Beside,
+    Beside { system, tools, chat_template_kwargs, margin, label }: Beside,
     need: Need,
 ) -> Result<Content, Reason> {
     if prompt.last().is_none_or(Message::is_empty) {
@@ -202,7 +204,7 @@ fn answers(
             return Err(Reason::RolesDoNotAlternate);
         }
     }
-    Ok(Content { turns: Turns::Answers { prompt, answers }, tools, margin, label })
+    Ok(Content { turns: Turns::Answers { prompt, answers }, tools, chat_template_kwargs, margin, label })
 }
 
 /// A conversation up to its last answer: what follows it trains nothing. Prompts and unpaired rows
@@ -229,7 +231,8 @@ fn conversation(mut turns: Vec<Message>, beside: Beside, need: Need) -> Result<C
     if !roles::alternate(&turns) {
         return Err(Reason::RolesDoNotAlternate);
     }
-    Ok(Content { turns: Turns::Conversation(turns), tools: beside.tools, margin: None, label: None })
+    let Beside { tools, chat_template_kwargs, .. } = beside;
+    Ok(Content { turns: Turns::Conversation(turns), tools, chat_template_kwargs, margin: None, label: None })
 }
 
 fn ends_answered(answer: &[Message]) -> bool {
@@ -306,11 +309,14 @@ fn message(turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
                 Some(wire::TurnContent::Text(text)) => Value::String(text),
                 Some(wire::TurnContent::Parts(parts)) => parts.into_iter().map(Value::Object).collect(),
             };
-            Ok(Message { role: known(role, "role")?, content, extra })
+            Ok(Message { role: known(role, "role")?, content, extra, trained: true })
         }
-        wire::Turn::ShareGpt(wire::ShareGptTurn { from, value }) => {
-            Ok(Message { role: known(from, "from")?, content: value.into(), extra: Map::new() })
-        }
+        wire::Turn::ShareGpt(wire::ShareGptTurn { from, value }) => Ok(Message {
+            role: known(from, "from")?,
+            content: value.into(),
+            extra: Map::new(),
+            trained: true,
+        }),
     }
 }
 
