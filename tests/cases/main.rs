@@ -1,0 +1,3 @@
+//! What people really have: inputs of reported faults, and what is right for them.
+
+mod kto;
