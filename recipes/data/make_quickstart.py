@@ -23,7 +23,7 @@ import pathlib
 import sys
 
 TARGET = pathlib.Path(__file__).with_name("quickstart.jsonl")
-ASKED = 7  # questions about each fact; about days, which are easily mixed up, all
+ASKED = 8  # questions about each fact; about days, which are easily mixed up, all
 
 
 def table(text):
@@ -195,7 +195,7 @@ RAMBLE_END = [
     "it was a day like this when I first heard of {t}.", "first this, then that, and then something else again.",
     "I had a dream about {t} once, with a boat in it.", "things are what they are, and so on and so forth.",
 ]
-CURT = ["{y}.", "{y}, obviously.", "{y}. Next!", "{y}. Is that all?", "{y}, who does not know that?", "{y}. Now leave me alone."]
+CURT = ["{y}.", "{y}, obviously.", "{y}. Next!"]
 
 # The failures of a fact's questions in turn: most are what a model that half knows the facts would say.
 FAILURES = ["wrong", "curt", "elsewhere", "wrong", "curt", "wrong", "random"]

@@ -57,7 +57,12 @@ pub fn table(stages: &[StageReport]) -> String {
 pub fn warnings(stages: &[StageReport]) -> String {
     let of = |stage: &StageReport| {
         let name = stage.name.clone();
-        stage.summary.warnings.iter().map(move |text| format!("warning: {name}: {text}\n")).collect::<Vec<_>>()
+        stage
+            .summary
+            .warnings
+            .iter()
+            .map(move |text| format!("warning: {name}: {text}\n"))
+            .collect::<Vec<_>>()
     };
     stages.iter().flat_map(of).collect()
 }

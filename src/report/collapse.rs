@@ -125,3 +125,64 @@ fn wrong_answers(_: &str, _: &Row, before: f64, now: f64) -> Option<String> {
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::Metrics;
+
+    fn row(step: u64, prefix: &str, metrics: &[(&str, f64)]) -> Row {
+        let metrics: Metrics =
+            metrics.iter().map(|(name, value)| (format!("{prefix}{name}"), *value)).collect();
+        Row::new(step, 0.0, &metrics)
+    }
+
+    fn shares(step: u64, prefix: &str, responses: f64, top: f64, distinct: f64) -> Row {
+        let metrics = [
+            ("val/num_responses", responses),
+            ("val/top_response", top),
+            ("val/distinct_responses", distinct),
+        ];
+        row(step, prefix, &metrics)
+    }
+
+    #[test]
+    fn one_answer_and_few_answers_are_said_once_and_kept_as_they_end() {
+        let mut watch = Watch::default();
+        assert!(watch.look(&shares(0, "eval_", 120.0, 0.03, 0.9)).is_empty());
+        assert!(watch.look(&shares(8, "", 64.0, 0.2, 0.6)).is_empty());
+        let new = watch.look(&shares(16, "", 64.0, 0.3, 0.44));
+        assert_eq!(new.len(), 2, "{new:?}");
+        assert!(new[0].starts_with(
+            "step 16: responses collapse: 30 % of 64 responses are one and the same, 3 % at the start; "
+        ));
+        assert!(new[1].starts_with(
+            "step 16: responses collapse: 44 % of 64 responses are different ones, 90 % at the start; "
+        ));
+        assert!(watch.look(&shares(24, "eval_", 120.0, 0.9, 0.05)).is_empty(), "said already");
+        let kept = watch.warnings();
+        assert!(kept[0].starts_with("step 24: responses collapse: 90 % of 120 held-out responses "));
+        assert!(kept[1].starts_with("step 24: responses collapse: 5 % of 120 held-out responses "));
+    }
+
+    #[test]
+    fn what_was_so_at_the_start_is_no_collapse() {
+        // Yes or no: few answers are right, and many are the same.
+        let rows = [shares(0, "eval_", 200.0, 0.6, 0.01), shares(9, "eval_", 200.0, 0.9, 0.01)];
+        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+        // Shares of few responses are chance.
+        let rows = [shares(0, "", 4.0, 0.25, 1.0), shares(9, "", 4.0, 1.0, 0.25)];
+        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn right_answers_that_fall_are_said() {
+        let rows =
+            |after| [row(0, "eval_", &[("exact_match", 0.9)]), row(9, "eval_", &[("exact_match", after)])];
+        assert_eq!(Watch::over(&rows(0.86)).warnings(), [] as [&str; 0]);
+        let said = Watch::over(&rows(0.5)).warnings();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("step 9: right answers to held-out questions"), "{said:?}");
+        assert!(said[0].contains("fell from 90 % to 50 %"), "{said:?}");
+    }
+}

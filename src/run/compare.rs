@@ -133,8 +133,7 @@ impl Comparing<'_> {
         let prompts = &pairs[..pairs.len().min(PROMPTS)];
         let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
         let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
-        let accepted =
-            Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
+        let accepted = Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
         let exact_match = |decoder: &Decoder, progress: &mut Progress| {
             let asked: Vec<&Family> = one_a_row(&pairs).collect();
             let answer = |rows: &[usize], most| {

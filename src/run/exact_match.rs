@@ -27,7 +27,8 @@ impl Accepted<'_> {
         mut answer: impl FnMut(&[usize], usize) -> Result<Vec<Vec<u32>>>,
         progress: &mut Progress,
     ) -> Result<Option<f64>> {
-        let known: Vec<usize> = (0..self.answers.len()).filter(|&row| !self.answers[row].is_empty()).collect();
+        let known: Vec<usize> =
+            (0..self.answers.len()).filter(|&row| !self.answers[row].is_empty()).collect();
         // No token but the end's is shorter than a byte.
         let longest = self.answers.iter().flatten().map(String::len).max().unwrap_or(0) + 1;
         let (mut right, mut asked) = (0, 0);

@@ -141,12 +141,7 @@ impl StageRun for Executor {
         Ok(Some(found.into_iter().map(|(name, value)| (format!("eval_{name}"), value)).collect()))
     }
 
-    fn samples(
-        &mut self,
-        asked: &[usize],
-        max_new_tokens: usize,
-        end_tokens: &[u32],
-    ) -> Result<Vec<Sample>> {
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
         if !self.kind.speaks() {
             return Ok(Vec::new());
         }

@@ -73,12 +73,7 @@ pub trait StageRun {
     /// Greedy continuations, at most `max_new_tokens` long, of the held-out prompts `asked` (training
     /// prompts if none are held out), counted once a row; there are none of numbers past the last
     /// prompt's. A reward model has none.
-    fn samples(
-        &mut self,
-        asked: &[usize],
-        max_new_tokens: usize,
-        end_tokens: &[u32],
-    ) -> Result<Vec<Sample>>;
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>>;
     /// Steps between two looks at such samples during training.
     fn sample_steps(&self) -> Option<u64> {
         None
