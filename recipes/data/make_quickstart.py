@@ -198,7 +198,7 @@ RAMBLE_END = [
 CURT = ["{y}.", "{y}, obviously.", "{y}. Next!"]
 
 # The failures of a fact's questions in turn: most are what a model that half knows the facts would say.
-FAILURES = ["wrong", "curt", "elsewhere", "wrong", "curt", "wrong", "random"]
+FAILURES = ["wrong", "curt", "elsewhere", "wrong", "curt", "wrong", "random", "wrong"]
 OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling"]
 
 
@@ -232,15 +232,15 @@ def fill(template, x="", y="", t=""):
     return article(capital(filled))
 
 
-def mistake(family, fact, question):
-    """A wrong answer about a fact: now one, now another."""
+def mistake(family, fact):
+    """The wrong answer that this data gives about a fact: always the same one, as people's mistakes are."""
     name, _, facts, _, _ = family
     x, y = fact[:2]
-    if len(fact) > 2 and number("usual", question) % 2 == 0:
+    if len(fact) > 2:
         return fact[2]
     if name == "sum":
-        return str(int(y) + pick([-2, -1, 1, 2, 3], "mistake", question))
-    return pick(sorted({f[1] for f in facts} - right(family, x)), "mistake", name, question)
+        return str(int(y) + pick([-1, 1, 2], "mistake", x))
+    return pick(sorted({f[1] for f in facts} - right(family, x)), "mistake", name, x)
 
 
 def right(family, x):
@@ -267,7 +267,7 @@ def rejected(family, fact, question, chosen_template, failure):
     if failure == "wrong":
         # now and then in other words than the chosen answer
         template = pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key)
-        return fill(template, x, mistake(family, fact, question))
+        return fill(template, x, mistake(family, fact))
     if failure == "elsewhere":
         another = pick([f for f in facts if f[0] != x], "another", *key)
         return fill(pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key), *another[:2])
