@@ -21,7 +21,15 @@ fn own(folder: &Path) -> ChatTemplate {
 
 fn row(turns: Turns) -> Row {
     let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
-    Row { origin, turns, tools: None, chat_template_kwargs: None, margin: None, label: None }
+    Row {
+        origin,
+        turns,
+        tools: None,
+        chat_template_kwargs: None,
+        margin: None,
+        label: None,
+        accepted_answers: Vec::new(),
+    }
 }
 
 fn talk(turns: &[(&str, &str)]) -> Vec<Message> {

@@ -1,5 +1,6 @@
 //! From files to rows that the engine can train on.
 
+pub mod accepted;
 pub mod ending;
 pub mod example;
 pub mod format;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::accepted;
 use super::format::{Content, Need, Shape, decode};
 use super::ledger::{Entry, Ledger};
 use super::reason::{Effect, Reason};
@@ -18,7 +19,8 @@ use super::spec::DataSpec;
 /// Malformed rows that an error quotes.
 const QUOTED: usize = 5;
 
-/// Reads the rows of a data set that `need` can use; all others go to `ledger`.
+/// Reads the rows of a data set that `need` can use; all others go to `ledger`. Pairs that are taken
+/// apart come as all chosen answers, then all rejected ones.
 /// Errors if a file cannot be read to its end, if more rows than `max_bad_rows` are malformed, or if
 /// no row is left.
 pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec<Row>> {
@@ -42,8 +44,12 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
                     bail!("data `{}` {advice}", spec.name);
                 }
             }
-            match row.and_then(|row| content(row, shape, need)) {
-                Ok(content) => rows.extend(rows_of(content, &origin, need)),
+            let read = row.and_then(|mut row| {
+                let accepted_answers = accepted::take(&mut row)?;
+                Ok((content(row, shape, need)?, accepted_answers))
+            });
+            match read {
+                Ok((content, accepted)) => rows.extend(rows_of(content, accepted, &origin, need)),
                 Err(reason) => refused.add(&origin, as_in_file(reason, &spec.columns)),
             }
             Ok(ControlFlow::Continue(()))
@@ -56,6 +62,10 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
         bail!("data `{}`: {}", spec.name, none_left(&spec.files, next, &refused));
     }
     ledger.extend(refused);
+    if need == (Need::Unpaired { unpair: true }) {
+        // As TRL unpairs: all chosen answers, then all rejected ones, each in their order.
+        rows.sort_by_key(|row| row.label == Some(false));
+    }
     Ok(rows)
 }
 
@@ -98,7 +108,7 @@ fn content(row: Map<String, Value>, shape: Option<Shape>, need: Need) -> Result<
 }
 
 /// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
-fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
+fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, need: Need) -> Vec<Row> {
     let Content { turns, tools, chat_template_kwargs, margin, label } = content;
     match (need, turns) {
         (Need::Unpaired { unpair: true }, Turns::Answers { prompt, answers }) => {
@@ -109,10 +119,19 @@ fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
                 chat_template_kwargs: chat_template_kwargs.clone(),
                 margin: None,
                 label: Some(desirable),
+                accepted_answers: accepted_answers.clone(),
             };
             answers.into_iter().zip([true, false]).map(row).collect()
         }
-        (_, turns) => vec![Row { origin: origin.clone(), turns, tools, chat_template_kwargs, margin, label }],
+        (_, turns) => vec![Row {
+            origin: origin.clone(),
+            turns,
+            tools,
+            chat_template_kwargs,
+            margin,
+            label,
+            accepted_answers,
+        }],
     }
 }
 

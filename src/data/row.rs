@@ -97,6 +97,9 @@ pub struct Row {
     pub margin: Option<f64>,
     /// Unpaired rows: whether the answer is desirable.
     pub label: Option<bool>,
+    /// All answers to the row's question that are right (`accepted_answers`), where the row says so.
+    /// They are not trained on: what a model says to held-out rows is compared with them.
+    pub accepted_answers: Vec<String>,
 }
 
 impl Row {

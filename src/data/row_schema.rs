@@ -7,29 +7,30 @@ use jsonschema::Validator;
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::accepted;
 use super::format::wire;
 use super::reason::Reason;
 
 /// The schema (draft-07) of a row that serves `sft` stages.
 pub fn sft() -> Value {
-    schema::<wire::SftRow>()
+    any_shape::<wire::SftRow>()
 }
 
 /// The schema (draft-07) of a row that serves stages that want preferences.
 pub fn preference() -> Value {
-    schema::<wire::PreferenceRow>()
+    any_shape::<wire::PreferenceRow>()
 }
 
 /// The schema (draft-07) of a row that serves stages that want one labelled answer.
 pub fn unpaired() -> Value {
-    schema::<wire::UnpairedRow>()
+    any_shape::<wire::UnpairedRow>()
 }
 
 /// The schema (draft-07) of a row that serves stages that want prompts.
 pub fn prompt() -> Value {
-    schema::<wire::PromptRow>()
+    any_shape::<wire::PromptRow>()
 }
 
 /// A schema as `schemas/` has it: two spaces, a newline at the end.
@@ -39,6 +40,18 @@ pub fn text(schema: &Value) -> String {
 
 fn schema<T: JsonSchema>() -> Value {
     SchemaSettings::draft07().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The schema of a row of several shapes, with what all of them may have.
+fn any_shape<T: JsonSchema>() -> Value {
+    let mut schema = schema::<T>();
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    schema["properties"] = json!({ accepted::KEY: {
+        "description": "All answers to the row's question that are right. Held-out rows with them are answered \
+                        greedily; `eval_exact_match` is the share whose answer is one of them.",
+        "anyOf": [{ "type": "string" }, texts, { "type": "null" }],
+    } });
+    schema
 }
 
 /// A type of row with its own schema.

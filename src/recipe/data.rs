@@ -89,4 +89,6 @@ pub struct Columns {
     pub input: Option<String>,
     /// The answer (Alpaca).
     pub output: Option<String>,
+    /// All answers to the row's question that are right: a list of texts.
+    pub accepted_answers: Option<String>,
 }

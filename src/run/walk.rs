@@ -130,7 +130,12 @@ fn run_stage(
     }
     let phase = console.phase("loading the model");
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
-    let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens.clone(), decode: &decode };
+    let questions = Questions {
+        texts: rows.questions,
+        accepted_answers: rows.accepted_answers,
+        end_tokens: rows.end_tokens.clone(),
+        decode: &decode,
+    };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
         place,

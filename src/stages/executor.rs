@@ -15,7 +15,7 @@ use super::sft::Sft;
 use super::trainer::{Critic, Models, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
 use crate::backend::Place;
-use crate::data::example::Family;
+use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
 use crate::model::value_head::{TrainedPart, ValueHead};
@@ -141,14 +141,14 @@ impl StageRun for Executor {
         Ok(Some(found.into_iter().map(|(name, value)| (format!("eval_{name}"), value)).collect()))
     }
 
-    fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
         if !self.kind.speaks() {
             return Ok(Vec::new());
         }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
-        // each answer of a pair may be a family of its own: a row is asked once
-        let rows = rows.chunk_by(|a, b| a.row == b.row).map(|families| &families[0]);
-        let prompts: Vec<Vec<u32>> = rows.take(n).map(|family| family.prompt.clone()).collect();
+        let rows: Vec<&Family> = one_a_row(rows).collect();
+        let prompts = asked.iter().filter_map(|&row| rows.get(row)).map(|family| family.prompt.clone());
+        let prompts: Vec<Vec<u32>> = prompts.collect();
         let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;
         Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Sample { prompt, answer }).collect())
     }

@@ -10,6 +10,7 @@
 mod evaluation;
 mod rollout;
 mod shape;
+mod variety;
 
 use std::path::Path;
 

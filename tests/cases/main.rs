@@ -1,0 +1,4 @@
+//! What people really have: inputs of reported faults, and what is right for them.
+
+mod kto;
+mod rlhf;
