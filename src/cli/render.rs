@@ -21,7 +21,7 @@ use crate::plan::resolve::Purpose;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{families, lengths, need};
 use crate::plan::settings::{KindSettings, StageSettings};
-use crate::template::{ChatTemplate, SpecialTokens};
+use crate::template::{self, ChatTemplate, SpecialTokens};
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
 #[derive(Debug, Clone, Args)]
@@ -73,14 +73,14 @@ pub fn run(args: &RenderArgs) -> Result<()> {
 }
 
 /// A template's text for a context.
-fn render_file(template: &Path, context: &Path) -> Result<String> {
+fn render_file(path: &Path, context: &Path) -> Result<String> {
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
-    let given = serde_json::from_str(&read(context)?)
-        .with_context(|| format!("`{}` is not JSON", context.display()))?;
-    ChatTemplate::new(read(template)?, SpecialTokens::default())
-        .and_then(|compiled| compiled.render_context(&given))
-        .with_context(|| format!("template `{}`", template.display()))
+    let given = template::Context::from_json(&read(context)?)
+        .with_context(|| format!("`{}` is no context", context.display()))?;
+    ChatTemplate::new(read(path)?, SpecialTokens::default())
+        .and_then(|compiled| compiled.render_with(&given))
+        .with_context(|| format!("template `{}`", path.display()))
 }
 
 /// Writes the first `count` rows that `stage` trains on as it reads them, with the tokens of each,

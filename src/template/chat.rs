@@ -59,7 +59,10 @@ impl ChatTemplate {
 
     /// Compiles `source`; `strftime_now` tells `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
-        let (rewritten, marks_generation) = rewrite::rewrite(&source);
+        let (rewritten, marks_generation) = rewrite::rewrite(&source).map_err(|error| {
+            let (what, line) = (error.what, error.line);
+            anyhow!("the chat template does not compile: {what} (line {line} of the template)")
+        })?;
         let mut environment = environment(now);
         environment
             .add_template_owned(NAME, rewritten)
@@ -117,6 +120,11 @@ impl ChatTemplate {
             bail!("the context of a template must be a JSON object");
         }
         self.render_value(value(context))
+    }
+
+    /// The template's text for variables read from JSON text.
+    pub fn render_with(&self, context: &super::Context) -> Result<String> {
+        self.render_value(context.value())
     }
 
     fn context(&self, messages: &[Message], rendering: Rendering, sentinel: &str) -> Value {

@@ -2,22 +2,38 @@
 
 mod arguments;
 mod chat;
+mod context;
 mod dumps;
 mod environment;
+mod escapes;
 mod filters;
+mod functions;
 mod generation;
+mod lexer;
+mod lookup;
+mod macros;
 mod methods;
+mod namespace;
+mod objects;
+mod operators;
+mod parser;
+mod printf;
 mod python;
 mod rewrite;
+mod sequences;
 mod shipped;
 mod slice;
 mod special_tokens;
 mod strftime;
 mod strings;
+mod syntax;
 mod tests;
+mod wrap;
+mod writer;
 
 pub(crate) use chat::value;
 pub use chat::{ChatTemplate, Rendering};
+pub use context::Context;
 pub use shipped::names as shipped_names;
 
 pub use special_tokens::SpecialTokens;
