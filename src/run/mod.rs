@@ -15,6 +15,7 @@ pub mod atomic;
 pub mod bench;
 pub mod checkpoint;
 pub mod compare;
+mod ends;
 pub mod interrupt;
 pub mod lockfile;
 pub mod score;

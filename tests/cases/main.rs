@@ -1,0 +1,5 @@
+//! What people really have: inputs of reported faults, and what is right for them.
+
+mod ledger;
+mod results;
+mod workbench;
