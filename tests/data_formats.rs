@@ -21,6 +21,7 @@ fn spec(file: &Path) -> DataSpec {
         eval_fraction: 0.0,
         limit: None,
         max_bad_rows: 0,
+        max_dropped: 1.0,
     }
 }
 

@@ -24,6 +24,7 @@ fn spec(file: &Path, max_bad_rows: usize) -> DataSpec {
         eval_fraction: 0.0,
         limit: None,
         max_bad_rows,
+        max_dropped: 1.0,
     }
 }
 

@@ -22,6 +22,7 @@ fn spec(files: Vec<PathBuf>, format: Option<Format>) -> DataSpec {
         eval_fraction: 0.0,
         limit: None,
         max_bad_rows: 0,
+        max_dropped: 1.0,
     }
 }
 

@@ -37,6 +37,7 @@ fn data(file: &str, limit: Option<usize>) -> DataSpec {
         eval_fraction: 0.0,
         limit,
         max_bad_rows: 0,
+        max_dropped: 1.0,
     }
 }
 

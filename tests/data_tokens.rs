@@ -31,6 +31,7 @@ fn spec(file: &str) -> DataSpec {
         eval_fraction: 0.0,
         limit: None,
         max_bad_rows: 0,
+        max_dropped: 1.0,
     }
 }
 

@@ -1,9 +1,12 @@
-//! Safetensors files, read through the page cache.
+//! Safetensors files: read through the page cache, and written.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Result, Tensor};
+
+use super::new_file::share;
 
 /// One or several safetensors files, as one set of named tensors.
 pub struct WeightFiles(MmapedSafetensors);
@@ -36,4 +39,14 @@ impl WeightFiles {
     pub fn contains(&self, name: &str) -> bool {
         self.0.get(name).is_ok()
     }
+}
+
+/// Writes tensors and `metadata` to `path`, in place of what is there in one move.
+pub fn write_tensors<'a>(
+    tensors: impl IntoIterator<Item = (impl AsRef<str> + Ord + std::fmt::Display, &'a Tensor)>,
+    metadata: HashMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    safetensors::serialize_to_file(tensors, Some(metadata), path)?;
+    Ok(share(path)?)
 }

@@ -37,6 +37,16 @@ impl Entry {
     }
 }
 
+/// The entries with one kind of reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReasonCount<'a> {
+    pub kind: &'static str,
+    pub effect: Effect,
+    pub rows: usize,
+    /// Of the entry that came up first.
+    pub first: &'a Origin,
+}
+
 /// The entries of one stage's data, in the order they came up.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
@@ -84,6 +94,18 @@ impl Ledger {
         for entry in &self.entries {
             *counts.entry(entry.reason.kind()).or_insert(0) += 1;
         }
+        counts
+    }
+
+    /// Entries by kind of reason, the most frequent first.
+    pub fn by_reason(&self) -> Vec<ReasonCount<'_>> {
+        let mut counts: IndexMap<&'static str, ReasonCount<'_>> = IndexMap::new();
+        for Entry { origin, reason } in &self.entries {
+            let (kind, effect) = (reason.kind(), reason.effect());
+            counts.entry(kind).or_insert(ReasonCount { kind, effect, rows: 0, first: origin }).rows += 1;
+        }
+        let mut counts: Vec<_> = counts.into_values().collect();
+        counts.sort_by_key(|count| std::cmp::Reverse(count.rows));
         counts
     }
 

@@ -5,7 +5,7 @@
 //! | `not UTF-8`, `not JSON: …`, `not an object`, `not a CSV record: …` | malformed |
 //! | `no known format …`, `missing /…`, `wrong type at /…`, `unknown role …` | malformed |
 //! | `empty prompt`, `empty answer`, `no answer`, `roles do not alternate` | dropped |
-//! | `chosen equals rejected`, `undesirable answer`, `no common prompt` | dropped |
+//! | `chosen equals rejected …`, `undesirable answer`, `no common prompt` | dropped |
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
@@ -51,6 +51,10 @@ pub enum Reason {
     NoAnswer,
     RolesDoNotAlternate,
     ChosenEqualsRejected,
+    /// The tokens of both answers are the same: the template trims what tells them apart.
+    EqualOnceRendered,
+    /// The answers differ only in what `max_length` cuts off.
+    EqualOnceCut,
     /// A labelled row that an sft stage would imitate.
     UndesirableAnswer,
     NoCommonPrompt,
@@ -75,7 +79,7 @@ impl Reason {
             | WrongType(_)
             | UnknownRole { .. } => Effect::Malformed,
             UndesirableAnswer | EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate
-            | ChosenEqualsRejected | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength
+            | ChosenEqualsRejected | EqualOnceRendered | EqualOnceCut | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength
             | PromptNotAPrefix => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
@@ -97,6 +101,8 @@ impl Reason {
             Reason::NoAnswer => "no answer",
             Reason::RolesDoNotAlternate => "roles do not alternate",
             Reason::ChosenEqualsRejected => "chosen equals rejected",
+            Reason::EqualOnceRendered => "chosen equals rejected in the tokens that are trained",
+            Reason::EqualOnceCut => "chosen equals rejected once cut to max_length",
             Reason::UndesirableAnswer => "undesirable answer",
             Reason::NoCommonPrompt => "no common prompt",
             Reason::PromptFillsMaxLength => "prompt fills max_length",

@@ -23,6 +23,8 @@ pub struct DataSpec {
     pub limit: Option<usize>,
     /// Malformed rows tolerated.
     pub max_bad_rows: usize,
+    /// Share of the rows read that may be dropped, malformed ones included, 0..=1.
+    pub max_dropped: f64,
 }
 
 /// Shape of the rows.

@@ -75,6 +75,9 @@ pub fn tokenize(
                 "the template renders a prompt otherwise once an answer follows it; use another \
                  `template`"
             }
+            Reason::EqualOnceRendered => {
+                "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
+            }
             _ if rows.iter().all(Row::is_prompt) => {
                 "raise `max_length`, or lower `response_length`, for which it must leave room"
             }
@@ -166,7 +169,20 @@ fn fit(mut family: Family, lengths: Lengths) -> Result<Tokenized, Reason> {
             return Err(Reason::PromptFillsMaxLength);
         }
     }
+    // Of unpaired rows no answer is compared with another.
+    if let (None, [chosen, rejected]) = (family.label, family.branches.as_slice())
+        && up_to_last_trained(chosen) == up_to_last_trained(rejected)
+    {
+        let cut = cuts.contains(&Reason::CutToMaxLength);
+        return Err(if cut { Reason::EqualOnceCut } else { Reason::EqualOnceRendered });
+    }
     Ok(Tokenized { family, cuts, uncut })
+}
+
+/// All of a branch that its trained tokens' probabilities depend on, and which are trained.
+fn up_to_last_trained(branch: &Branch) -> (&[u32], &[bool]) {
+    let end = branch.trained.iter().rposition(|trained| *trained).map_or(0, |last| last + 1);
+    (&branch.tokens[..end], &branch.trained[..end])
 }
 
 /// What would train a model wrongly without anyone noticing.

@@ -186,14 +186,19 @@ impl Config {
         (self.num_hidden_layers * (attention + mlp)) as u64
     }
 
+    /// Weights of an output layer of its own; none where it is tied to the embedding.
+    pub fn lm_head_weights(&self) -> u64 {
+        if self.tie_word_embeddings { 0 } else { (self.vocab_size * self.hidden_size) as u64 }
+    }
+
     /// All weights, as stored.
     pub fn parameters(&self) -> u64 {
-        let tables = if self.tie_word_embeddings { 1 } else { 2 };
         let biases = if self.qkv_bias() { self.query_width() + 2 * self.key_width() } else { 0 };
         let norms = 2 * self.hidden_size + if self.qk_norm() { 2 * self.head_dim } else { 0 };
         let layers = self.num_hidden_layers * (biases + norms);
         self.trunk_weights()
-            + (tables * self.vocab_size * self.hidden_size + layers + self.hidden_size) as u64
+            + self.lm_head_weights()
+            + (self.vocab_size * self.hidden_size + layers + self.hidden_size) as u64
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::decoder::Decoder;
 use super::lora::save_adapter;
 use super::weights::{named_weights, write_safetensors};
+use crate::backend::new_file::copy;
 use crate::plan::settings::LoraSettings;
 
 /// Files beside the weights that belong to a model.
@@ -37,7 +38,7 @@ pub fn save(decoder: &Decoder, lora: Option<&LoraSettings>, base: &Path, folder:
     for name in COMPANIONS {
         let from = base.join(name);
         if from.exists() {
-            std::fs::copy(&from, folder.join(name))
+            copy(&from, &folder.join(name))
                 .with_context(|| format!("cannot copy `{}` to `{}`", from.display(), folder.display()))?;
         }
     }

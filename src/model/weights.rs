@@ -15,7 +15,7 @@ use super::param::Param;
 use super::rope::AngleTables;
 use crate::backend::Place;
 use crate::backend::attention::Shape;
-use crate::backend::weights_file::WeightFiles;
+use crate::backend::weights_file::{WeightFiles, write_tensors};
 
 /// Something that gives a named tensor on the CPU, of any float type: a file, or random numbers.
 pub trait Weights {
@@ -197,6 +197,5 @@ pub fn for_each_weight(decoder: &Decoder, f: &mut impl FnMut(&str, &Tensor) -> R
 /// Writes tensors as safetensors with the metadata that transformers asks for.
 pub fn write_safetensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    write_tensors(tensors.iter(), metadata, path).with_context(|| format!("cannot write `{}`", path.display()))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::backend::new_file::copy;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::model::config::Config;
@@ -266,7 +267,7 @@ pub fn data_settings(key: &str, data: &DataSpec) -> Result<BTreeMap<String, Valu
 fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
     for file in TOKENIZER_FILES.map(|name| (from.join(name), to.join(name))) {
         if file.0.exists() {
-            fs::copy(&file.0, &file.1).with_context(|| format!("cannot copy `{}`", file.0.display()))?;
+            copy(&file.0, &file.1).with_context(|| format!("cannot copy `{}`", file.0.display()))?;
         }
     }
     Ok(())

@@ -21,6 +21,7 @@ pub mod base;
 pub mod content;
 pub mod counts;
 pub mod document;
+mod dropped;
 pub mod estimate;
 pub mod fingerprint;
 pub mod finished;

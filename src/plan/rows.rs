@@ -1,6 +1,6 @@
 //! Reads and tokenises the rows of a stage.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 
@@ -14,6 +14,7 @@ use crate::data::{
 };
 use crate::plan::balance;
 use crate::plan::counts::{Counts, Tokens, largest_window, longest};
+use crate::plan::dropped;
 use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
 
@@ -30,8 +31,10 @@ pub struct Rows {
     pub questions: Vec<String>,
     /// The right answers of each held-out row, where it names them; empty if no row does.
     pub accepted_answers: Vec<Vec<String>>,
-    /// Tokens that end answers.
+    /// Tokens that end answers, the end of turn first.
     pub end_tokens: Vec<u32>,
+    /// The token that ends the assistant's turn, as text; `None` if the template writes none.
+    pub end_of_turn: Option<String>,
     /// Tokens that the template writes after an answer's end token, such as chatml's newline.
     pub closing: Vec<u32>,
     /// Tokens of the largest optimiser step, or update of ppo.
@@ -93,12 +96,14 @@ impl Rows {
         let mut ledger = Ledger::new();
         let need = need(&stage.kind);
         let rows = read_rows(data, need, &mut ledger)?;
+        let read_in_all = dropped::rows_read(&rows, &ledger);
         let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
         let mut read = |rows: &[Row]| {
             let rows = tokenize(rows, template, tokenizer, lengths(stage), &mut ledger)?;
             anyhow::Ok(families(stage, rows))
         };
         let (train, held_out) = (read(&train_rows)?, read(&held_out_rows)?);
+        dropped::check_share(data, read_in_all, train.iter().chain(&held_out), &ledger)?;
         let questions = match held_out.is_empty() {
             true => questions(&train, &train_rows),
             false => questions(&held_out, &held_out_rows),
@@ -110,7 +115,8 @@ impl Rows {
             // A template that wants more of a conversation than one exchange renders the rows.
             _ => Ending::of(template, tokenizer).unwrap_or_default(),
         };
-        let end_tokens = end_tokens(&train, ending.end, tokenizer);
+        let (end, end_tokens) = end_tokens(&train, ending.end, tokenizer);
+        let end_of_turn = end.and_then(|end| tokenizer.token(end));
         let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
         if let KindSettings::Kto(kto) = &stage.kind {
             warnings.extend(balance::warning(kto, &train));
@@ -127,6 +133,7 @@ impl Rows {
             questions,
             accepted_answers,
             end_tokens,
+            end_of_turn,
             closing,
             largest_window,
             warnings,
@@ -136,12 +143,14 @@ impl Rows {
     pub fn counts(&self) -> Counts {
         let with = |effect| self.ledger.with_effect(effect).count() as u64;
         let reasons = self.ledger.counts().into_iter();
+        let firsts = self.ledger.by_reason().into_iter();
         Counts {
             train: Tokens::of(&self.train),
             held_out: Tokens::of(&self.held_out),
             rows_cut: with(Effect::Cut),
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
+            firsts: firsts.map(|reason| (reason.kind.to_owned(), reason.first.to_string())).collect(),
             longest_family: longest(self.train.iter().chain(&self.held_out)),
             largest_window: self.largest_window,
             warnings: self.warnings.clone(),
@@ -181,13 +190,25 @@ fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
     one_a_row(families).filter_map(row).take(QUESTIONS).map(text).collect()
 }
 
-/// The special tokens that answers end with, that of the template, and the tokenizer's own end token.
-fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> Vec<u32> {
+/// The end of turn (the template's, else the special token that most answers end with), and all tokens
+/// that end answers: that one, the special tokens that other answers end with, the tokenizer's own end
+/// token.
+fn end_tokens(
+    families: &[Family],
+    ending: Option<u32>,
+    tokenizer: &Tokenizer,
+) -> (Option<u32>, Vec<u32>) {
     let last = |branch: &Branch| {
         let trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained);
         trained.map(|(token, _)| *token).rfind(|token| tokenizer.is_special(*token))
     };
-    let seen = families.iter().flat_map(|family| &family.branches).filter_map(last);
-    let ends: BTreeSet<u32> = seen.chain(ending).chain(tokenizer.eos_id()).collect();
-    ends.into_iter().collect()
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    for token in families.iter().flat_map(|family| &family.branches).filter_map(last) {
+        *seen.entry(token).or_default() += 1;
+    }
+    let most = || seen.iter().max_by_key(|(_, answers)| **answers).map(|(token, _)| *token);
+    let end = ending.or_else(most);
+    let others: BTreeSet<u32> = seen.keys().copied().chain(tokenizer.eos_id()).collect();
+    let others = others.into_iter().filter(|other| Some(*other) != end);
+    (end, end.into_iter().chain(others).collect())
 }

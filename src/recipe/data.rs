@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 pub const EVAL_FRACTION: f64 = 0.0;
 pub const MAX_BAD_ROWS: usize = 0;
+pub const MAX_DROPPED: f64 = 0.5;
 
 /// `[data.NAME]`, as written.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -31,6 +32,10 @@ pub struct DataTable {
     /// Malformed rows tolerated: each goes to the ledger; one more stops the run.
     #[schemars(extend("default" = MAX_BAD_ROWS))]
     pub max_bad_rows: Option<usize>,
+    /// Share of the rows read that may be dropped, for whatever reason (malformed, of no use to the stage,
+    /// too long): each goes to the ledger; a larger share is refused. Rows that are cut are not dropped.
+    #[schemars(range(min = 0.0, max = 1.0), extend("default" = MAX_DROPPED))]
+    pub max_dropped: Option<f64>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -117,10 +117,11 @@ pub fn python(artifact: &Artifact) -> String {
     let base = python_string(&artifact.base);
     match &artifact.adapter {
         Some(adapter) => format!(
-            "  from transformers import AutoModelForCausalLM\n  from peft import PeftModel\n  \
+            "  from transformers import AutoModelForCausalLM, GenerationConfig\n  from peft import PeftModel\n  \
              model = AutoModelForCausalLM.from_pretrained({base})\n  \
-             model = PeftModel.from_pretrained(model, {})",
-            python_string(adapter)
+             model = PeftModel.from_pretrained(model, {adapter})\n  \
+             model.generation_config = GenerationConfig.from_pretrained({adapter})",
+            adapter = python_string(adapter)
         ),
         None => format!(
             "  from transformers import AutoModelForCausalLM\n  \

@@ -8,6 +8,7 @@
 //! | [`console`] | progress on a terminal, plain lines elsewhere |
 //! | [`columns`] | text in columns |
 //! | [`number`] | numbers, sizes and times as people read them |
+//! | [`rows`] | what became of a stage's rows |
 //! | [`stage_report`] | all that a finished stage tells |
 //! | [`closing`] | the tables and samples that a run ends with |
 //! | [`collapse`] | warnings of responses that collapse |
@@ -26,5 +27,6 @@ pub mod metrics;
 pub mod number;
 pub mod page;
 pub mod plan_table;
+pub mod rows;
 pub mod samples;
 pub mod stage_report;

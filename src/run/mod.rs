@@ -16,6 +16,7 @@ pub mod atomic;
 pub mod bench;
 pub mod checkpoint;
 pub mod compare;
+mod ends;
 pub mod exact_match;
 pub mod interrupt;
 pub mod lockfile;

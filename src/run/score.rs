@@ -65,6 +65,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
         eval_fraction: 0.0,
         limit: None,
         max_bad_rows: 0,
+        max_dropped: 1.0,
     };
     let need = if are_pairs(files)? { Need::Preference } else { Need::Sft };
     let mut ledger = Ledger::new();

@@ -1,6 +1,7 @@
 //! One stage: takes its folder, trains, and puts the result in place.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -14,7 +15,6 @@ use crate::report::metrics::Row;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::stages::StageRun;
-use crate::template::CHAT_TEMPLATE;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
@@ -29,9 +29,14 @@ pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<(
 }
 
 /// Trains `stage` and writes its result; with it in place, the stage is finished.
-/// `flops` are those of all its optimiser steps; `template` is what its rows were rendered with, and
-/// goes with the result.
-pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, template: &str) -> Result<Summary> {
+/// `flops` are those of all its optimiser steps; `complete` adds to the result's folder what the stage
+/// itself does not know of.
+pub fn finish(
+    stage: &mut dyn StageRun,
+    training: &Training,
+    flops: f64,
+    complete: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Summary> {
     let folder = training.folder;
     let done = train(stage, training)?;
     let summary = Summary {
@@ -46,7 +51,7 @@ pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, templat
     let phase = training.console.phase("writing the result");
     atomic::write_folder(&folder.model(), |unfinished| {
         stage.save_result(unfinished)?;
-        Ok(fs::write(unfinished.join(CHAT_TEMPLATE), template)?)
+        complete(unfinished)
     })?;
     phase.finish();
     // Without `save_steps`, a checkpoint is there only because someone interrupted the stage.

@@ -73,6 +73,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
         KindSettings::Simpo(simpo) => Box::new(Answers { objective: Simpo(simpo.clone()) }),
         KindSettings::Rm(rm) => {
             let part = if rm.head_bias { TrainedPart::WeightAndBias } else { TrainedPart::Weight };
+            models.decoder = models.decoder.with_frozen_lm_head();
             let config = &models.decoder.config;
             models.head = Some(match &policy.head {
                 Some(head) => ValueHead::read(head, config.hidden_size, part, device)?,
@@ -89,8 +90,9 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
             let head = head.with_context(|| format!("`{}` has no value head", reward.base.display()))?;
             let decoder = opened.frozen(&reward)?;
             let width = decoder.config.hidden_size;
+            let valued = opened.continued(&reward, training.lora.as_ref(), training.seed)?;
             models.critic = Some(Critic {
-                decoder: opened.continued(&reward, training.lora.as_ref(), training.seed)?,
+                decoder: valued.without_lm_head(),
                 head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
             });
             let reference = opened.frozen(reference.as_ref().unwrap_or(&policy))?;

@@ -2,3 +2,6 @@
 
 mod kto;
 mod rlhf;
+mod ledger;
+mod results;
+mod workbench;

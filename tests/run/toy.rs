@@ -85,7 +85,8 @@ impl Toy {
             console: &Console::silent(),
             questions: &questions,
         };
-        finish(&mut self, &training, 1e6, "{{ messages }}").map(|_| ())
+        let complete = |result: &Path| Ok(fs::write(result.join("chat_template.jinja"), "{{ messages }}")?);
+        finish(&mut self, &training, 1e6, complete).map(|_| ())
     }
 }
 

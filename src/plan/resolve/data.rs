@@ -10,7 +10,7 @@ use crate::data::hub::{self, RepoKind};
 use crate::data::named::{Named, named, names};
 use crate::data::source;
 use crate::data::spec::{DataSpec, Format};
-use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, RowFormat, Sources};
+use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RowFormat, Sources};
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
@@ -79,6 +79,7 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         eval_fraction: table.eval_fraction.unwrap_or(EVAL_FRACTION),
         limit: table.limit,
         max_bad_rows: table.max_bad_rows.unwrap_or(MAX_BAD_ROWS),
+        max_dropped: table.max_dropped.unwrap_or(MAX_DROPPED),
     }
 }
 
