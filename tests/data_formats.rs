@@ -12,17 +12,7 @@ use runner::data::{Ledger, Message, Need, Row, Turns, read_rows};
 use serde_json::{Value, json};
 
 fn spec(file: &Path) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files: vec![file.to_owned()],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files: vec![file.to_owned()], ..DataSpec::default() }
 }
 
 /// `u:hi a:hello` for a list of messages.

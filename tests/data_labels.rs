@@ -13,17 +13,7 @@ const LABELLED: Need = Need::Unpaired { unpair: false };
 const PAIRS: Need = Need::Unpaired { unpair: true };
 
 fn spec(files: Vec<PathBuf>, format: Option<Format>) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files,
-        format,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files, format, ..DataSpec::default() }
 }
 
 /// `u:hi a:hello` for a list of messages.

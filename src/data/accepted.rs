@@ -9,18 +9,18 @@ pub const KEY: &str = "accepted_answers";
 
 /// Takes the list out of a row; empty where there is none. One text stands for a list of one.
 pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, Reason> {
-    let wrong = |at: String| Reason::WrongType(at);
+    let wrong = |at: String, found: &Value| Reason::wrong_type(at, found, "a text or a list of texts");
     match row.shift_remove(KEY) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![text]),
         Some(Value::Array(texts)) => {
             let text = |(index, text): (usize, Value)| match text {
                 Value::String(text) => Ok(text),
-                _ => Err(wrong(format!("/{KEY}/{index}"))),
+                other => Err(wrong(format!("/{KEY}/{index}"), &other)),
             };
             texts.into_iter().enumerate().map(text).collect()
         }
-        Some(_) => Err(wrong(format!("/{KEY}"))),
+        Some(other) => Err(wrong(format!("/{KEY}"), &other)),
     }
 }
 
@@ -48,8 +48,9 @@ mod tests {
         assert_eq!(taken(json!(["a", "b"])), Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(taken(json!("a")), Ok(vec!["a".to_owned()]));
         assert_eq!(taken(json!([])), Ok(Vec::new()));
-        assert_eq!(taken(json!(["a", 4])), Err(Reason::WrongType("/accepted_answers/1".to_owned())));
-        assert_eq!(taken(json!({ "text": ["a"] })), Err(Reason::WrongType("/accepted_answers".to_owned())));
+        let refused = |value| taken(value).unwrap_err().to_string();
+        assert!(refused(json!(["a", 4])).starts_with("wrong type at /accepted_answers/1: 4;"));
+        assert!(refused(json!({ "text": ["a"] })).starts_with("wrong type at /accepted_answers: {"));
     }
 
     #[test]

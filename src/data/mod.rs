@@ -1,11 +1,13 @@
 //! From files to rows that the engine can train on.
 
 pub mod accepted;
+mod columns;
 pub mod ending;
 pub mod example;
 pub mod format;
 pub mod hub;
 pub mod ledger;
+mod misfit;
 pub mod mismatch;
 pub mod named;
 pub mod read;
@@ -16,6 +18,7 @@ pub mod row_schema;
 pub mod source;
 pub mod spec;
 pub mod split;
+mod text_row;
 pub mod tokenizer;
 pub mod tokens;
 pub mod train_tokenizer;

@@ -46,6 +46,11 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<Result<Vec<Rende
             }
             Ok(Ok(texts))
         }
+        // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
+        Turns::Text(text) => {
+            let trained = vec![0..text.len()];
+            Ok(Ok(vec![RenderedText { text: text.clone(), trained }]))
+        }
         Turns::Conversation(messages) if template.marks_generation() => {
             let (text, trained) = template.render_marked(messages, closed).with_context(of_row)?;
             Ok(Ok(vec![RenderedText { text, trained }]))

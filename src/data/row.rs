@@ -6,19 +6,21 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::source;
+
 /// Where a row comes from, for keys, errors and the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Index in the data set as read (0-based, over all files, unusable rows included).
     pub row: usize,
     pub file: Arc<PathBuf>,
-    /// Line of a `.jsonl` file, row number of the others (both from 1).
+    /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
     pub line: usize,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` line {}", self.file.display(), self.line)
+        write!(f, "`{}` {} {}", self.file.display(), source::unit(&self.file), self.line)
     }
 }
 
@@ -82,6 +84,8 @@ pub enum Turns {
     Answers { prompt: Vec<Message>, answers: Vec<Vec<Message>> },
     /// A whole conversation; every assistant turn is trained.
     Conversation(Vec<Message>),
+    /// Text that is trained whole, as it is, without a template; the end token follows it.
+    Text(String),
 }
 
 /// One usable row.
@@ -112,7 +116,7 @@ impl Row {
     pub fn is_answered(&self) -> bool {
         match &self.turns {
             Turns::Answers { answers, .. } => !answers.is_empty(),
-            Turns::Conversation(_) => true,
+            Turns::Conversation(_) | Turns::Text(_) => true,
         }
     }
 
@@ -125,6 +129,7 @@ impl Row {
                 let end = messages.iter().position(|message| message.role == "assistant");
                 &messages[..end.unwrap_or(messages.len())]
             }
+            Turns::Text(_) => &[],
         }
     }
 
@@ -135,6 +140,7 @@ impl Row {
                 prompt.iter().chain(answers.iter().flatten()).map(Message::text).collect()
             }
             Turns::Conversation(messages) => messages.iter().map(Message::text).collect(),
+            Turns::Text(text) => vec![text.clone()],
         }
     }
 }

@@ -14,6 +14,7 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     special_tokens: SpecialTokens,
     special_ids: Vec<u32>,
+    leading: Vec<u32>,
 }
 
 /// Token ids and the bytes of the text that each covers.
@@ -30,6 +31,7 @@ impl Tokenizer {
         let path = folder.join("tokenizer.json");
         let mut inner = HfTokenizer::from_file(&path)
             .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
+        let leading = leading(&inner);
         // A text is never cut or padded here, and a post-processor would only move offsets.
         inner
             .with_truncation(None)
@@ -41,7 +43,7 @@ impl Tokenizer {
         let mut special_ids: Vec<u32> =
             added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         special_ids.sort_unstable();
-        Ok(Tokenizer { inner, special_tokens, special_ids })
+        Ok(Tokenizer { inner, special_tokens, special_ids, leading })
     }
 
     /// Ids and byte offsets of a text.
@@ -52,6 +54,11 @@ impl Tokenizer {
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| format!("cannot tokenise {:?}", excerpt(text)))?;
         Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
+    }
+
+    /// Tokens that the tokenizer puts before a text that no template writes, such as BOS.
+    pub fn leading(&self) -> &[u32] {
+        &self.leading
     }
 
     /// The text of tokens, special ones included.
@@ -94,6 +101,14 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.binary_search(&id).is_ok()
     }
+}
+
+/// What the post-processor puts before a text; nothing where there is none.
+fn leading(inner: &HfTokenizer) -> Vec<u32> {
+    let ids = |special| inner.encode("a", special).map(|encoding| encoding.get_ids().to_vec());
+    let (Ok(with), Ok(without)) = (ids(true), ids(false)) else { return Vec::new() };
+    let start = with.windows(without.len().max(1)).position(|window| window == without);
+    start.map_or_else(Vec::new, |start| with[..start].to_vec())
 }
 
 fn excerpt(text: &str) -> String {

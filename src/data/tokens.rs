@@ -13,7 +13,8 @@ use super::example::{Branch, Family};
 use super::ledger::Ledger;
 use super::reason::Reason;
 use super::render_row::{RenderedText, render_row};
-use super::row::Row;
+use super::row::{Row, Turns};
+use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
 use crate::template::ChatTemplate;
 
@@ -101,6 +102,9 @@ pub fn tokenize_row(
     tokenizer: &Tokenizer,
     lengths: Lengths,
 ) -> Result<Result<Tokenized, Reason>> {
+    if let Turns::Text(text) = &row.turns {
+        return Ok(fit(text_row::family(text, row, tokenizer)?, lengths));
+    }
     let texts = match render_row(row, template)? {
         Ok(texts) => texts,
         Err(reason) => return Ok(Err(reason)),

@@ -255,10 +255,11 @@ impl<'a> TokenizerSource<'a> {
 
 /// How the rows of a data set are read: what enters a fingerprint besides the files themselves.
 pub fn data_settings(key: &str, data: &DataSpec) -> Result<BTreeMap<String, Value>> {
-    let DataSpec { format, columns, eval_fraction, limit, .. } = data;
+    let DataSpec { format, columns, roles, eval_fraction, limit, .. } = data;
     let mut flat = BTreeMap::new();
     flatten(&format!("{key}.format"), serde_json::to_value(format)?, &mut flat);
     flatten(&format!("{key}.columns"), serde_json::to_value(columns)?, &mut flat);
+    flatten(&format!("{key}.roles"), serde_json::to_value(roles)?, &mut flat);
     flatten(&format!("{key}.eval_fraction"), serde_json::to_value(eval_fraction)?, &mut flat);
     flatten(&format!("{key}.limit"), serde_json::to_value(limit)?, &mut flat);
     Ok(flat)

@@ -5,3 +5,6 @@ mod rlhf;
 mod ledger;
 mod results;
 mod workbench;
+//! Inputs in the manner of what people really have, each with its right result or its refusal.
+
+mod formats;

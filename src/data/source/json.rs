@@ -9,9 +9,11 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::open::read_error;
-use super::{Sink, jsonl, object};
+use super::{RawRow, Sink, jsonl, object};
+use crate::data::reason::Reason;
 
 pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> Result<()> {
     let mut bytes = Vec::new();
@@ -28,7 +30,7 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
         anyhow!("`{}`: not UTF-8 at line {line}", path.display())
     })?;
-    let mut rows = Rows { sink, failed: None, stopped: false };
+    let mut rows = Rows { sink, text, failed: None, stopped: false };
     let mut json = serde_json::Deserializer::from_str(text);
     let result = (&mut rows).deserialize(&mut json).and_then(|()| json.end());
     match (rows.failed, rows.stopped, result) {
@@ -41,6 +43,8 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
 /// Hands each element of an array to the sink, so that only one is held at a time.
 struct Rows<'a, 'b> {
     sink: &'a mut Sink<'b>,
+    /// The file's text, which the elements are parts of.
+    text: &'a str,
     failed: Option<anyhow::Error>,
     stopped: bool,
 }
@@ -61,10 +65,17 @@ impl<'de> Visitor<'de> for &mut Rows<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let mut line = 0;
-        while let Some(value) = elements.next_element::<Value>()? {
-            line += 1;
-            match (self.sink)(object(line, value)) {
+        let (mut line, mut counted) = (1, 0);
+        while let Some(element) = elements.next_element::<&RawValue>()? {
+            let start = (element.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+            let passed = self.text.as_bytes().get(counted..start).unwrap_or_default();
+            line += passed.iter().filter(|&&byte| byte == b'\n').count();
+            counted = start.max(counted);
+            let row = match serde_json::from_str::<Value>(element.get()) {
+                Ok(value) => object(line, value),
+                Err(error) => RawRow { line, object: Err(Reason::NotJson(jsonl::at_column(&error))) },
+            };
+            match (self.sink)(row) {
                 Ok(ControlFlow::Continue(())) => continue,
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => self.failed = Some(error),
