@@ -1,0 +1,3 @@
+//! What people really have: inputs in the manner of public bug reports, one module a kind.
+
+mod models;
