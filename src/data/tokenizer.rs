@@ -85,6 +85,20 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Rows that an embedding needs for all tokens: the largest id, and one.
+    pub fn embedding_rows(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    /// The tokens whose ids are `first` or more, ascending.
+    pub fn tokens_from(&self, first: usize) -> Vec<(u32, String)> {
+        let vocabulary = self.inner.get_vocab(true).into_iter();
+        let past = vocabulary.filter(|(_, id)| *id as usize >= first);
+        let mut past: Vec<(u32, String)> = past.map(|(token, id)| (id, token)).collect();
+        past.sort_unstable();
+        past
+    }
+
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.special_tokens
     }

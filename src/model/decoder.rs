@@ -23,7 +23,7 @@ pub struct Decoder {
     pub embedding: Param,
     pub layers: Vec<Layer>,
     pub final_norm: Param,
-    /// `[vocabulary, hidden]`; `None` when tied, or dropped.
+    /// `[vocabulary, hidden]`; `None` when tied, dropped, and of a model that only scores.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
 }
@@ -124,9 +124,17 @@ impl Decoder {
         Place::of(&self.embedding.value)
     }
 
-    /// The head: `[vocabulary, hidden]`.
-    pub fn head(&self) -> &Param {
-        self.lm_head.as_ref().unwrap_or(&self.embedding)
+    /// Whether there is no head at all, as in a sequence classifier's trunk: no token can be predicted.
+    pub fn is_headless(&self) -> bool {
+        self.lm_head.is_none() && !self.config.tie_word_embeddings
+    }
+
+    /// The head: `[vocabulary, hidden]`. Errors if the model came without one.
+    pub fn head(&self) -> Result<&Param> {
+        if self.is_headless() {
+            bail!("the model has no `lm_head.weight`, so it cannot predict tokens")
+        }
+        Ok(self.lm_head.as_ref().unwrap_or(&self.embedding))
     }
 
     /// The same model whose own output layer is not trained, for a trunk under a value head: no gradient

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::config::Config;
 use super::decoder::Decoder;
+use super::folder::ModelFolder;
 use super::lora::{AdapterConfig, load_adapter, new_adapter};
 use super::param::Param;
-use super::weights::{FolderWeights, build};
+use super::weights::build;
 use crate::backend::Place;
 use crate::plan::settings::LoraSettings;
 
@@ -48,7 +48,8 @@ impl Models {
     }
 
     fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
-        build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, train, &self.place)
+        let folder = ModelFolder::open(&input.base)?;
+        build(folder.config.clone(), &folder.weights()?, train, &self.place)
     }
 
     /// The model as it is, nothing trained.

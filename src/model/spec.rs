@@ -112,3 +112,21 @@ pub enum Architecture {
     Qwen2,
     Qwen3,
 }
+
+impl Architecture {
+    /// As `model_type` of `config.json`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Mistral => "mistral",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The family of a `model_type`, if the decoder computes it.
+    pub fn of_model_type(model_type: &str) -> Option<Self> {
+        let all = [Architecture::Llama, Architecture::Mistral, Architecture::Qwen2, Architecture::Qwen3];
+        all.into_iter().find(|architecture| architecture.model_type() == model_type)
+    }
+}

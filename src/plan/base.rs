@@ -13,15 +13,19 @@ use crate::backend::new_file::copy;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::model::config::Config;
+use crate::model::fault::Fault;
+use crate::model::folder::{ModelFolder, generation};
 use crate::model::scratch::Vocabulary;
 use crate::model::spec::{Dtype, ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
+use crate::plan::models;
 use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::rows::need;
 use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
+use crate::plan::vocabulary;
 use crate::template::{CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
@@ -51,6 +55,12 @@ pub struct Base {
     /// For fingerprints: settings of random weights.
     pub settings: BTreeMap<String, Value>,
     pub scratch: Option<Scratch>,
+    /// Why it cannot predict tokens; `None` if it can.
+    pub headless: Option<Fault>,
+    /// What is wrong with it, beside what keeps it from being opened.
+    pub faults: Vec<Fault>,
+    /// What a person should know of it.
+    pub warnings: Vec<String>,
 }
 
 /// Random weights, yet to be made or made by an earlier run.
@@ -88,14 +98,25 @@ impl Base {
         }
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
         content.insert("chat template".to_owned(), content::text(template.source()));
+        let (config, headless, mut warnings) = models::open_base(recipe, path)?;
+        let tokenizer = Tokenizer::from_folder(path)?;
+        let (mut faults, unusable) = vocabulary::check(&tokenizer, &config, path);
+        warnings.extend(unusable);
+        match generation::check(path) {
+            Ok(warning) => warnings.extend(warning),
+            Err(wrong) => faults.extend(wrong.0),
+        }
         Ok(Self {
             artifact: Artifact { base: from_here(path), adapter, head },
-            config: Config::read(path)?,
-            tokenizer: Tokenizer::from_folder(path)?,
+            config,
+            tokenizer,
             template,
             content,
             settings: BTreeMap::new(),
             scratch: None,
+            headless,
+            faults,
+            warnings,
         })
     }
 
@@ -131,13 +152,30 @@ impl Base {
         let files = unmade.as_ref().map_or(place, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
         let vocabulary = Vocabulary {
-            size: tokenizer.vocab_size(),
+            size: tokenizer.embedding_rows(),
             eos: tokenizer.eos_id(),
             pad: tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token)),
         };
+        let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
+        let named = match &spec.tokenizer {
+            TokenizerSpec::Path(path) => path,
+            TokenizerSpec::Train { .. } => place,
+        };
+        let (faults, _) = vocabulary::check(&tokenizer, &config, named);
+        if made {
+            ModelFolder::open(place).with_context(|| {
+                format!(
+                    "the model that an earlier run made: remove `{}` to have it made again",
+                    place.display()
+                )
+            })?;
+        }
         Ok(Self {
             artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
-            config: Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?,
+            config,
+            headless: None,
+            faults,
+            warnings: Vec::new(),
             // Once more, because the special tokens come from the tokenizer's files.
             template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
             tokenizer,

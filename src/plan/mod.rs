@@ -8,6 +8,8 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`models`] | opens the other models that stages name |
+//! | [`vocabulary`] | whether tokens have rows in the embedding |
 //! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
@@ -26,9 +28,11 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod finished;
 pub mod folder;
+pub mod models;
 pub mod planner;
 pub mod resolve;
 pub mod rows;
 pub mod settings;
 pub mod staleness;
 pub mod steps;
+pub mod vocabulary;

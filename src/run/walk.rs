@@ -58,6 +58,9 @@ pub fn walk(
     atomic::remove_leftovers(&folder.root)?;
     let mut planned = planner::plan(recipe, options, &console.watch(|| interrupt.check()))?;
     let plan = planned.plan;
+    for warning in &plan.base.warnings {
+        console.line(&format!("warning: {warning}"));
+    }
     // A run that changes nothing writes nothing.
     if !planned.rows.is_empty() {
         write_records(recipe, &plan, &folder)?;

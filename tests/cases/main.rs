@@ -8,3 +8,6 @@ mod workbench;
 //! Inputs in the manner of what people really have, each with its right result or its refusal.
 
 mod formats;
+//! What people really have: inputs in the manner of public bug reports, one module a kind.
+
+mod models;

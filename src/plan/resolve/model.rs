@@ -53,11 +53,6 @@ pub fn lacking(folder: &str, files: &[&str]) -> String {
     format!("the model folder `{folder}` has no {}", suggest::quoted(files))
 }
 
-/// Whether a model's folder has weights, in one file or in several.
-pub fn has_weights(folder: &Path) -> bool {
-    ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file())
-}
-
 /// A model's folder, or, of a hub id that is no folder, the one in the local Hugging Face cache.
 fn base_folder(checker: &Checker, base: &str) -> PathBuf {
     let path = checker.path(base);
