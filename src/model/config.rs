@@ -10,6 +10,9 @@ use serde_json::Value;
 use super::rope::Rope;
 use super::spec::{Architecture, ScratchSpec};
 
+/// How transformers ends the class names of sequence classifiers.
+pub const CLASSIFIER: &str = "ForSequenceClassification";
+
 /// A decoder-only transformer of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -157,6 +160,12 @@ impl Config {
             "vocab_size": vocab_size,
         }))
         .map_err(|e| anyhow!("[model.scratch]: {e}"))
+    }
+
+    /// Whether it is that of a sequence classifier, as reward models are.
+    pub fn is_classifier(&self) -> bool {
+        let class = self.raw["architectures"][0].as_str();
+        class.is_some_and(|class| class.ends_with(CLASSIFIER))
     }
 
     /// Width of the queries of a row.

@@ -26,6 +26,26 @@ pub struct Decoder {
     /// `[vocabulary, hidden]`; `None` when tied.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
+    /// Tables that an adapter brought along.
+    pub brought: Brought,
+}
+
+/// Whose a table of the decoder is: the base's, or an adapter's, whose result keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    #[default]
+    Base,
+    /// An adapter's that does not train it.
+    Adapter,
+    /// An adapter's that trains it whole: one of its `modules_to_save`.
+    Saved,
+}
+
+/// Whose embedding and head are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    pub embedding: Owner,
+    pub head: Owner,
 }
 
 /// One packed stream of tokens.
@@ -122,6 +142,11 @@ impl Decoder {
     /// The float type of its weights and activations, and where they lie.
     pub fn place(&self) -> Place {
         Place::of(&self.embedding.value)
+    }
+
+    /// Whether there is no head at all, as in a sequence classifier's trunk: no token can be predicted.
+    pub fn is_headless(&self) -> bool {
+        self.lm_head.is_none() && !self.config.tie_word_embeddings
     }
 
     /// The head: `[vocabulary, hidden]`.

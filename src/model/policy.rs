@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use super::adapter::AdapterConfig;
 use super::config::Config;
 use super::decoder::Decoder;
-use super::lora::{AdapterConfig, load_adapter, new_adapter};
+use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
 use super::weights::{FolderWeights, build};
 use crate::backend::Place;
@@ -47,8 +48,16 @@ impl Models {
         Ok(decoder)
     }
 
+    /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
     fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
-        build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, train, &self.place)
+        let config = Config::read(&input.base)?;
+        let weights = FolderWeights::open(&input.base)?;
+        if !weights.is_headless(&config) {
+            return build(config, &weights, train, &self.place);
+        }
+        let asked = Config { tie_word_embeddings: true, ..config.clone() };
+        let decoder = build(asked, &weights, train, &self.place)?;
+        Ok(Decoder { config, ..decoder })
     }
 
     /// The model as it is, nothing trained.
@@ -96,7 +105,7 @@ impl Models {
     ) -> Result<Decoder> {
         match (lora, &input.adapter) {
             (Some(lora), Some(adapter)) => {
-                let AdapterConfig { rank, alpha, rslora } = AdapterConfig::read(adapter)?;
+                let AdapterConfig { rank, alpha, rslora, .. } = AdapterConfig::read(adapter)?;
                 self.trained(input, Some(&LoraSettings { rank, alpha, rslora, ..lora.clone() }), seed)
             }
             _ => self.trained(input, lora, seed),

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use super::attention::{Attention, HeadNorms};
 use super::config::Config;
-use super::decoder::Decoder;
+use super::decoder::{Brought, Decoder};
 use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
@@ -57,6 +57,12 @@ impl FolderWeights {
             .with_context(|| format!("cannot read the weights in `{}`", folder.display()))?;
         Ok(FolderWeights { folder: folder.to_path_buf(), files })
     }
+
+    /// Whether it is the trunk of a sequence classifier, whose only head gives scores.
+    pub fn is_headless(&self, config: &Config) -> bool {
+        let has = |name: &str| self.files.contains(name);
+        !config.tie_word_embeddings && has("score.weight") && !has("lm_head.weight")
+    }
 }
 
 impl Weights for FolderWeights {
@@ -86,7 +92,15 @@ pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) 
         .collect::<Result<_>>()?;
     let final_norm = param("model.norm.weight", &[h])?;
     let lm_head = if config.tie_word_embeddings { None } else { Some(param("lm_head.weight", &[v, h])?) };
-    Ok(Decoder { config, embedding, layers, final_norm, lm_head, angles: AngleTables::default() })
+    Ok(Decoder {
+        config,
+        embedding,
+        layers,
+        final_norm,
+        lm_head,
+        angles: AngleTables::default(),
+        brought: Brought::default(),
+    })
 }
 
 fn build_layer(

@@ -88,7 +88,10 @@ impl Base {
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
         content.insert("chat template".to_owned(), content::text(template.source()));
         Ok(Self {
-            artifact: Artifact { base: from_here(path), adapter, head },
+            artifact: match head {
+                Some(head) => Artifact { base: from_here(path), adapter, head: Some(head) },
+                None => Artifact::of(from_here(path), adapter),
+            },
             config: Config::read(path)?,
             tokenizer: Tokenizer::from_folder(path)?,
             template,

@@ -11,6 +11,7 @@
 //! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
+//! | [`openable`] | whether a run will be able to open them |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
@@ -25,6 +26,7 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod finished;
 pub mod folder;
+pub mod openable;
 pub mod planner;
 pub mod resolve;
 pub mod rows;

@@ -25,8 +25,10 @@ pub const SHARED: [&str; 1] = ["reference"];
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct PpoKeys {
     /// The reward model: `stage:NAME` for the result of an rm stage before this one, `base` for the
-    /// model itself with the `head` of `[model]`, or a folder relative to the recipe with a
-    /// `value_head.safetensors`. Default: the newest rm stage before this one.
+    /// model itself with its head or the `head` of `[model]`, or a folder relative to the recipe: a model
+    /// or adapter with a `value_head.safetensors`, a `…ForSequenceClassification` with one label, or a
+    /// PEFT adapter of one (`modules_to_save = ["score"]`), whose configuration names its base. Default:
+    /// the newest rm stage before this one.
     #[schemars(length(min = 1))]
     pub reward: Option<String>,
     /// Weight of the KL term that is taken off the reward of every token: the larger, the closer the
