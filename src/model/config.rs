@@ -14,6 +14,9 @@ use super::fault::{Fault, Faults};
 use super::rope::{self, Rope};
 use super::spec::{Architecture, ScratchSpec};
 
+/// How transformers ends the class names of sequence classifiers.
+pub const CLASSIFIER: &str = "ForSequenceClassification";
+
 /// A decoder-only transformer of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -143,6 +146,12 @@ impl Config {
             "vocab_size": vocab_size,
         }))
         .map_err(|e| anyhow!("[model.scratch]: {e}"))
+    }
+
+    /// Whether it is that of a sequence classifier, as reward models are.
+    pub fn is_classifier(&self) -> bool {
+        let class = self.raw["architectures"][0].as_str();
+        class.is_some_and(|class| class.ends_with(CLASSIFIER))
     }
 
     /// Width of the queries of a row.

@@ -26,6 +26,26 @@ pub struct Decoder {
     /// `[vocabulary, hidden]`; `None` when tied, dropped, and of a model that only scores.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
+    /// Tables that an adapter brought along.
+    pub brought: Brought,
+}
+
+/// Whose a table of the decoder is: the base's, or an adapter's, whose result keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    #[default]
+    Base,
+    /// An adapter's that does not train it.
+    Adapter,
+    /// An adapter's that trains it whole: one of its `modules_to_save`.
+    Saved,
+}
+
+/// Whose embedding and head are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    pub embedding: Owner,
+    pub head: Owner,
 }
 
 /// One packed stream of tokens.

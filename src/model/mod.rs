@@ -1,5 +1,6 @@
 //! Architectures, weights and the decoder.
 
+pub mod adapter;
 pub mod attention;
 pub mod config;
 pub mod decoder;

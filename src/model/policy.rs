@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use super::adapter::AdapterConfig;
 use super::decoder::Decoder;
 use super::folder::ModelFolder;
-use super::lora::{AdapterConfig, load_adapter, new_adapter};
+use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
 use super::weights::build;
 use crate::backend::Place;
@@ -47,6 +48,7 @@ impl Models {
         Ok(decoder)
     }
 
+    /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
     fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
         let folder = ModelFolder::open(&input.base)?;
         build(folder.config.clone(), &folder.weights()?, train, &self.place)
@@ -97,7 +99,7 @@ impl Models {
     ) -> Result<Decoder> {
         match (lora, &input.adapter) {
             (Some(lora), Some(adapter)) => {
-                let AdapterConfig { rank, alpha, rslora } = AdapterConfig::read(adapter)?;
+                let AdapterConfig { rank, alpha, rslora, .. } = AdapterConfig::read(adapter)?;
                 self.trained(input, Some(&LoraSettings { rank, alpha, rslora, ..lora.clone() }), seed)
             }
             _ => self.trained(input, lora, seed),

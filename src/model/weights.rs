@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use super::attention::{Attention, HeadNorms};
 use super::config::Config;
-use super::decoder::Decoder;
+use super::decoder::{Brought, Decoder};
 use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
@@ -42,7 +42,15 @@ pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) 
         true => None,
         false => Some(param("lm_head.weight", &[v, h])?),
     };
-    Ok(Decoder { config, embedding, layers, final_norm, lm_head, angles: AngleTables::default() })
+    Ok(Decoder {
+        config,
+        embedding,
+        layers,
+        final_norm,
+        lm_head,
+        angles: AngleTables::default(),
+        brought: Brought::default(),
+    })
 }
 
 fn build_layer(

@@ -107,7 +107,10 @@ impl Base {
             Err(wrong) => faults.extend(wrong.0),
         }
         Ok(Self {
-            artifact: Artifact { base: from_here(path), adapter, head },
+            artifact: match head {
+                Some(head) => Artifact { base: from_here(path), adapter, head: Some(head) },
+                None => Artifact::of(from_here(path), adapter),
+            },
             config,
             tokenizer,
             template,

@@ -13,6 +13,7 @@
 //! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
+//! | [`openable`] | whether a run will be able to open them |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
@@ -29,6 +30,7 @@ pub mod fingerprint;
 pub mod finished;
 pub mod folder;
 pub mod models;
+pub mod openable;
 pub mod planner;
 pub mod resolve;
 pub mod rows;

@@ -11,6 +11,7 @@ mod inherit;
 mod kinds;
 mod losses;
 mod model;
+mod opened;
 mod references;
 mod reward;
 mod stages;
@@ -83,7 +84,7 @@ impl Resolved {
 
 /// Reads the recipe at `path`, applies each `--set` of `overrides` (`stage.NAME.key=value`,
 /// `data.NAME.key=value`, `model.key=value`, …) and resolves it for `purpose`. Reads no
-/// weights and no rows. Errors with every problem found; warnings come along.
+/// weights but their headers, and no rows. Errors with every problem found; warnings come along.
 pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
     let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
@@ -114,10 +115,13 @@ pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resol
     let stages = stages::resolve(&mut checker, &recipe);
     references::check(&mut checker, &recipe, &data);
     reward::check(&mut checker, &recipe, model.as_ref());
-    reward::check_head(&mut checker, &recipe, &stages);
+    reward::check_head(&mut checker, &recipe, model.as_ref(), &stages);
     data::check_use(&mut checker, &recipe);
     idle::check(&mut checker, &recipe, &data, &stages);
     adapters::check(&mut checker, &stages, model.as_ref().and_then(|m| m.adapter.as_deref()));
+    if let (Some(model), Purpose::Run) = (&model, purpose) {
+        opened::check(&mut checker, model, &stages);
+    }
     let problems = checker.problems;
 
     let is_wrong = problems.iter().any(|problem| problem.severity == Severity::Error);

@@ -12,16 +12,22 @@ pub const INITIALIZER_RANGE: f64 = 0.02;
 pub struct ModelTable {
     /// Folder of a model in Hugging Face layout (`config.json`, safetensors, `tokenizer.json`),
     /// relative to the recipe, or `ORG/NAME` of a model of the Hugging Face hub that is in the local
-    /// cache.
+    /// cache. The head of a reward model (`value_head.safetensors`, or `score.weight` of a
+    /// `…ForSequenceClassification`) is used as one named by `head` is.
     #[schemars(length(min = 1))]
     pub base: Option<String>,
     /// Folder of a PEFT adapter (`adapter_config.json`) that the base starts with, relative to the
-    /// recipe. `tuner = "lora"` trains it further.
+    /// recipe. `tuner = "lora"` trains it further, `tuner = "full"` merges it first. Read are LoRA and
+    /// rsLoRA with `rank_pattern` and `alpha_pattern`, tables of embedding and head (those that
+    /// `modules_to_save` names are trained too), LoRA on them (which is not trained further), and the head
+    /// of a sequence classifier (`score`), which is used as one named by `head` is. Other options, DoRA
+    /// among them, are refused by name.
     #[schemars(length(min = 1))]
     pub adapter: Option<String>,
-    /// A safetensors file with a value head (`v_head.summary.weight` or `score.weight`) for the base,
-    /// relative to the recipe: an rm stage trains it further, `reward = "base"` of a ppo stage scores
-    /// with it.
+    /// A safetensors file with a value head (`v_head.summary.weight` or `score.weight`, also among a
+    /// model's weights or an adapter's) for the base, relative to the recipe: an rm stage trains it
+    /// further, `reward = "base"` of a ppo stage scores with it. Default: the head that the adapter or the
+    /// base brings along; with neither, an rm stage starts with random weights.
     #[schemars(length(min = 1))]
     pub head: Option<String>,
     /// Floats of weights and activations. Sums, gradients of weights, and masters and moments of what

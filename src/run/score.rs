@@ -12,7 +12,8 @@ use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
 use crate::model::policy::Models;
 use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::plan::artifact::Artifact;
+use crate::plan::openable::{self, Role, not_a_reward_model};
 use crate::report::console::Console;
 use crate::run::walk::input;
 use crate::stages::batch::Ask;
@@ -42,17 +43,18 @@ pub struct ScoredRows {
     pub ledger: Ledger,
 }
 
-/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage,
-/// or any model or adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be
-/// scored.
+/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage, a
+/// sequence classifier of transformers with one label, an adapter of one as PEFT saves it, or any model or
+/// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
     let artifact = Artifact::of_folder(model);
-    let head = artifact
-        .head
-        .as_ref()
-        .with_context(|| format!("`{}` is no reward model: it has no `{VALUE_HEAD}`", model.display()))?;
-    let template = ChatTemplate::for_model(None, Path::new("."), Some(model))?;
-    let tokenizer = Tokenizer::from_folder(model)?;
+    openable::check(&artifact, Role::Reward)?;
+    let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
+    // PEFT saves an adapter without the tokenizer, if it is not told to.
+    let speaks = [model, &artifact.base].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
+    let speaks = speaks.unwrap_or(model);
+    let template = ChatTemplate::for_model(None, Path::new("."), Some(speaks))?;
+    let tokenizer = Tokenizer::from_folder(speaks)?;
     for file in files {
         ensure!(is_known(file), "`{}` is no data file: rows are read from {KINDS}", file.display());
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::answers::Answers;
 use super::dpo::Dpo;
@@ -18,8 +18,7 @@ use crate::backend::Place;
 use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
-use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::artifact::VALUE_HEAD;
+use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// The rows of a stage, tokenised.
@@ -60,6 +59,11 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
     let (training, device) = (&settings.training, &place.device);
     let mut opened = policy::Models::at(place);
     let decoder = opened.trained(&policy, training.lora.as_ref(), training.seed)?;
+    ensure!(
+        !decoder.is_headless() || matches!(settings.kind, KindSettings::Rm(_)),
+        "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
+        policy.base.display()
+    );
     let packaging =
         packaging.unwrap_or_else(|| Packaging::for_decoder(&decoder, training.gradient_checkpointing));
     let mut models = Models { decoder, head: None, critic: None };
@@ -72,7 +76,13 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
         KindSettings::Orpo(orpo) => Box::new(Answers { objective: Orpo(orpo.clone()) }),
         KindSettings::Simpo(simpo) => Box::new(Answers { objective: Simpo(simpo.clone()) }),
         KindSettings::Rm(rm) => {
-            let part = if rm.head_bias { TrainedPart::WeightAndBias } else { TrainedPart::Weight };
+            // a classifier's head has no place for a bias
+            let found = policy.head.as_deref().map(StoredHead::find).transpose()?.flatten();
+            let is_classifier = found.is_some_and(|head| head.format == HeadFormat::Classifier);
+            let part = match rm.head_bias && !is_classifier {
+                true => TrainedPart::WeightAndBias,
+                false => TrainedPart::Weight,
+            };
             models.decoder = models.decoder.with_frozen_lm_head();
             let config = &models.decoder.config;
             models.head = Some(match &policy.head {
@@ -173,13 +183,10 @@ impl StageRun for Executor {
         let trainer = &self.trainer;
         crate::model::result::save(
             trainer.decoder(),
+            trainer.models.head.as_ref(),
             trainer.settings.lora.as_ref(),
             &self.policy.base,
             dir,
-        )?;
-        match &trainer.models.head {
-            Some(head) => head.save(&dir.join(VALUE_HEAD)),
-            None => Ok(()),
-        }
+        )
     }
 }
