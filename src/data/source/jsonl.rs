@@ -42,7 +42,7 @@ fn row(line: usize, content: &[u8]) -> RawRow {
 }
 
 /// The error with its column alone: its line is always 1, that of the row is known better.
-pub fn at_column(error: &serde_json::Error) -> String {
+fn at_column(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
     format!("{what} at column {}", error.column())
