@@ -25,6 +25,7 @@ fn said(messages: &[Message]) -> String {
 fn told(row: &Row) -> String {
     match &row.turns {
         Turns::Conversation(messages) => said(messages),
+        Turns::Text(text) => format!("text:{text}"),
         Turns::Answers { prompt, answers } => {
             let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
             format!("{} > {}", said(prompt), answers.join(" | "))
