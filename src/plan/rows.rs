@@ -108,7 +108,13 @@ impl Rows {
             _ => Ending::of(template, tokenizer).unwrap_or_default(),
         };
         let end_tokens = end_tokens(&train, ending.end, tokenizer);
-        let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
+        let mut warnings: Vec<String> = ledger.warnings().collect();
+        let unread = template.unread(template.kwargs());
+        if !unread.is_empty() {
+            let names = unread.join("`, `");
+            warnings
+                .push(format!("the template does not read `chat_template_kwargs` of `[model]`: `{names}`"));
+        }
         if let KindSettings::Kto(kto) = &stage.kind {
             warnings.extend(balance::warning(kto, &train));
         }

@@ -11,7 +11,7 @@ use crate::plan::staleness::Status;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::stages::StageRun;
-use crate::template::CHAT_TEMPLATE;
+use crate::template::ChatTemplate;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
@@ -28,7 +28,12 @@ pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<(
 /// Trains `stage` and writes its result; with it in place, the stage is finished.
 /// `flops` are those of all its optimiser steps; `template` is what its rows were rendered with, and
 /// goes with the result.
-pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, template: &str) -> Result<Summary> {
+pub fn finish(
+    stage: &mut dyn StageRun,
+    training: &Training,
+    flops: f64,
+    template: &ChatTemplate,
+) -> Result<Summary> {
     let folder = training.folder;
     let done = train(stage, training)?;
     let summary = Summary {
@@ -42,7 +47,7 @@ pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, templat
     let phase = training.console.phase("writing the result");
     atomic::write_folder(&folder.model(), |unfinished| {
         stage.save_result(unfinished)?;
-        Ok(fs::write(unfinished.join(CHAT_TEMPLATE), template)?)
+        template.write(unfinished)
     })?;
     phase.finish();
     // Without `save_steps`, a checkpoint is there only because someone interrupted the stage.

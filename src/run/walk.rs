@@ -159,7 +159,7 @@ fn run_stage(
         console,
         questions: &questions,
     };
-    finish(stage.as_mut(), &training, plan.work.training, base.template.source())
+    finish(stage.as_mut(), &training, plan.work.training, &base.template)
         .with_context(|| format!("stage `{}`", plan.name()))?;
     console.line(&format!("done: {}", own.model().display()));
     Ok(())

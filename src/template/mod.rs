@@ -8,19 +8,25 @@ mod filters;
 mod generation;
 mod methods;
 mod python;
+mod reads;
 mod rewrite;
 mod shipped;
 mod slice;
+mod sources;
 mod special_tokens;
 mod strftime;
 mod strings;
 mod tests;
+mod turns;
 
 pub(crate) use chat::value;
-pub use chat::{ChatTemplate, Rendering};
+pub use chat::{ChatTemplate, Kwargs, Rendering, is_reserved, reserved};
+pub use reads::REASONING;
 pub use shipped::names as shipped_names;
 
+pub use sources::{ADDITIONAL, DEFAULT, OF_MODEL, TOOL_USE, choices, own};
 pub use special_tokens::SpecialTokens;
+pub use turns::TurnParts;
 
 /// The file of a model's folder that holds its template.
 pub const CHAT_TEMPLATE: &str = "chat_template.jinja";
