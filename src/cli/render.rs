@@ -100,6 +100,12 @@ pub enum Form {
     Json,
 }
 
+impl From<Mark> for Form {
+    fn from(mark: Mark) -> Self {
+        Form::Text(mark)
+    }
+}
+
 /// Writes the first `count` rows that `stage` trains on as it reads them, with the tokens of each,
 /// those trained marked, and what the checks of a run see.
 pub fn render_rows(
@@ -108,9 +114,10 @@ pub fn render_rows(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
     count: usize,
-    form: Form,
+    form: impl Into<Form>,
     out: &mut impl Write,
 ) -> Result<()> {
+    let form = form.into();
     let need = need(&stage.kind);
     let names: &[&str] = match need {
         Need::Sft => &["answer"],

@@ -5,6 +5,8 @@
 //! for that to tell much, or that stand in a row more than once, are put in other words and must be
 //! found in another rendering.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::reason::Reason;
@@ -35,6 +37,8 @@ struct Piece<'a> {
     /// The key of the turn, and the place in its value.
     key: &'a str,
     pointer: String,
+    /// Whether it is a part of what stands there.
+    within: bool,
 }
 
 /// Errors if `text`, which a template made of `messages` and `tools`, lacks some of their content.
@@ -57,31 +61,32 @@ pub fn check(
     for piece in &pieces {
         let is_name = matches!(piece.what, What::Call | What::Tool | What::Argument);
         if is_name {
-            unsure.push(piece);
+            unsure.push(Cow::Borrowed(piece));
         } else if written.holds(piece.text) {
             let again = |other: &Piece| !std::ptr::eq(other, piece) && other.text.contains(piece.text);
             if piece.text.len() < TELLING || pieces.iter().any(again) {
-                unsure.push(piece);
+                unsure.push(Cow::Borrowed(piece));
             }
-        } else if let Some((thought, answer)) = thought(piece, messages) {
-            if !written.holds(answer) {
+        } else if let Some([thought, answer]) = taken_apart(piece, messages) {
+            if !written.holds(answer.text) {
                 return Err(lost(piece));
             }
-            if !written.holds(thought) {
-                let thought = Piece { what: What::Reasoning, text: thought, ..piece.clone() };
+            if !written.holds(thought.text) {
                 if !may_lack(&thought) {
                     return Err(lost(&thought));
                 }
                 left_out = true;
+            } else {
+                unsure.push(Cow::Owned(thought));
             }
+            unsure.push(Cow::Owned(answer));
         } else if may_lack(piece) {
             left_out = true;
         } else {
             return Err(lost(piece));
         }
     }
-    // A turn that holds its reasoning in its text is not put in other words: templates take it apart.
-    unsure.retain(|piece| !piece.text.contains(THOUGHT));
+    unsure.retain(|piece| !piece.text.is_empty() && !piece.text.contains(THOUGHT));
     if unsure.is_empty() {
         return Ok(left_out);
     }
@@ -98,7 +103,7 @@ pub fn check(
     let Some(other) = render(&others, other_tools.as_ref()) else {
         let missing =
             unsure.into_iter().find(|piece| piece.what != What::Argument && !written.holds(piece.text));
-        return missing.map_or(Ok(left_out), |piece| Err(lost(piece)));
+        return missing.map_or(Ok(left_out), |piece| Err(lost(&piece)));
     };
     for (piece, word) in unsure.iter().zip(&words) {
         if other.contains(word.as_str()) {
@@ -117,7 +122,7 @@ fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<Piece<'a
     let mut pieces = Vec::new();
     let mut add = |what, text: &'a str, turn, key, pointer| {
         if !text.trim().is_empty() {
-            pieces.push(Piece { what, text: text.trim(), turn, key, pointer });
+            pieces.push(Piece { what, text: text.trim(), turn, key, pointer, within: false });
         }
     };
     for (turn, message) in messages.iter().enumerate() {
@@ -186,17 +191,27 @@ fn put(piece: &Piece, word: &str, messages: &mut [Message], tools: Option<&mut V
         Some(message) => message.extra.get_mut(piece.key),
         None => tools,
     };
-    if let Some(value) = value.and_then(|value| value.pointer_mut(&piece.pointer)) {
-        *value = Value::from(word);
-    }
+    let Some(value) = value.and_then(|value| value.pointer_mut(&piece.pointer)) else { return };
+    let whole = value.as_str().filter(|_| piece.within).map(|text| {
+        let answer = text.rfind(THOUGHT).map_or(0, |at| at + THOUGHT.len());
+        let (thought, answer) = text.split_at(answer);
+        match piece.what {
+            What::Reasoning => thought.replacen(piece.text, word, 1) + answer,
+            _ => thought.to_owned() + &answer.replacen(piece.text, word, 1),
+        }
+    });
+    *value = Value::from(whole.unwrap_or_else(|| word.to_owned()));
 }
 
 /// An assistant's content that holds its reasoning: that, and what is said after it.
-fn thought<'a>(piece: &Piece<'a>, messages: &[Message]) -> Option<(&'a str, &'a str)> {
+fn taken_apart<'a>(piece: &Piece<'a>, messages: &[Message]) -> Option<[Piece<'a>; 2]> {
     let turn = messages.get(piece.turn?)?;
     let (before, answer) = piece.text.rsplit_once(THOUGHT)?;
     let thought = before.rsplit_once("<think>").map_or(before, |(_, thought)| thought);
-    (piece.what == What::Text && turn.role == "assistant").then_some((thought.trim(), answer.trim()))
+    (piece.what == What::Text && turn.role == "assistant").then(|| {
+        let part = |what, text: &'a str| Piece { what, text: text.trim(), within: true, ..piece.clone() };
+        [part(What::Reasoning, thought), part(What::Text, answer)]
+    })
 }
 
 /// The piece in words.

@@ -1,6 +1,6 @@
 //! Which part of a text a template writes for each message.
 //!
-//! Templates go over the messages in loops. Every loop's body is made to begin with a mark, and every
+//! Templates go over the messages in loops. Every such loop's body is made to begin with a mark, and the
 //! loop to be followed by one, both written as empty call blocks so that white space around them is
 //! treated as before. What is written between two marks of the outermost loop over messages belongs to
 //! the message of the first. That holds for any template, whatever it makes of a turn's place in the
@@ -32,10 +32,12 @@ pub struct TurnParts {
     pub tail: usize,
 }
 
-/// The source with its loops marked; `None` if it has none.
+/// The source with its loops over messages marked; `None` if it has none. Loops over parts of a turn's
+/// content are not: what they write may be looked at before it is written out.
 pub fn mark_loops(source: &str) -> Option<String> {
     let mut out = String::with_capacity(source.len() + 256);
     let mut open: Vec<Option<usize>> = Vec::new();
+    let mut names = vec!["messages"];
     let mut loops = 0;
     let mut at = 0;
     while let Some(start) = source[at..].find('{').map(|found| at + found) {
@@ -68,11 +70,15 @@ pub fn mark_loops(source: &str) -> Option<String> {
             }
             Some("for") => {
                 out.push_str(tag);
-                open.push(target(words).map(|name| {
+                open.push(target(words, &names).map(|name| {
                     loops += 1;
                     out.push_str(&format!("{{% call {BEGIN}({loops}, {name}) %}}{{% endcall {sign}%}}"));
                     loops
                 }));
+            }
+            Some("set") => {
+                out.push_str(tag);
+                names.extend(alias(words, &names));
             }
             Some("endfor") => match open.pop().flatten() {
                 Some(number) => {
@@ -152,15 +158,40 @@ pub fn read_marks(marked: &str, sentinel: &str, messages: usize) -> Option<(Stri
     Some((text, TurnParts { parts, tail }))
 }
 
-/// The name of a loop's single target.
-fn target(words: &str) -> Option<&str> {
-    let rest = words.strip_prefix("for")?.trim_start();
-    let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
-    let is_single = rest[length..]
-        .trim_start()
-        .strip_prefix("in")
-        .is_some_and(|after| after.starts_with(|c: char| !(c.is_alphanumeric() || c == '_')));
-    (length > 0 && is_single).then_some(&rest[..length])
+/// The name of a loop's single target, if it goes over messages.
+fn target<'a>(words: &'a str, names: &[&str]) -> Option<&'a str> {
+    let (name, rest) = name(words.strip_prefix("for")?)?;
+    let items = rest.strip_prefix("in").filter(|items| !items.starts_with(is_part))?;
+    are_messages(items, names).then_some(name)
+}
+
+/// The name that is set to messages.
+fn alias<'a>(words: &'a str, names: &[&str]) -> Option<&'a str> {
+    let (name, rest) = name(words.strip_prefix("set")?)?;
+    let items = rest.strip_prefix('=')?.trim_start();
+    let starts = |known: &&str| items.strip_prefix(*known).is_some_and(|after| !after.starts_with(is_part));
+    (names.iter().any(starts) && are_messages(items, names)).then_some(name)
+}
+
+/// A name at the beginning of a text, and what follows it.
+fn name(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let length = text.find(|c: char| !is_part(c))?;
+    (length > 0).then(|| (&text[..length], text[length..].trim_start()))
+}
+
+/// Whether an expression has to do with messages and not with what they say.
+fn are_messages(items: &str, names: &[&str]) -> bool {
+    let has = |name: &&str| {
+        items
+            .match_indices(*name)
+            .any(|(at, _)| !items[..at].ends_with(is_part) && !items[at + name.len()..].starts_with(is_part))
+    };
+    names.iter().any(has) && !items.contains("content")
+}
+
+fn is_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// Length of a tag, its end outside of strings and brackets.
@@ -222,12 +253,17 @@ mod unit_tests {
     #[test]
     fn loops_are_marked_and_their_white_space_stays() {
         assert_eq!(
-            mark_loops("a{%- for m in x -%}\n b{{ {'}}': {}}['}}'] }}{%+ endfor %}\n").unwrap(),
-            "a{%- for m in x -%}{% call __turn__(1, m) %}{% endcall -%}\n b{{ {'}}': {}}['}}'] }}\
+            mark_loops("a{%- for m in messages -%}\n b{{ {'}}': {}}['}}'] }}{%+ endfor %}\n").unwrap(),
+            "a{%- for m in messages -%}{% call __turn__(1, m) %}{% endcall -%}\n b{{ {'}}': {}}['}}'] }}\
              {%+ endfor %}{% call __turned__(1) %}{% endcall %}\n"
         );
-        assert_eq!(mark_loops("{% for k, v in x %}{% endfor %}{# {% for m in x %} #}"), None);
-        assert_eq!(mark_loops("{% raw %}{% for m in x %}{% endfor %}{% endraw %}"), None);
+        assert_eq!(mark_loops("{% for k, v in messages %}{% endfor %}{# {% for m in messages %} #}"), None);
+        assert_eq!(mark_loops("{% raw %}{% for m in messages %}{% endfor %}{% endraw %}"), None);
+        assert_eq!(
+            mark_loops("{% for m in x %}{% for p in messages[0].content %}{% endfor %}{% endfor %}"),
+            None
+        );
+        assert!(mark_loops("{% set rest = messages[1:] %}{% for m in rest|list %}{% endfor %}").is_some());
     }
 
     #[test]
