@@ -57,6 +57,7 @@ mod tests {
                 family: Family { row, prompt: vec![9], branches: vec![cut], label: Some(true), margin: None },
                 cuts: Vec::new(),
                 uncut: (length > 4).then_some(whole),
+                notes: Default::default(),
             }
         };
         lengths.iter().enumerate().map(row).collect()

@@ -164,7 +164,8 @@ fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, nee
     }
 }
 
-/// The row under our names, without keys that hold null: data sets with optional columns have those.
+/// The row under our names, without keys that hold null at any depth: data sets with optional columns
+/// have those, and files with a schema have one for every key that another row has.
 fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> Map<String, Value> {
     let taken: Vec<(String, Value)> = columns
         .iter()
@@ -174,8 +175,21 @@ fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> M
         })
         .collect();
     row.extend(taken);
-    row.retain(|_, value| !value.is_null());
+    without_nulls(&mut row);
     row
+}
+
+/// Drops the keys that hold null, at any depth. Lists keep their items.
+fn without_nulls(map: &mut Map<String, Value>) {
+    fn within(value: &mut Value) {
+        match value {
+            Value::Object(map) => without_nulls(map),
+            Value::Array(items) => items.iter_mut().for_each(within),
+            _ => {}
+        }
+    }
+    map.retain(|_, value| !value.is_null());
+    map.values_mut().for_each(within);
 }
 
 /// Takes the value at a dotted name such as `chosen.text`, and what holds it if that was all of it.

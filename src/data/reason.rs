@@ -9,6 +9,8 @@
 //! | `answer is not the assistant's`, `tie` | dropped |
 //! | `chosen equals rejected …`, `undesirable answer`, `no common prompt` | dropped |
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
+//! | `the template fails: …`, `the template leaves out …`, `the template reads no reasoning: …` | dropped |
+//! | `no turn is to be trained`, `a turn that is not to be trained …`, `reserved template variable …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
 //! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
@@ -106,6 +108,18 @@ pub enum Reason {
     /// Where nothing may be cut: a score is that of a whole answer.
     LongerThanMaxLength,
     PromptNotAPrefix,
+    /// What the template or its engine says.
+    TemplateFails(String),
+    /// What of the row is not in the text that the template makes of it.
+    ContentLost(String),
+    /// The key and the turn.
+    ReasoningUnread(String),
+    /// No turn of the row is to be trained.
+    NothingTrained,
+    /// A turn that is not to be trained cannot be told from the others in the text.
+    TurnNotFound,
+    /// The variable and why it is not to be set.
+    ReservedKwarg(String),
     CutToMaxLength,
     CutToMaxPromptLength,
 }
@@ -149,7 +163,13 @@ impl Reason {
             | NoCommonPrompt { .. }
             | PromptFillsMaxLength
             | LongerThanMaxLength
-            | PromptNotAPrefix => Effect::Dropped,
+            | PromptNotAPrefix
+            | TemplateFails(_)
+            | ContentLost(_)
+            | ReasoningUnread(_)
+            | NothingTrained
+            | TurnNotFound
+            | ReservedKwarg(_) => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
     }
@@ -183,6 +203,12 @@ impl Reason {
             Reason::PromptFillsMaxLength => "prompt fills max_length",
             Reason::LongerThanMaxLength => "longer than max_length",
             Reason::PromptNotAPrefix => "prompt is not a prefix of the rendered row",
+            Reason::TemplateFails(_) => "the template fails",
+            Reason::ContentLost(_) => "the template leaves out content",
+            Reason::ReasoningUnread(_) => "the template reads no reasoning",
+            Reason::NothingTrained => "no turn is to be trained",
+            Reason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
+            Reason::ReservedKwarg(_) => "reserved template variable",
             Reason::CutToMaxLength => "cut to max_length",
             Reason::CutToMaxPromptLength => "cut to max_prompt_length",
         }
@@ -209,7 +235,12 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NotJson(why) | Reason::NotCsv(why) => write!(f, "{}: {why}", self.kind()),
+            Reason::NotJson(why)
+            | Reason::NotCsv(why)
+            | Reason::TemplateFails(why)
+            | Reason::ReasoningUnread(why)
+            | Reason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
+            Reason::ContentLost(what) => write!(f, "the template leaves out {what}"),
             Reason::NoKnownFormat { keys } => {
                 write!(f, "no known format: the row has {}", named(keys))
             }

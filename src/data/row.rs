@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::source;
+use crate::template::REASONING;
 
 /// Where a row comes from, for keys, errors and the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl fmt::Display for Origin {
 pub struct Message {
     /// `system`, `developer`, `user`, `assistant`, `tool`, …: see [`super::roles`].
     pub role: String,
-    /// A string, a list of parts, or null (a turn of tool calls alone).
+    /// A string, a list of parts, or null: the turn has none (a turn of tool calls alone).
     pub content: Value,
     /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
     pub extra: Map<String, Value>,
@@ -65,12 +66,35 @@ impl Message {
         }
     }
 
-    /// The message as a template reads it.
+    /// The texts of the turn: one, or those of its parts.
+    pub fn texts(&self) -> Vec<&str> {
+        match &self.content {
+            Value::String(text) => vec![text],
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the turn's author thought, and the key that it stands under.
+    pub fn reasoning(&self) -> Option<(&'static str, &Value)> {
+        let held = |key: &'static str| Some((key, self.extra.get(key).filter(|value| !value.is_null())?));
+        REASONING.into_iter().find_map(held)
+    }
+
+    /// The tool calls of the turn.
+    pub fn calls(&self) -> &[Value] {
+        self.extra.get("tool_calls").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The message as a template reads it. As in transformers, a key that holds null is not there.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
         map.insert("role".into(), Value::String(self.role.clone()));
         map.insert("content".into(), self.content.clone());
         map.extend(self.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        map.retain(|_, value| !value.is_null());
         Value::Object(map)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tokenizers::PostProcessorWrapper;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 
@@ -15,6 +15,8 @@ pub struct Tokenizer {
     special_tokens: SpecialTokens,
     special_ids: Vec<u32>,
     leading: Vec<u32>,
+    /// Texts of special tokens that the vocabulary does not have, with their names.
+    missing: Vec<(String, String)>,
 }
 
 /// Token ids and the bytes of the text that each covers.
@@ -39,11 +41,22 @@ impl Tokenizer {
             .with_padding(None)
             .with_post_processor(None::<PostProcessorWrapper>);
         let special_tokens = SpecialTokens::read(folder)?;
+        let missing = special_tokens.iter().filter(|(_, text)| inner.token_to_id(text).is_none());
+        let missing: Vec<(String, String)> =
+            missing.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        if let Some((_, eos)) = missing.iter().find(|(name, _)| name == "eos_token") {
+            bail!(
+                "`{}` has no token `{eos}`, which the tokenizer's settings beside it name as `eos_token`: \
+                 the end of an answer would be cut into pieces; name a token that is there in \
+                 `tokenizer_config.json`, or add it to the tokenizer and to the model's embeddings",
+                path.display()
+            );
+        }
         let added = inner.get_added_tokens_decoder();
         let mut special_ids: Vec<u32> =
             added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         special_ids.sort_unstable();
-        Ok(Tokenizer { inner, special_tokens, special_ids, leading })
+        Ok(Tokenizer { inner, special_tokens, special_ids, leading, missing })
     }
 
     /// Ids and byte offsets of a text.
@@ -101,6 +114,12 @@ impl Tokenizer {
 
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.special_tokens
+    }
+
+    /// The first special token that a text has and the vocabulary has not: its name and text.
+    pub fn missing_in(&self, text: &str) -> Option<(&str, &str)> {
+        let found = self.missing.iter().find(|(_, token)| !token.is_empty() && text.contains(token));
+        found.map(|(name, token)| (name.as_str(), token.as_str()))
     }
 
     pub fn bos_id(&self) -> Option<u32> {

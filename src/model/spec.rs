@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The `[model]` table, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,11 @@ pub struct ModelSpec {
     pub adapter: Option<PathBuf>,
     /// Safetensors file with a value head for the base.
     pub head: Option<PathBuf>,
-    /// A name in `templates/`, a path, or `None`: the model's own.
+    /// A name in `templates/`, `model:NAME`, a path, or `None`: the model's own.
     pub template: Option<String>,
+    /// Further variables of the template.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
     pub device: DeviceSpec,
     pub dtype: Dtype,
 }

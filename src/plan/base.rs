@@ -26,7 +26,7 @@ use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::rows::need;
 use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
 use crate::plan::vocabulary;
-use crate::template::{CHAT_TEMPLATE, ChatTemplate};
+use crate::template::{ADDITIONAL, CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
 const TOKENIZER_FILES: [&str; 4] =
@@ -96,8 +96,9 @@ impl Base {
         if let Some(head) = &head {
             content.insert(VALUE_HEAD_CONTENT.to_owned(), hashes.file(head)?);
         }
-        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
-        content.insert("chat template".to_owned(), content::text(template.source()));
+        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?
+            .with_kwargs(recipe.model.chat_template_kwargs.clone())?;
+        content.insert("chat template".to_owned(), content::text(&template.identity()));
         let (config, headless, mut warnings) = models::open_base(recipe, path)?;
         let tokenizer = Tokenizer::from_folder(path)?;
         let (mut faults, unusable) = vocabulary::check(&tokenizer, &config, path);
@@ -115,7 +116,7 @@ impl Base {
             tokenizer,
             template,
             content,
-            settings: BTreeMap::new(),
+            settings: template_settings(recipe),
             scratch: None,
             headless,
             faults,
@@ -143,7 +144,7 @@ impl Base {
             }
         }?;
         let mut content = source.content(hashes)?;
-        content.insert("chat template".to_owned(), content::text(template.source()));
+        content.insert("chat template".to_owned(), content::text(&template.identity()));
         if let TokenizerSource::Train { vocab_size, data, need } = &source {
             settings.insert("model.scratch.tokenizer.rows".to_owned(), Value::from(need.name()));
             settings.insert("model.scratch.tokenizer.vocab_size".to_owned(), Value::from(*vocab_size));
@@ -151,9 +152,11 @@ impl Base {
         }
         let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
         let made = fs::read_to_string(place.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
-        let unmade = if made { None } else { Some(source.write(template.source())?) };
+        let unmade = if made { None } else { Some(source.write(&template)?) };
         let files = unmade.as_ref().map_or(place, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
+        // The model does not follow from them, but all rows do.
+        settings.extend(template_settings(recipe));
         let vocabulary = Vocabulary {
             size: tokenizer.embedding_rows(),
             eos: tokenizer.eos_id(),
@@ -180,7 +183,8 @@ impl Base {
             faults,
             warnings: Vec::new(),
             // Once more, because the special tokens come from the tokenizer's files.
-            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
+            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?
+                .with_kwargs(recipe.model.chat_template_kwargs.clone())?,
             tokenizer,
             content,
             settings,
@@ -229,6 +233,14 @@ impl Scratch {
     pub fn write_tokenizer(&self, folder: &Path) -> Result<()> {
         if let Some(tokenizer) = &self.tokenizer {
             copy_tokenizer(tokenizer.path(), folder)?;
+            let (from, to) = (tokenizer.path().join(ADDITIONAL), folder.join(ADDITIONAL));
+            if from.is_dir() {
+                fs::create_dir_all(&to).with_context(|| format!("cannot make `{}`", to.display()))?;
+                for entry in fs::read_dir(&from)? {
+                    let entry = entry?;
+                    fs::copy(entry.path(), to.join(entry.file_name()))?;
+                }
+            }
         }
         fs::write(folder.join(MADE_FROM), &self.made_from)?;
         Ok(())
@@ -276,22 +288,28 @@ impl<'a> TokenizerSource<'a> {
     }
 
     /// Writes the tokenizer's files into a folder that lives as long as the answer.
-    fn write(&self, template: &str) -> Result<TempDir> {
+    fn write(&self, template: &ChatTemplate) -> Result<TempDir> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         match self {
             Self::Folder(from) => {
                 copy_tokenizer(from, folder.path())?;
-                fs::write(folder.path().join(CHAT_TEMPLATE), template)?;
+                template.write(folder.path())?;
             }
             Self::Train { vocab_size, data, need } => {
                 let rows = read_rows(data, *need, &mut Ledger::new())?;
                 let (train, _) = split(rows, data.eval_fraction);
                 let texts: Vec<String> = train.iter().flat_map(|row| row.texts()).collect();
-                train_tokenizer(&texts, *vocab_size, template, folder.path())?;
+                train_tokenizer(&texts, *vocab_size, template.source(), folder.path())?;
             }
         }
         Ok(folder)
     }
+}
+
+/// The variables that a recipe gives its template, as settings.
+fn template_settings(recipe: &Resolved) -> BTreeMap<String, Value> {
+    let kwargs = recipe.model.chat_template_kwargs.iter();
+    kwargs.map(|(name, value)| (format!("model.chat_template_kwargs.{name}"), value.clone())).collect()
 }
 
 /// How the rows of a data set are read: what enters a fingerprint besides the files themselves.

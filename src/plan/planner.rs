@@ -189,7 +189,7 @@ impl Planner<'_> {
             let fingerprint = fingerprint.map(|planned| planned.fingerprint.clone()).unwrap_or_default();
             stages.insert(role.to_owned(), StageInput { name: name.clone(), fingerprint });
         }
-        let tells_time = self.base.template.source().contains("strftime_now");
+        let tells_time = self.base.template.tells_time();
         Ok(Inputs {
             numerics,
             settings,

@@ -117,7 +117,13 @@ impl Rows {
         };
         let (end, end_tokens) = end_tokens(&train, ending.end, tokenizer);
         let end_of_turn = end.and_then(|end| tokenizer.token(end));
-        let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
+        let mut warnings: Vec<String> = ledger.warnings().collect();
+        let unread = template.unread(template.kwargs());
+        if !unread.is_empty() {
+            let names = unread.join("`, `");
+            warnings
+                .push(format!("the template does not read `chat_template_kwargs` of `[model]`: `{names}`"));
+        }
         if let KindSettings::Kto(kto) = &stage.kind {
             warnings.extend(balance::warning(kto, &train));
             if kto.loss == KtoLoss::Kto {

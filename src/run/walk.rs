@@ -29,7 +29,6 @@ use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
 use crate::stages::{self, StageInputs};
-use crate::template::CHAT_TEMPLATE;
 
 /// Reasons for cutting and dropping rows that a run tells before a stage.
 const REASONS: usize = 3;
@@ -185,7 +184,7 @@ fn run_stage(
     };
     // What the rows were rendered with, and how their answers end.
     let complete = |result: &Path| {
-        std::fs::write(result.join(CHAT_TEMPLATE), base.template.source())?;
+        base.template.write(result)?;
         ends.write(&plan.policy.base, result)
     };
     finish(stage.as_mut(), &training, plan.work.training, complete)

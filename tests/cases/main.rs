@@ -7,6 +7,7 @@ mod heads;
 mod kto;
 mod ledger;
 mod models;
+mod rendering;
 mod results;
 mod rlhf;
 mod workbench;

@@ -72,9 +72,12 @@ fn a_base_model_with_another_end_token_learns_to_stop() {
     bench.write("recipe.toml", &recipe("a27", 200));
     let said = bench.runner("run");
     assert_eq!(said.code, Some(0), "{said:?}");
-    for (stage, config) in
-        [("lora", Value::Null), ("again", Value::Null), ("full", json!([510, 511])), ("more", json!([510, 511]))]
-    {
+    for (stage, config) in [
+        ("lora", Value::Null),
+        ("again", Value::Null),
+        ("full", json!([510, 511])),
+        ("more", json!([510, 511])),
+    ] {
         let folder = format!("runs/a27/{stage}/model");
         assert_eq!(ends(&bench, &folder), (json!([510, 511]), config, json!("<|im_end|>")), "{stage}");
         let generation = bench.json(&format!("{folder}/generation_config.json"));

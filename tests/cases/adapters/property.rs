@@ -240,8 +240,7 @@ fn a_check_and_a_run_agree() {
     for (index, change) in changes.into_iter().enumerate() {
         let desk = Desk::new();
         let model = ["llama3", "qwen2"][index % 2];
-        let case =
-            Case { model, modules: vec!["q_proj", "up_proj"], rank: 3, change, lora: index % 3 != 0 };
+        let case = Case { model, modules: vec!["q_proj", "up_proj"], rank: 3, change, lora: index % 3 != 0 };
         write(&case, &desk);
         let (check, run) = (desk.check(), desk.run(&["run", "recipe.toml"]));
         assert_eq!(check.ok, run.ok, "{case:?}: {} / {}", check.err, run.err);

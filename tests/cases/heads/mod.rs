@@ -139,7 +139,10 @@ fn ppo_takes_either_as_reward_and_as_base() {
     for (model, kind, _) in SCORES {
         let desk = desk(model, kind);
         for tuner in ["", LORA] {
-            desk.recipe(&recipe(&format!("base = \"$MODEL/{model}\""), &format!("{PPO}reward = \"reward\"\n{tuner}")));
+            desk.recipe(&recipe(
+                &format!("base = \"$MODEL/{model}\""),
+                &format!("{PPO}reward = \"reward\"\n{tuner}"),
+            ));
             desk.train();
             assert!(desk.metrics("a", "ppo")["objective/scores"].is_number());
         }
@@ -149,7 +152,10 @@ fn ppo_takes_either_as_reward_and_as_base() {
     desk.recipe(&recipe("base = \"reward\"", &format!("{PPO}reward = \"base\"\n")));
     desk.train();
     let desk = self::desk("qwen2", "adapter");
-    desk.recipe(&recipe("base = \"$MODEL/qwen2\"\nadapter = \"reward\"", &format!("{PPO}reward = \"base\"\n{LORA}")));
+    desk.recipe(&recipe(
+        "base = \"$MODEL/qwen2\"\nadapter = \"reward\"",
+        &format!("{PPO}reward = \"base\"\n{LORA}"),
+    ));
     desk.train();
 }
 
