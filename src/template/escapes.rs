@@ -32,6 +32,7 @@ pub fn unescape(text: &str) -> Result<String, String> {
                 rest = &rest[1..];
                 continue;
             }
+            'N' => return Err("names of characters (`\\N{…}`) are not supported; use `\\u`".into()),
             // One that Python does not know stays as it is.
             _ => {
                 out.push('\\');

@@ -391,7 +391,7 @@ mod unit_tests {
         assert_eq!(data("a \n  {% x %}  \n b"), "a \n<x>  \n b");
         assert_eq!(data("a \n  {%- x -%}  \n b"), "a<x>b");
         assert_eq!(data("a \n  {%+ x +%}\n b\n\n"), "a \n  <x>\n b\n");
-        assert_eq!(data("  {{ x }}\n{# c #}\n {#- c -#} b"), "  <x>b");
+        assert_eq!(data("  {{ x }}\n{# c #}\n {#- c -#} b"), "  <x>\nb");
         assert_eq!(data("{% raw %}\n {{ x }} {%- endraw %}\nb"), "\n {{ x }}b");
         assert_eq!(data("a {% x %}{% y %} \r\n {% z %}"), "a <x><y> \n<z>");
     }

@@ -11,8 +11,8 @@ use minijinja::{Environment, Error, State};
 
 use super::python::error;
 
-/// The function that such a macro is wrapped by: the macro, its arguments' names, and whether it takes
-/// more than those.
+/// The function that such a macro is wrapped by: the macro, its arguments' names, whether some
+/// have defaults, and whether it takes more than those.
 pub const FUNCTION: &str = "__macro__";
 
 /// The test of an argument that was not given.
@@ -31,6 +31,7 @@ impl Object for Missing {
 struct Macro {
     inner: Value,
     names: Vec<String>,
+    defaults: bool,
     variadic: bool,
 }
 
@@ -68,7 +69,7 @@ impl Object for Macro {
         } else if positional.len() > own {
             return Err(error(format!("a macro takes at most {own} arguments, got {}", positional.len())));
         }
-        for name in &self.names[own..] {
+        for name in self.names[own..].iter().filter(|_| self.defaults) {
             if !given.iter().any(|(named, _)| named == name) {
                 given.push((name.clone(), Value::from_object(Missing)));
             }
@@ -80,8 +81,8 @@ impl Object for Macro {
 }
 
 pub fn add_to(environment: &mut Environment) {
-    environment.add_function(FUNCTION, |inner: Value, names: Vec<String>, variadic: bool| {
-        Value::from_object(Macro { inner, names, variadic })
+    environment.add_function(FUNCTION, |inner: Value, names: Vec<String>, defaults: bool, variadic: bool| {
+        Value::from_object(Macro { inner, names, defaults, variadic })
     });
     environment.add_test(MISSING, |value: &Value| value.downcast_object_ref::<Missing>().is_some());
 }

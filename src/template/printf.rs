@@ -294,9 +294,19 @@ pub fn str_format(
     arguments: &Arguments,
     convert: impl Fn(&Value) -> Result<Value, Error>,
 ) -> Result<String, Error> {
+    fields(format, arguments, &convert, &mut 0, 0)
+}
+
+/// The same; `automatic` counts fields without a name, `depth` is that of fields within fields.
+fn fields(
+    format: &str,
+    arguments: &Arguments,
+    convert: &dyn Fn(&Value) -> Result<Value, Error>,
+    automatic: &mut usize,
+    depth: usize,
+) -> Result<String, Error> {
     let mut out = String::new();
     let mut rest = format;
-    let mut automatic = 0;
     while let Some(at) = rest.find(['{', '}']) {
         out.push_str(&rest[..at]);
         let brace = &rest[at..at + 1];
@@ -306,20 +316,20 @@ pub fn str_format(
             rest = &rest[1..];
             continue;
         }
-        let end = rest.find('}').filter(|_| brace == "{");
+        let end = field_length(rest).filter(|_| brace == "{");
         let Some(end) = end else { return Err(error(format!("format() finds a single `{brace}`"))) };
         let field = &rest[..end];
         rest = &rest[end + 1..];
-        if field.contains('{') {
-            return Err(error("format() does not take fields within fields here"));
+        if depth > 1 {
+            return Err(error("format() finds fields nested too deeply"));
         }
         let (field, spec) = field.split_once(':').unwrap_or((field, ""));
         let (field, conversion) = field.split_once('!').unwrap_or((field, ""));
         let path = field.find(['.', '[']).unwrap_or(field.len());
         let name = match &field[..path] {
             "" => {
-                automatic += 1;
-                (automatic - 1).to_string()
+                *automatic += 1;
+                (*automatic - 1).to_string()
             }
             name => name.to_owned(),
         };
@@ -346,6 +356,7 @@ pub fn str_format(
             steps = after;
         }
         let value = convert(&value)?;
+        let spec = &fields(spec, arguments, convert, automatic, depth + 1)?;
         out.push_str(&match conversion {
             "" => formatted(&value, spec)?,
             "r" => formatted(&Value::from(python::repr(&value)), spec)?,
@@ -356,6 +367,20 @@ pub fn str_format(
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Length of a field up to the brace that closes it.
+fn field_length(text: &str) -> Option<usize> {
+    let mut open = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => open += 1,
+            '}' if open == 0 => return Some(at),
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `format(value, spec)`.

@@ -165,10 +165,7 @@ impl Rewriter {
                 let what = format!("the tag `{name}` needs other templates; a chat template stands alone");
                 Err(SyntaxError::new(line, what))
             }
-            "autoescape" => {
-                let what = "the tag `autoescape` is not supported: chat templates are never escaped";
-                Err(SyntaxError::new(line, what))
-            }
+            "autoescape" => self.autoescape(line),
             name => Err(SyntaxError::new(line, format!("unknown tag `{name}`"))),
         }
     }
@@ -254,7 +251,8 @@ impl Rewriter {
                 None => {
                     self.open(line, &format!("set {target} = "));
                     self.writer.expression(&value);
-                    self.writer.push(" %}");
+                    // Several names take what can be gone over.
+                    self.writer.push(if target.contains(',') { "|list %}" } else { " %}" });
                 }
             }
             return self.end_of_tag();
@@ -336,6 +334,17 @@ impl Rewriter {
         self.end_of_tag()
     }
 
+    fn autoescape(&mut self, line: usize) -> Done {
+        if self.parser.expression()?.node != Node::Bool(false) {
+            let what = "`autoescape` is supported with `false` only: chat templates are not escaped";
+            return Err(SyntaxError::new(line, what));
+        }
+        self.open(line, "with %}");
+        self.inside(Enclosing::Scope, &["endautoescape"])?;
+        self.close("endwith");
+        self.end_of_tag()
+    }
+
     fn block(&mut self, line: usize) -> Done {
         let name = self.parser.expect_name("the name of a block")?;
         self.parser.skip_name("scoped");
@@ -382,10 +391,11 @@ impl Rewriter {
             let more = if names.is_empty() { "varargs, kwargs" } else { ", varargs, kwargs" };
             self.writer.out.insert_str(at, more);
         }
-        if variadic || arguments.iter().any(|(_, default)| default.is_some()) {
+        let defaults = arguments.iter().any(|(_, default)| default.is_some());
+        if variadic || defaults {
             let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-            let wrapper = macros::FUNCTION;
-            self.close(&format!("set {name} = {wrapper}({name}, [{}], {variadic})", names.join(", ")));
+            let (wrapper, names) = (macros::FUNCTION, names.join(", "));
+            self.close(&format!("set {name} = {wrapper}({name}, [{names}], {defaults}, {variadic})"));
         }
         self.end_of_tag()
     }
@@ -396,7 +406,8 @@ impl Rewriter {
         self.closures += 1;
         self.writer.push(" %}");
         let (at, read) = (self.writer.out.len(), self.writer.read.len());
-        for (name, default) in arguments {
+        let defaults = arguments.iter().any(|(_, default)| default.is_some());
+        for (name, default) in arguments.iter().filter(|_| defaults) {
             self.close(&format!("if {name} is {}", macros::MISSING));
             self.writer.push(&format!("{{% set {name} = "));
             match default {
@@ -467,5 +478,67 @@ fn target_text(target: &Expr, names: &mut Vec<String>) -> Result<String, SyntaxE
             Ok(if items.len() == 1 { format!("{},", items[0]) } else { items.join(", ") })
         }
         _ => Err(SyntaxError::new(target.line, "only names can be assigned to")),
+    }
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    fn rewritten(source: &str) -> String {
+        rewrite(source).unwrap().0
+    }
+
+    #[test]
+    fn expressions_become_filters_where_python_differs() {
+        assert_eq!(rewritten("{{ x[::-1] }}"), "{{ x|__slice__(none, none, (-1)) }}");
+        assert_eq!(rewritten("{{ a ~ 1.5 ~ b.c }}"), "{{ a|__concat__(1.5, b.c) }}");
+        assert_eq!(rewritten("{{ a + b * 2 }}"), "{{ a|__add__(b|__mul__(2)) }}");
+        assert_eq!(
+            rewritten("{{ m['role'] == 'a' and not x }}"),
+            "{{ (m[\"role\"]|__eq__(\"a\") and (not x)) }}"
+        );
+        assert_eq!(
+            rewritten("{{ d.items }}{{ d.items() }}"),
+            "{{ d|__attribute__(\"items\") }}{{ d|__method__(\"items\") }}"
+        );
+        assert_eq!(rewritten("{{ 1 < x < 3 }}"), "{{ (1|__lt__(x) and x|__lt__(3)) }}");
+        assert_eq!(rewritten("{{ x is not none|f }}"), "{{ (not (x is none))|f }}");
+        assert_eq!(rewritten("{% raw %}{{ x }}{% endraw %}{"), "{{ \"{{ x }}\" }}{{ \"{\" }}");
+    }
+
+    #[test]
+    fn statements_keep_python_s_scopes() {
+        assert_eq!(
+            rewritten("{% set n.a = 1 %}{% for x in y %}{% endfor %}"),
+            "{% do __set_attribute__(n, \"a\", 1) %}{% for x in y|__iterable__ %}{% endfor %}"
+        );
+        assert_eq!(
+            rewritten("{% macro m(a) %}{{ n }}{% endmacro %}"),
+            "{% macro m(a) %}{% if false %}{{ n }}{% endif %}{{ n }}{% endmacro %}"
+        );
+        assert_eq!(
+            rewritten("{% macro m(a=1) %}{% endmacro %}"),
+            "{% macro m(a) %}{% if a is __missing__ %}{% set a = 1 %}{% endif %}{% endmacro %}\
+             {% set m = __macro__(m, [\"a\"], true, false) %}"
+        );
+        assert_eq!(
+            rewritten("{% set x %}a{% endset %}"),
+            "{% set __text_1__ %}{% with %}a{% endwith %}{% endset %}{% set x = __text_1__ %}"
+        );
+    }
+
+    #[test]
+    fn generation_tags_become_call_blocks() {
+        let (source, found) = rewrite("a {%- generation -%} b{% endgeneration %}").unwrap();
+        assert!(found);
+        assert_eq!(source, "a{% call __generation__() %}b{% endcall %}");
+        assert!(!rewrite("{% set generation = 1 %}{{ generation }}").unwrap().1);
+    }
+
+    #[test]
+    fn tags_stay_on_their_lines() {
+        let source = rewritten("a\n{# b\n #}\n{%- if x %}\n{{\n y }}{% endif %}");
+        assert_eq!(source, "a\n{% \n\nif x %}{{ \n\ny }}{% endif %}");
     }
 }

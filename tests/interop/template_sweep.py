@@ -136,6 +136,7 @@ def main():
         path = Path(folder.name) / f"{index}.json"
         path.write_text(json.dumps(context))
         given.append((name, context, str(path)))
+    clock = re.compile(r"strftime_now\([^)]*%-?[HMSIfcXTRsrp]")
     files = sorted(file for folder in options.folders for file in folder.rglob("*.jinja") if options.only in file.name)
     seen = collections.Counter()
     differ = []
@@ -143,6 +144,10 @@ def main():
     with ThreadPoolExecutor(options.jobs) as pool:
         for file in files:
             source = file.read_text()
+            if clock.search(source):
+                # The two look at the clock at different times.
+                seen["left out"] += len(given)
+                continue
             ours = pool.map(lambda one: by_runner(options.runner, file, one[2]), given)
             for (name, context, _), (text, error) in zip(given, list(ours)):
                 expected, expected_error = by_jinja2(source, context)
