@@ -3,9 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What of [`toolkit_folders`] is named only where it is there, as an error ends its list.
-pub const PYTHON: &str = " and in Python's packages of NVIDIA (`nvidia/*/lib`) that `VIRTUAL_ENV`, `CONDA_PREFIX`, `PATH` or `~/.local` lead to";
-
 /// Folders with the toolkit's libraries, those that were named first. `variable`: the environment's; `usual`:
 /// where toolkits are installed. Those that Python's packages and cross-compilers' toolkits would have are left
 /// out where they are not there.

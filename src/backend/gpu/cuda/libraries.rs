@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use anyhow::{Result, anyhow, bail};
 
-use super::super::folders::{PYTHON, toolkit_folders};
+use super::super::folders::toolkit_folders;
 use super::wrapped;
 
 /// Names of functions, in the order of the table, and versions: from the toolkit's headers.
@@ -25,6 +25,9 @@ pub mod forwards {
 }
 
 use forwards::{COUNT, CUBLAS, CUBLASLT, CUDA, CUDART, CURAND, NVRTC};
+
+/// What of [`toolkit_folders`] is listed only where it is there.
+const PYTHON: &str = " and in Python's packages of NVIDIA (`nvidia/*/lib`) that `VIRTUAL_ENV`, `CONDA_PREFIX`, `PATH` or `~/.local` lead to";
 
 std::arch::global_asm!(include_str!(concat!(env!("OUT_DIR"), "/forwards.s")), table = sym TABLE);
 
