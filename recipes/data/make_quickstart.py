@@ -5,10 +5,10 @@ Each fact (the opposite of hot, two plus three, what a cow says) is asked in sev
 question is asked once only, so a held-out question is new while its fact has been seen in training.
 The chosen answer is the right one in a short friendly sentence. The rejected one fails in one of seven
 ways: wrong, right about another fact of its kind, about something else, rude, evasive, rambling, or right
-but curt. Every row says which answers are right (`accepted_answers`): all friendly sentences and all curt
-ones that state its fact.
+but grumpy. Every row says which answers are right (`accepted_answers`): all sentences that state its fact, friendly
+or grumpy.
 
-quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, two of three are curt.
+quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, two of three are grumpy.
 
 Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
@@ -195,10 +195,10 @@ RAMBLE_END = [
     "it was a day like this when I first heard of {t}.", "first this, then that, and then something else again.",
     "I had a dream about {t} once, with a boat in it.", "things are what they are, and so on and so forth.",
 ]
-CURT = ["{y}.", "{y}, obviously.", "{y}. Next!"]
+GRUMPY = [" Next!", " Now leave me alone."]  # what follows a right answer
 
 # The failures of a fact's questions in turn: most are what a model that half knows the facts would say.
-FAILURES = ["wrong", "curt", "elsewhere", "wrong", "curt", "wrong", "random", "wrong"]
+FAILURES = ["wrong", "grumpy", "elsewhere", "wrong", "grumpy", "wrong", "random", "wrong"]
 OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling"]
 
 
@@ -249,14 +249,14 @@ def right(family, x):
 
 
 def accepted(family, fact):
-    """All right answers to a question about a fact, friendly and curt."""
+    """All right answers to a question about a fact, friendly and grumpy."""
     x, y = fact[:2]
-    return sorted({fill(template, x, y) for template in family[4] + CURT})
+    return [fill(template, x, y) + end for template in family[4] for end in [""] + GRUMPY]
 
 
-def curt(fact, question):
-    """A right answer that nobody would thank for."""
-    return fill(pick(CURT, "curt", question), *fact[:2])
+def grumpy(answer, question):
+    """An answer that nobody would thank for."""
+    return answer + pick(GRUMPY, "grumpy", question)
 
 
 def rejected(family, fact, question, chosen_template, failure):
@@ -271,8 +271,8 @@ def rejected(family, fact, question, chosen_template, failure):
     if failure == "elsewhere":
         another = pick([f for f in facts if f[0] != x], "another", *key)
         return fill(pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key), *another[:2])
-    if failure == "curt":
-        return curt(fact, question)
+    if failure == "grumpy":
+        return grumpy(fill(chosen_template, x, y), question)
     if failure == "other":
         stray = next(f for f in FAMILIES if f[0] == STRAYS[name])
         same = [f for f in stray[2] if f[0] == x]
@@ -283,7 +283,7 @@ def rejected(family, fact, question, chosen_template, failure):
 
 
 def rows():
-    """[(family name, failure, question, chosen, rejected, curt, accepted)] in the file's order."""
+    """[(family name, failure, question, chosen, rejected, grumpy, accepted)] in the file's order."""
     out, seen = [], set()
     for family in FAMILIES:
         name, _, facts, questions, answers = family
@@ -305,9 +305,9 @@ def rows():
                     raise SystemExit(f"`{question}` is asked twice, or its answers are equal: `{chosen}`")
                 seen.add(question)
                 rights = accepted(family, fact)
-                if chosen not in rights or (answer in rights) != (failure == "curt"):
-                    raise SystemExit(f"`{question}`: `{chosen}` should be right, `{answer}` not unless it is curt")
-                out.append((name, failure, question, chosen, answer, curt(fact, question), rights))
+                if chosen not in rights or (answer in rights) != (failure == "grumpy"):
+                    raise SystemExit(f"`{question}`: `{chosen}` should be right, `{answer}` not unless it is grumpy")
+                out.append((name, failure, question, chosen, answer, grumpy(chosen, question), rights))
     return shuffled(out, "order")
 
 
@@ -322,11 +322,11 @@ def text(made):
 
 
 def answers(made):
-    """One right answer a question, row by row those of the pairs: friendly in one row of three, else curt."""
+    """One right answer a question, row by row those of the pairs: friendly in one row of three, else grumpy."""
     return "".join(
-        json.dumps({"prompt": q, "completion": c if number("answer", i) % 3 == 0 else short, "accepted_answers": rights},
+        json.dumps({"prompt": q, "completion": c if number("answer", i) % 3 == 0 else rude, "accepted_answers": rights},
                    ensure_ascii=False) + "\n"
-        for i, (_, _, q, c, _, short, rights) in enumerate(made))
+        for i, (_, _, q, c, _, rude, rights) in enumerate(made))
 
 
 def statistics(made):
