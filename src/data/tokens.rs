@@ -147,6 +147,7 @@ fn warn_of_unread(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
         let turns: Vec<&Message> = match &row.turns {
             Turns::Answers { prompt, answers } => prompt.iter().chain(answers.iter().flatten()).collect(),
             Turns::Conversation(messages) => messages.iter().collect(),
+            Turns::Text(_) => Vec::new(),
         };
         let held = turns.into_iter().flat_map(|turn| &turn.extra).filter(|(_, value)| !value.is_null());
         keys.extend(held.map(|(key, _)| key.as_str()).filter(|key| !KNOWN_KEYS.contains(key)));
