@@ -6,10 +6,9 @@ use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
 use super::dumps::{Style, dumps};
-use super::objects::{BigInteger, Generator};
-use super::operators::{Number, integer};
+use super::objects::Generator;
 use super::python::{self, error, type_name};
-use super::{methods, printf, sequences, strings, wrap};
+use super::{markup, methods, numbers, printf, sequences, strings, wrap};
 
 /// A filter: the value before the bar, and the arguments in its parentheses.
 pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
@@ -42,18 +41,18 @@ const FILTERS: [Named; 37] = [
     ("count", &[], |_, value, _| length(value)),
     ("default", &["default_value", "boolean"], |_, value, given| default(value, given)),
     ("d", &["default_value", "boolean"], |_, value, given| default(value, given)),
-    ("e", &[], |_, value, _| Ok(Value::from_safe_string(escaped_value(value)))),
-    ("escape", &[], |_, value, _| Ok(Value::from_safe_string(escaped_value(value)))),
-    ("forceescape", &[], |_, value, _| Ok(Value::from_safe_string(escaped(&python::str(value))))),
-    ("int", &["default", "base"], |_, value, given| int(value, given)),
-    (FLOAT, &["default"], |_, value, given| float(value, given)),
-    ("abs", &[], |_, value, _| abs(value)),
-    ("round", &["precision", "method"], |_, value, given| round(value, given)),
+    ("e", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped_value(value)))),
+    ("escape", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped_value(value)))),
+    ("forceescape", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped(&python::str(value))))),
+    ("int", &["default", "base"], |_, value, given| numbers::int(value, given)),
+    (FLOAT, &["default"], |_, value, given| numbers::float(value, given)),
+    ("abs", &[], |_, value, _| numbers::abs(value)),
+    ("round", &["precision", "method"], |_, value, given| numbers::round(value, given)),
     ("attr", &["name"], |_, value, given| attr(value, given)),
-    ("urlencode", &[], |_, value, _| urlencode(value)),
+    ("urlencode", &[], |_, value, _| markup::urlencode(value)),
     ("striptags", &[], |_, value, _| Ok(Value::from(strings::striptags(&python::str(value))))),
-    ("filesizeformat", &["binary"], |_, value, given| filesizeformat(value, given)),
-    ("xmlattr", &["autospace"], |_, value, given| xmlattr(value, given)),
+    ("filesizeformat", &["binary"], |_, value, given| numbers::filesizeformat(value, given)),
+    ("xmlattr", &["autospace"], |_, value, given| markup::xmlattr(value, given)),
     ("join", &["d", "attribute"], |_, value, given| sequences::join(value, given)),
     ("first", &[], |_, value, _| sequences::first(value)),
     ("last", &[], |_, value, _| sequences::last(value)),
@@ -74,6 +73,7 @@ pub fn add_to(environment: &mut Environment) {
     sequences::add_to(environment);
     add(environment, "format", None, |_, value, given| format(value, given));
     environment.add_filter(ITERABLE, iterable);
+    environment.add_filter(UNPACKABLE, unpackable);
 }
 
 /// Adds a filter; arguments beyond `names` are refused.
@@ -95,6 +95,18 @@ pub fn add(
 
 /// The filter that [`rewrite`](super::rewrite) puts after what a loop goes over.
 pub const ITERABLE: &str = "__iterable__";
+
+/// The same where a loop has several variables.
+pub const UNPACKABLE: &str = "__unpackable__";
+
+/// What such a loop goes over: strings and dictionaries among its items are unpacked as in Python.
+fn unpackable(value: Value) -> Result<Value, Error> {
+    let items = python::iterate(&value)?.into_iter().map(|item| match item.kind() {
+        ValueKind::String | ValueKind::Map => python::iterate(&item).map(Value::from),
+        _ => Ok(item),
+    });
+    items.collect()
+}
 
 /// What a loop goes over: the characters of a string, nothing of what is undefined.
 fn iterable(value: Value) -> Result<Value, Error> {
@@ -189,114 +201,6 @@ fn default(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(value.clone())
 }
 
-fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    python::defined(value)?;
-    if value.downcast_object_ref::<BigInteger>().is_some() {
-        return Ok(value.clone());
-    }
-    let base = arguments.integer(1, "base")?.unwrap_or(10);
-    let read = match (value.as_str(), Number::of(value)) {
-        (Some(text), _) => match whole_number(text, base) {
-            Some(digits) if digits.parse::<i128>().is_err() => {
-                return Ok(Value::from_object(BigInteger(digits)));
-            }
-            digits => digits.and_then(|digits| digits.parse().ok()),
-        },
-        (_, Some(Number::Integer(number))) => Some(number),
-        (_, Some(Number::Float(number))) if number.is_finite() => Some(number.trunc() as i128),
-        _ => None,
-    };
-    Ok(read.map(integer).or_else(|| arguments.get(0, "default")).unwrap_or_else(|| Value::from(0)))
-}
-
-/// `int(text, base)`, else `int(float(text))`, as decimal digits.
-fn whole_number(text: &str, base: i64) -> Option<String> {
-    let text = strings::strip(text);
-    let unsigned = text.trim_start_matches(['-', '+']);
-    let sign = &text[..text.len() - unsigned.len()];
-    let head = unsigned.get(..2).unwrap_or_default().to_ascii_lowercase();
-    let radix = match (base, head.as_str()) {
-        (0 | 16, "0x") => Some(16),
-        (0 | 8, "0o") => Some(8),
-        (0 | 2, "0b") => Some(2),
-        _ => None,
-    };
-    let digits = if radix.is_some() { &unsigned[2..] } else { unsigned };
-    let radix = radix.or_else(|| u32::try_from(if base == 0 { 10 } else { base }).ok())?;
-    let well_grouped = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
-    let plain = digits.replace('_', "");
-    let negative = if sign == "-" { "-" } else { "" };
-    let is_number = (2..=36).contains(&radix)
-        && well_grouped
-        && !plain.is_empty()
-        && plain.chars().all(|c| c.is_digit(radix))
-        && sign.len() < 2;
-    if is_number && radix == 10 {
-        let digits = plain.trim_start_matches('0');
-        return Some(if digits.is_empty() { "0".into() } else { format!("{negative}{digits}") });
-    }
-    if is_number {
-        return i128::from_str_radix(&format!("{negative}{plain}"), radix)
-            .ok()
-            .map(|number| number.to_string());
-    }
-    python_float(text).filter(|number| number.is_finite()).map(|number| format!("{:.0}", number.trunc()))
-}
-
-/// `float(text)`.
-fn python_float(text: &str) -> Option<f64> {
-    let text = strings::strip(text);
-    let well_grouped = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
-    text.replace('_', "").parse().ok().filter(|_| well_grouped)
-}
-
-fn float(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    python::defined(value)?;
-    let read = match value.as_str() {
-        Some(text) => python_float(text),
-        None => Number::of(value).map(Number::float),
-    };
-    let default = || arguments.get(0, "default").unwrap_or_else(|| Value::from(0.0));
-    Ok(read.map_or_else(default, Value::from))
-}
-
-fn abs(value: &Value) -> Result<Value, Error> {
-    match Number::of(value) {
-        Some(Number::Integer(number)) => Ok(integer(number.saturating_abs())),
-        Some(Number::Float(number)) => Ok(Value::from(number.abs())),
-        None => Err(error(format!("abs() takes a number, not `{}`", type_name(value)))),
-    }
-}
-
-fn round(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let precision = arguments.integer(0, "precision")?.unwrap_or(0);
-    let method = arguments.string(1, "method")?.unwrap_or_else(|| "common".into());
-    let Some(number) = Number::of(value) else {
-        return Err(error(format!("round() takes a number, not `{}`", type_name(value))));
-    };
-    let scale = 10f64.powi(precision.clamp(-400, 400) as i32);
-    match (method.as_str(), number) {
-        ("common", Number::Integer(number)) if precision >= 0 => Ok(integer(number)),
-        ("common", Number::Integer(number)) => {
-            let Some(unit) = 10i128.checked_pow(precision.unsigned_abs().min(99) as u32) else {
-                return Ok(Value::from(0));
-            };
-            let (down, rest) = (number.div_euclid(unit), number.rem_euclid(unit));
-            let up = rest * 2 > unit || (rest * 2 == unit && down % 2 != 0);
-            Ok(integer((down + i128::from(up)) * unit))
-        }
-        ("common", Number::Float(number)) if precision >= 0 => {
-            // Rust's formatting rounds the exact value, ties to even, as Python's `round` does.
-            let digits = precision.min(400) as usize;
-            Ok(Value::from(format!("{number:.digits$}").parse::<f64>().unwrap_or(number)))
-        }
-        ("common", Number::Float(number)) => Ok(Value::from((number * scale).round_ties_even() / scale)),
-        ("ceil", number) => Ok(Value::from((number.float() * scale).ceil() / scale)),
-        ("floor", number) => Ok(Value::from((number.float() * scale).floor() / scale)),
-        _ => Err(arguments.error("knows the methods common, ceil and floor")),
-    }
-}
-
 /// An attribute, not an item: of Python's own types these are methods.
 fn attr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let name = python::str(&arguments.get(0, "name").unwrap_or_default());
@@ -305,27 +209,6 @@ fn attr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         ValueKind::Plain => value.get_attr(&name).unwrap_or_default(),
         _ => super::lookup::bound_method(value, &name).unwrap_or_default(),
     })
-}
-
-/// Text with the signs of HTML written out.
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// The same of any value; what is safe already stays as it is.
-pub fn escaped_value(value: &Value) -> String {
-    if value.is_safe() { python::str(value) } else { escaped(&python::str(value)) }
 }
 
 fn format(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -398,82 +281,4 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         out.push_str(line);
     }
     Ok(like(value, out))
-}
-
-fn urlencode(value: &Value) -> Result<Value, Error> {
-    let quoted = |text: &str, keep: &[u8]| {
-        text.bytes().fold(String::new(), |out, byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
-                out + &char::from(byte).to_string()
-            }
-            byte if keep.contains(&byte) => out + &char::from(byte).to_string(),
-            byte => out + &format!("%{byte:02X}"),
-        })
-    };
-    let pairs = match value.kind() {
-        ValueKind::Map => methods::pairs(value)?,
-        ValueKind::Seq | ValueKind::Iterable => python::iterate(value)?,
-        _ => return Ok(Value::from(quoted(&python::str(value), b"/"))),
-    };
-    let mut parts = Vec::new();
-    for pair in pairs {
-        match python::iterate(&pair)?.as_slice() {
-            [key, value] => {
-                let part = |value: &Value| quoted(&python::str(value), b"").replace("%20", "+");
-                parts.push(format!("{}={}", part(key), part(value)));
-            }
-            _ => return Err(error("urlencode() takes a string, a dictionary or pairs")),
-        }
-    }
-    Ok(Value::from(parts.join("&")))
-}
-
-fn filesizeformat(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let binary = arguments.is_true(0, "binary");
-    let bytes = float(value, arguments_of_none())?;
-    let bytes = Number::of(&bytes).map_or(0.0, Number::float);
-    let base: f64 = if binary { 1024.0 } else { 1000.0 };
-    if bytes == 1.0 {
-        return Ok(Value::from("1 Byte"));
-    }
-    if bytes < base {
-        return Ok(Value::from(format!("{bytes:.0} Bytes")));
-    }
-    let mut unit = base;
-    let units = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
-    for (index, name) in units.into_iter().enumerate() {
-        unit *= base;
-        if bytes < unit || index + 1 == units.len() {
-            let name = if binary { format!("{}iB", name.to_uppercase()) } else { format!("{name}B") };
-            return Ok(Value::from(format!("{:.1} {name}", base * bytes / unit)));
-        }
-    }
-    Ok(Value::from(""))
-}
-
-/// No arguments.
-fn arguments_of_none() -> &'static Arguments<'static> {
-    static NONE: std::sync::LazyLock<Arguments<'static>> =
-        std::sync::LazyLock::new(|| Arguments::new("", &[]));
-    &NONE
-}
-
-fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    if value.kind() != ValueKind::Map {
-        return Err(error(format!("xmlattr() takes a dictionary, not `{}`", type_name(value))));
-    }
-    let mut parts = Vec::new();
-    for (key, item) in methods::entries(value)? {
-        let name = python::str(&key);
-        if item.is_none() || item.is_undefined() {
-            continue;
-        }
-        if name.contains(|c: char| strings::is_space(c) || matches!(c, '/' | '>' | '=')) {
-            return Err(error(format!("xmlattr() cannot write an attribute `{name}`")));
-        }
-        parts.push(format!("{}=\"{}\"", escaped(&name), escaped_value(&item)));
-    }
-    let space = arguments.get(0, "autospace").is_none_or(|value| value.is_true());
-    let lead = if space && !parts.is_empty() { " " } else { "" };
-    Ok(Value::from(format!("{lead}{}", parts.join(" "))))
 }

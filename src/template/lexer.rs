@@ -1,7 +1,7 @@
 //! A template's source as tokens, read as Jinja2's lexer does with `trim_blocks` and `lstrip_blocks`:
 //! what whitespace control takes away is gone from the text between the tags.
 
-use super::strings;
+use super::{literals, strings};
 
 /// What cannot be read, and on which line (from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,13 +217,13 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) {
         let rest = self.rest();
         let follows_dot = self.source[..self.at].ends_with('.');
-        if let Some(length) = float_length(rest).filter(|_| !follows_dot) {
+        if let Some(length) = literals::float_length(rest).filter(|_| !follows_dot) {
             // Digits and an exponent: always a float.
             let number = rest[..length].replace('_', "").parse().unwrap_or(f64::NAN);
             self.push(Kind::Float(number));
             return self.skip(length);
         }
-        let (digits, length) = integer(rest);
+        let (digits, length) = literals::integer(rest);
         self.push(Kind::Integer(digits));
         self.skip(length);
     }
@@ -317,59 +317,6 @@ fn raw_closing(text: &str) -> Option<(usize, &str)> {
     let sign = sign(after);
     let rest = after[sign.len()..].strip_prefix("%}")?;
     Some((text.len() - rest.len(), sign))
-}
-
-/// Length of a run of digits with single underscores between them.
-fn digits(text: &str, radix: u32) -> usize {
-    let mut length = 0;
-    let mut after_digit = false;
-    for c in text.chars() {
-        match c {
-            c if c.is_digit(radix) => after_digit = true,
-            '_' if after_digit => after_digit = false,
-            _ => break,
-        }
-        length += 1;
-    }
-    length - usize::from(length > 0 && !after_digit)
-}
-
-/// Length of a float at the beginning of `text`: one that has a fraction or an exponent.
-fn float_length(text: &str) -> Option<usize> {
-    let whole = digits(text, 10);
-    let fraction = match text[whole..].strip_prefix('.').map_or(0, |after| digits(after, 10)) {
-        0 => 0,
-        count => count + 1,
-    };
-    let after = &text[whole + fraction..];
-    let exponent = after.strip_prefix(['e', 'E']).map_or(0, |after| {
-        let sign = sign(after).len();
-        match digits(&after[sign..], 10) {
-            0 => 0,
-            count => 1 + sign + count,
-        }
-    });
-    (whole > 0 && fraction + exponent > 0).then_some(whole + fraction + exponent)
-}
-
-/// An integer literal as decimal digits, and its length.
-fn integer(text: &str) -> (String, usize) {
-    for (prefix, radix) in [("0b", 2), ("0o", 8), ("0x", 16)] {
-        let head = text.get(..2).unwrap_or_default().to_ascii_lowercase();
-        let length = if head == prefix { digits(&text[2..], radix) } else { 0 };
-        if length > 0 {
-            let number = u128::from_str_radix(&text[2..2 + length].replace('_', ""), radix);
-            return (number.unwrap_or(u128::MAX).to_string(), 2 + length);
-        }
-    }
-    let mut length = digits(text, 10);
-    if text.starts_with('0') {
-        // Python knows no leading zeros.
-        length = text[..length].find(|c| c != '0' && c != '_').unwrap_or(length).max(1);
-    }
-    let number = text[..length].replace('_', "");
-    let trimmed = number.trim_start_matches('0');
-    (if trimmed.is_empty() { "0".into() } else { trimmed.to_owned() }, length)
 }
 
 #[cfg(test)]

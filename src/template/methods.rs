@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 use super::objects::View;
 use super::operators::{equal, value_of};
 use super::python::{self, changes, error, type_name};
-use super::{filters, printf, strings};
+use super::{markup, str_format, strings};
 
 /// Calls `value.name(arguments)`.
 pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
@@ -83,7 +83,7 @@ fn of_text(
     arguments: &[Value],
 ) -> Result<Value, Error> {
     if name == "format" {
-        return printf::str_format(text, bound, |value| Ok(value.clone())).map(Value::from);
+        return str_format::str_format(text, bound, |value| Ok(value.clone())).map(Value::from);
     }
     match strings::call(text, name, bound) {
         Some(result) => result,
@@ -94,15 +94,15 @@ fn of_text(
 /// A method of a text that `safe` or `escape` gave: what is put into it is escaped.
 fn of_safe(state: &mut State, text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let escaped = |value: &Value| match value.as_str() {
-        Some(text) if !value.is_safe() => Value::from(filters::escaped(text)),
+        Some(text) if !value.is_safe() => Value::from(markup::escaped(text)),
         _ => value.clone(),
     };
     let mut arguments = arguments.to_vec();
     match name {
         "format" => {
             let bound = Arguments::new(name, &arguments);
-            let escaped = |value: &Value| Ok(Value::from(filters::escaped_value(value)));
-            return printf::str_format(text, &bound, escaped).map(Value::from);
+            let escaped = |value: &Value| Ok(Value::from(markup::escaped_value(value)));
+            return str_format::str_format(text, &bound, escaped).map(Value::from);
         }
         "join" => {
             if let Some(items) = arguments.first_mut() {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod chat;
+mod closures;
 mod context;
 mod dumps;
 mod environment;
@@ -10,11 +11,15 @@ mod filters;
 mod functions;
 mod generation;
 mod lexer;
+mod literals;
 mod lookup;
 mod macros;
+mod markup;
 mod methods;
 mod namespace;
+mod numbers;
 mod objects;
+mod operands;
 mod operators;
 mod parser;
 mod printf;
@@ -24,8 +29,13 @@ mod rewrite;
 mod sequences;
 mod shipped;
 mod slice;
+<<<<<<< HEAD
 mod sources;
+=======
+mod spec;
+>>>>>>> templates
 mod special_tokens;
+mod str_format;
 mod strftime;
 mod strings;
 mod syntax;

@@ -7,7 +7,7 @@ use minijinja::{Environment, Error};
 
 use super::objects::BigInteger;
 use super::python::{self, defined, error, type_name};
-use super::{filters, printf};
+use super::{markup, printf};
 
 pub fn add_to(environment: &mut Environment) {
     let binary: [(&'static str, fn(&Value, &Value) -> Result<Value, Error>); 14] = [
@@ -104,8 +104,8 @@ pub fn add(a: &Value, b: &Value) -> Result<Value, Error> {
     if let (Some(left), Some(right)) = (a.as_str(), b.as_str()) {
         return Ok(match (a.is_safe(), b.is_safe()) {
             (false, false) => Value::from(format!("{left}{right}")),
-            (true, false) => Value::from_safe_string(format!("{left}{}", filters::escaped(right))),
-            (false, true) => Value::from_safe_string(format!("{}{right}", filters::escaped(left))),
+            (true, false) => Value::from_safe_string(format!("{left}{}", markup::escaped(right))),
+            (false, true) => Value::from_safe_string(format!("{}{right}", markup::escaped(left))),
             (true, true) => Value::from_safe_string(format!("{left}{right}")),
         });
     }

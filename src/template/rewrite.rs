@@ -20,7 +20,7 @@ use super::lexer::{Kind, SyntaxError, tokens};
 use super::parser::Parser;
 use super::syntax::{Expr, Node};
 use super::writer::Writer;
-use super::{filters, generation, macros, namespace};
+use super::{filters, generation, namespace};
 
 /// The rewritten source, and whether it has generation blocks.
 pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
@@ -42,7 +42,7 @@ const DEEPEST: usize = 60;
 
 /// What a statement stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Enclosing {
+pub(super) enum Enclosing {
     Loop,
     /// A branch: leaving a loop from within is as from the loop itself.
     Branch,
@@ -52,20 +52,20 @@ enum Enclosing {
     Closure,
 }
 
-struct Rewriter {
-    parser: Parser,
-    writer: Writer,
+pub(super) struct Rewriter {
+    pub(super) parser: Parser,
+    pub(super) writer: Writer,
     /// Variables that were assigned, in order.
-    assigned: Vec<String>,
+    pub(super) assigned: Vec<String>,
     enclosing: Vec<Enclosing>,
     /// Closures so far.
-    closures: usize,
+    pub(super) closures: usize,
     /// Captured texts so far.
     blocks: usize,
     marks_generation: bool,
 }
 
-type Done = Result<(), SyntaxError>;
+pub(super) type Done = Result<(), SyntaxError>;
 
 impl Rewriter {
     /// Text and tags up to a tag whose name is one of `ends`, which is read up to its name; without
@@ -103,7 +103,7 @@ impl Rewriter {
     }
 
     /// The body of a tag whose head has been read, up to one of `ends`.
-    fn inside(&mut self, what: Enclosing, ends: &[&str]) -> Result<String, SyntaxError> {
+    pub(super) fn inside(&mut self, what: Enclosing, ends: &[&str]) -> Result<String, SyntaxError> {
         self.parser.skip(":");
         self.parser.expect_end(&Kind::TagEnd)?;
         if self.enclosing.len() >= DEEPEST {
@@ -115,7 +115,7 @@ impl Rewriter {
         Ok(end)
     }
 
-    fn end_of_tag(&mut self) -> Done {
+    pub(super) fn end_of_tag(&mut self) -> Done {
         self.parser.expect_end(&Kind::TagEnd)
     }
 
@@ -126,13 +126,13 @@ impl Rewriter {
     }
 
     /// Opens a tag at a line of the template.
-    fn open(&mut self, line: usize, head: &str) {
+    pub(super) fn open(&mut self, line: usize, head: &str) {
         self.writer.push("{% ");
         self.writer.go_to(line);
         self.writer.push(head);
     }
 
-    fn close(&mut self, tag: &str) {
+    pub(super) fn close(&mut self, tag: &str) {
         self.writer.push(&format!("{{% {tag} %}}"));
     }
 
@@ -203,7 +203,8 @@ impl Rewriter {
         let recursive = self.parser.skip_name("recursive");
         self.open(line, &format!("for {target} in "));
         self.writer.expression(&items);
-        self.writer.push(&format!("|{}", filters::ITERABLE));
+        let several = target.contains(',');
+        self.writer.push(&format!("|{}", if several { filters::UNPACKABLE } else { filters::ITERABLE }));
         if let Some(test) = test {
             self.writer.push(" if ");
             self.writer.expression(&test);
@@ -356,95 +357,6 @@ impl Rewriter {
         self.end_of_tag()
     }
 
-    /// Arguments in parentheses: names and defaults.
-    fn signature(&mut self) -> Result<Vec<(String, Option<Expr>)>, SyntaxError> {
-        self.parser.expect("(")?;
-        let mut arguments: Vec<(String, Option<Expr>)> = Vec::new();
-        while !self.parser.skip(")") {
-            if !arguments.is_empty() {
-                self.parser.expect(",")?;
-            }
-            let name = self.parser.expect_name("the name of an argument")?;
-            let default = if self.parser.skip("=") { Some(self.parser.expression()?) } else { None };
-            if default.is_none() && arguments.last().is_some_and(|(_, default)| default.is_some()) {
-                return self.parser.error("an argument without a default follows one with a default");
-            }
-            arguments.push((name, default));
-        }
-        Ok(arguments)
-    }
-
-    fn define_macro(&mut self, line: usize) -> Done {
-        let name = self.parser.expect_name("the name of a macro")?;
-        self.assigned.push(name.clone());
-        let arguments = self.signature()?;
-        let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
-        self.open(line, &format!("macro {name}({}", names.join(", ")));
-        let (at, read) = (self.writer.out.len(), self.writer.read.len());
-        self.writer.push(")");
-        self.closure(&arguments, &["endmacro"])?;
-        self.close("endmacro");
-        let reads =
-            |name: &str| !names.contains(&name) && self.writer.read[read..].iter().any(|read| read == name);
-        let variadic = reads("varargs") || reads("kwargs");
-        if variadic {
-            let more = if names.is_empty() { "varargs, kwargs" } else { ", varargs, kwargs" };
-            self.writer.out.insert_str(at, more);
-        }
-        let defaults = arguments.iter().any(|(_, default)| default.is_some());
-        if variadic || defaults {
-            let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-            let (wrapper, names) = (macros::FUNCTION, names.join(", "));
-            self.close(&format!("set {name} = {wrapper}({name}, [{names}], {defaults}, {variadic})"));
-        }
-        self.end_of_tag()
-    }
-
-    /// The end of a tag that opens a closure, what its arguments are when they are not given, and the
-    /// closure's body.
-    fn closure(&mut self, arguments: &[(String, Option<Expr>)], ends: &[&str]) -> Done {
-        self.closures += 1;
-        self.writer.push(" %}");
-        let (at, read) = (self.writer.out.len(), self.writer.read.len());
-        let defaults = arguments.iter().any(|(_, default)| default.is_some());
-        for (name, default) in arguments.iter().filter(|_| defaults) {
-            self.close(&format!("if {name} is {}", macros::MISSING));
-            self.writer.push(&format!("{{% set {name} = "));
-            match default {
-                Some(default) => self.writer.expression(default),
-                None => self.writer.push("__undefined__"),
-            }
-            self.writer.push(" %}");
-            self.close("endif");
-        }
-        self.inside(Enclosing::Closure, ends)?;
-        let names: BTreeSet<&String> = self.writer.read[read..].iter().collect();
-        if !names.is_empty() {
-            let prints: String = names.iter().map(|name| format!("{{{{ {name} }}}}")).collect();
-            self.writer.out.insert_str(at, &format!("{{% if false %}}{prints}{{% endif %}}"));
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, line: usize) -> Done {
-        let arguments =
-            if *self.parser.kind() == Kind::Operator("(") { self.signature()? } else { Vec::new() };
-        let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
-        self.open(
-            line,
-            &if names.is_empty() { "call".into() } else { format!("call({})", names.join(", ")) },
-        );
-        let called = self.parser.expression()?;
-        let Node::Call(callee, given) = &called.node else {
-            return Err(SyntaxError::new(line, "a call block needs a call"));
-        };
-        self.writer.push(" ");
-        self.writer.plain_call(callee, given);
-        self.closure(&arguments, &["endcall"])?;
-        self.close("endcall");
-        self.end_of_tag()
-    }
-
     fn leave_loop(&mut self, name: &str, line: usize) -> Done {
         let around = self.enclosing.iter().rev().find(|what| **what != Enclosing::Branch);
         match around {
@@ -482,63 +394,5 @@ fn target_text(target: &Expr, names: &mut Vec<String>) -> Result<String, SyntaxE
 }
 
 #[cfg(test)]
-mod unit_tests {
-    use super::*;
-
-    fn rewritten(source: &str) -> String {
-        rewrite(source).unwrap().0
-    }
-
-    #[test]
-    fn expressions_become_filters_where_python_differs() {
-        assert_eq!(rewritten("{{ x[::-1] }}"), "{{ x|__slice__(none, none, (-1)) }}");
-        assert_eq!(rewritten("{{ a ~ 1.5 ~ b.c }}"), "{{ a|__concat__(1.5, b.c) }}");
-        assert_eq!(rewritten("{{ a + b * 2 }}"), "{{ a|__add__(b|__mul__(2)) }}");
-        assert_eq!(
-            rewritten("{{ m['role'] == 'a' and not x }}"),
-            "{{ (m[\"role\"]|__eq__(\"a\") and (not x)) }}"
-        );
-        assert_eq!(
-            rewritten("{{ d.items }}{{ d.items() }}"),
-            "{{ d|__attribute__(\"items\") }}{{ d|__method__(\"items\") }}"
-        );
-        assert_eq!(rewritten("{{ 1 < x < 3 }}"), "{{ (1|__lt__(x) and x|__lt__(3)) }}");
-        assert_eq!(rewritten("{{ x is not none|f }}"), "{{ (not (x is none))|f }}");
-        assert_eq!(rewritten("{% raw %}{{ x }}{% endraw %}{"), "{{ \"{{ x }}\" }}{{ \"{\" }}");
-    }
-
-    #[test]
-    fn statements_keep_python_s_scopes() {
-        assert_eq!(
-            rewritten("{% set n.a = 1 %}{% for x in y %}{% endfor %}"),
-            "{% do __set_attribute__(n, \"a\", 1) %}{% for x in y|__iterable__ %}{% endfor %}"
-        );
-        assert_eq!(
-            rewritten("{% macro m(a) %}{{ n }}{% endmacro %}"),
-            "{% macro m(a) %}{% if false %}{{ n }}{% endif %}{{ n }}{% endmacro %}"
-        );
-        assert_eq!(
-            rewritten("{% macro m(a=1) %}{% endmacro %}"),
-            "{% macro m(a) %}{% if a is __missing__ %}{% set a = 1 %}{% endif %}{% endmacro %}\
-             {% set m = __macro__(m, [\"a\"], true, false) %}"
-        );
-        assert_eq!(
-            rewritten("{% set x %}a{% endset %}"),
-            "{% set __text_1__ %}{% with %}a{% endwith %}{% endset %}{% set x = __text_1__ %}"
-        );
-    }
-
-    #[test]
-    fn generation_tags_become_call_blocks() {
-        let (source, found) = rewrite("a {%- generation -%} b{% endgeneration %}").unwrap();
-        assert!(found);
-        assert_eq!(source, "a{% call __generation__() %}b{% endcall %}");
-        assert!(!rewrite("{% set generation = 1 %}{{ generation }}").unwrap().1);
-    }
-
-    #[test]
-    fn tags_stay_on_their_lines() {
-        let source = rewritten("a\n{# b\n #}\n{%- if x %}\n{{\n y }}{% endif %}");
-        assert_eq!(source, "a\n{% \n\nif x %}{{ \n\ny }}{% endif %}");
-    }
-}
+#[path = "rewrite_tests.rs"]
+mod unit_tests;
