@@ -29,11 +29,8 @@ mod rewrite;
 mod sequences;
 mod shipped;
 mod slice;
-<<<<<<< HEAD
 mod sources;
-=======
 mod spec;
->>>>>>> templates
 mod special_tokens;
 mod str_format;
 mod strftime;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::data::spec::{DataSpec, Format};
+use runner::data::spec::DataSpec;
 use runner::data::{Ledger, Message, Need, Row, Turns, read_rows};
 use serde_json::Value;
 
@@ -41,11 +41,6 @@ impl Reading {
 
     pub fn role(mut self, ours: &str, theirs: &[&str]) -> Self {
         self.spec.roles.insert(ours.into(), theirs.iter().map(|name| (*name).to_owned()).collect());
-        self
-    }
-
-    pub fn format(mut self, format: Format) -> Self {
-        self.spec.format = Some(format);
         self
     }
 

@@ -110,7 +110,7 @@ fn rows_of_parquet_are_counted() {
 /// A table without any value in a cell says as much as no cell.
 #[test]
 fn empty_cells_are_no_values() {
-    let csv = "prompt,completion,system,history,tools,margin,id\nq,y,,,,,\nq,,s,,,,1\n";
+    let csv = "prompt,completion,system,history,tools,margin,id\nq,y,,,,,1\nq,,s,,,,\n";
     let read = read("rows.csv", csv, Need::Sft);
     assert_eq!(read.told(), ["u:q > a:y"]);
     assert_eq!(read.refused, ["`rows.csv` line 3: empty answer"]);

@@ -170,7 +170,7 @@ fn b21_rows_that_cannot_be_read_are_named() {
         read.refused[1].starts_with("`first2.jsonl` line 3: missing /messages: the row has `instruction`")
     );
     let nan = refusal("b21/nan.jsonl", SFT);
-    assert!(nan.contains("line 1: not JSON: expected value at column 106"), "{nan}");
+    assert!(nan.contains("line 1: not JSON: expected value at column 104"), "{nan}");
     let surrogate = refusal("b21/surrogate.jsonl", SFT);
     assert!(surrogate.contains("line 1: not JSON: unexpected end of hex escape"), "{surrogate}");
     let images = refusal("b21/images.jsonl", SFT);
