@@ -48,8 +48,8 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<Result<Vec<Rende
         }
         // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
         Turns::Text(text) => {
-            let trained = vec![0..text.len()];
-            Ok(Ok(vec![RenderedText { text: text.clone(), trained }]))
+            let whole = 0..text.len();
+            Ok(Ok(vec![RenderedText { text: text.clone(), trained: Vec::from([whole]) }]))
         }
         Turns::Conversation(messages) if template.marks_generation() => {
             let (text, trained) = template.render_marked(messages, closed).with_context(of_row)?;
