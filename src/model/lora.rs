@@ -118,7 +118,9 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
         && files.load(&one)?.ne(&files.load(&other)?)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?
             > 0.0
     {
-        bail!("`{one}` and `{other}` differ, and this model ties them: set `tie_word_embeddings` of the base to false")
+        bail!(
+            "`{one}` and `{other}` differ, and this model ties them: set `tie_word_embeddings` of the base to false"
+        )
     }
     if let Some(name) = frozen(embedding) {
         decoder.embedding = Param::at(&place, files.stored(&name)?, false)?;
@@ -194,7 +196,7 @@ pub fn save_adapter(
     let mut saved = Vec::new();
     for (module, owner, table) in [
         (EMBEDDING, decoder.brought.embedding, &decoder.embedding),
-        (HEAD, decoder.brought.head, decoder.head()),
+        (HEAD, decoder.brought.head, decoder.lm_head.as_ref().unwrap_or(&decoder.embedding)),
     ] {
         if owner != Owner::Base {
             tensors.insert(format!("{PREFIX}{module}.weight"), table.full().clone());

@@ -66,11 +66,7 @@ impl AdapterConfig {
         check_start(&config["init_lora_weights"])?;
         let modules_to_save = strings(config, "modules_to_save")?;
         if let Some(name) = modules_to_save.iter().find(|name| !SAVED.contains(&last(name))) {
-            bail!(
-                "`modules_to_save` names `{name}`; supported: {}; {}",
-                quoted(&SAVED),
-                Remedy::Merge.text()
-            )
+            bail!("`modules_to_save` names `{name}`; supported: {}; {}", quoted(&SAVED), Remedy::Merge.text())
         }
         let is_classifier = match config["task_type"].as_str() {
             Some("SEQ_CLS") => true,

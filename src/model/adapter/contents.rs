@@ -160,7 +160,9 @@ impl Adapter {
         let rank = self.config.rank_of(module);
         let b = self.tensors.get(&other);
         let b = b.with_context(|| format!("has `{name}` without `{other}`"))?;
-        for (name, tensor, shape) in [(name, &self.tensors[name], [rank, width]), (other.as_str(), b, [out, rank])] {
+        for (name, tensor, shape) in
+            [(name, &self.tensors[name], [rank, width]), (other.as_str(), b, [out, rank])]
+        {
             if tensor.shape != shape {
                 bail!(
                     "has `{name}` of shape {:?}; with rank {rank}, as its configuration says, in this model \
@@ -196,7 +198,8 @@ impl Adapter {
             );
         }
         if self.config.saves("score") && places.score.is_none() {
-            let message = "`modules_to_save` names `score`, and the adapter has no weight of it: it has no head";
+            let message =
+                "`modules_to_save` names `score`, and the adapter has no weight of it: it has no head";
             places.warnings.push(message.to_owned());
         }
         Ok(())

@@ -8,5 +8,5 @@ mod keys;
 mod modules;
 
 pub use config::{AdapterConfig, CONFIG};
-pub use contents::{Adapter, Low, Places, PREFIX, Table, WEIGHTS};
+pub use contents::{Adapter, Low, PREFIX, Places, Table, WEIGHTS};
 pub use modules::{EMBEDDING, HEAD};

@@ -29,7 +29,8 @@ pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings])
 fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stages: &[StageSettings]) {
     let config = Config::read(base).ok();
     let has_head = config.as_ref().is_none_or(|config| openable::has_head(base, config).unwrap_or(true));
-    let speaks = stages.iter().find(|stage| stage.policy == Source::Base && role_of_policy(stage) == Role::Speaks);
+    let speaks =
+        stages.iter().find(|stage| stage.policy == Source::Base && role_of_policy(stage) == Role::Speaks);
     if let (Some(stage), false) = (speaks, has_head) {
         let message = format!(
             "the base is a reward model without a head for tokens (`lm_head.weight`), and stage `{}` trains \

@@ -34,9 +34,9 @@ pub fn write(path: &Path, shapes: &BTreeMap<String, Vec<usize>>, scale: f64) {
             (name, (0..count as u64).flat_map(|i| value(name, i, scale).to_le_bytes()).collect())
         })
         .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, bytes)| (name.as_str(), TensorView::new(Dtype::F32, shapes[*name].clone(), bytes).unwrap()));
+    let views = bytes.iter().map(|(name, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shapes[*name].clone(), bytes).unwrap())
+    });
     serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), path).unwrap();
 }
 

@@ -197,7 +197,9 @@ fn tables_of_another_vocabulary_are_named_before_the_run() {
         for command in ["check", "run"] {
             let said = desk.run(&[command, "recipe.toml"]);
             assert!(!said.ok, "{}", said.out);
-            for part in [format!("{PREFIX}{name}"), "514".into(), "512".into(), "resize_token_embeddings".into()] {
+            for part in
+                [format!("{PREFIX}{name}"), "514".into(), "512".into(), "resize_token_embeddings".into()]
+            {
                 assert!(said.err.contains(&part), "{part}: {}", said.err);
             }
         }
