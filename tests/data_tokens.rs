@@ -26,11 +26,7 @@ fn spec(file: &str) -> DataSpec {
         name: "rows".into(),
         source: vec![file.into()],
         files: vec![golden("data").join(file)],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
+        ..DataSpec::default()
     }
 }
 

@@ -17,6 +17,7 @@ pub mod lanes;
 pub mod log_prob;
 pub mod matmul;
 pub mod memory;
+pub mod new_file;
 pub mod norm;
 mod operands;
 pub mod packing;

@@ -1,9 +1,12 @@
-//! Safetensors files, read through the page cache.
+//! Safetensors files: read through the page cache, and written.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Result, Tensor};
+
+use super::new_file::share;
 
 /// One or several safetensors files, as one set of named tensors.
 pub struct WeightFiles(MmapedSafetensors);
@@ -26,6 +29,19 @@ impl WeightFiles {
         self.stored(name)?.to_dtype(DType::F32)
     }
 
+    /// Whether two tensors hold the same numbers, whatever float types they are stored in.
+    pub fn are_equal(&self, one: &str, other: &str) -> Result<bool> {
+        let (a, b) = (self.0.get(one)?, self.0.get(other)?);
+        if a.shape() != b.shape() {
+            return Ok(false);
+        }
+        if a.dtype() == b.dtype() {
+            return Ok(a.data() == b.data());
+        }
+        let differs = self.load(one)?.ne(&self.load(other)?)?;
+        Ok(differs.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.0.tensors().into_iter().map(|(name, _)| name).collect();
@@ -36,4 +52,14 @@ impl WeightFiles {
     pub fn contains(&self, name: &str) -> bool {
         self.0.get(name).is_ok()
     }
+}
+
+/// Writes tensors and `metadata` to `path`, in place of what is there in one move.
+pub fn write_tensors<'a>(
+    tensors: impl IntoIterator<Item = (impl AsRef<str> + Ord + std::fmt::Display, &'a Tensor)>,
+    metadata: HashMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    safetensors::serialize_to_file(tensors, Some(metadata), path)?;
+    Ok(share(path)?)
 }

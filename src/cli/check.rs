@@ -9,7 +9,7 @@ use super::recipe_args::RecipeArgs;
 use crate::plan::planner::{Options, plan};
 use crate::plan::resolve::Purpose;
 use crate::report::console::Console;
-use crate::report::number::count;
+use crate::report::rows;
 
 /// Checks a recipe, its files and every row of its data, without loading a model.
 #[derive(Debug, Clone, Args)]
@@ -21,20 +21,19 @@ pub struct CheckArgs {
 /// Errors with every problem found.
 pub fn run(args: &CheckArgs) -> Result<()> {
     let recipe = args.recipe.load(Purpose::Run)?;
+    recipe.check_weights()?;
     let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     let mut out = stdout();
     writeln!(out, "{} is sound", args.recipe.recipe.display())?;
+    for warning in &plan.base.warnings {
+        writeln!(out, "  warning: {warning}")?;
+    }
     for stage in &plan.stages {
         let counts = &stage.counts;
-        writeln!(
-            out,
-            "  {}: {} rows to train on, {} held out, {} cut, {} dropped",
-            stage.name(),
-            count(counts.train.rows),
-            count(counts.held_out.rows),
-            count(counts.rows_cut),
-            count(counts.rows_dropped)
-        )?;
+        writeln!(out, "  {}: {}", stage.name(), rows::kept(counts))?;
+        for reason in rows::reasons(counts, usize::MAX) {
+            writeln!(out, "    {reason}")?;
+        }
         for warning in &counts.warnings {
             writeln!(out, "    warning: {warning}")?;
         }

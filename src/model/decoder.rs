@@ -23,7 +23,7 @@ pub struct Decoder {
     pub embedding: Param,
     pub layers: Vec<Layer>,
     pub final_norm: Param,
-    /// `[vocabulary, hidden]`; `None` when tied.
+    /// `[vocabulary, hidden]`; `None` when tied, dropped, and of a model that only scores.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
     /// Tables that an adapter brought along.
@@ -149,9 +149,25 @@ impl Decoder {
         self.lm_head.is_none() && !self.config.tie_word_embeddings
     }
 
-    /// The head: `[vocabulary, hidden]`.
-    pub fn head(&self) -> &Param {
-        self.lm_head.as_ref().unwrap_or(&self.embedding)
+    /// The head: `[vocabulary, hidden]`. Errors if the model came without one.
+    pub fn head(&self) -> Result<&Param> {
+        if self.is_headless() {
+            bail!("the model has no `lm_head.weight`, so it cannot predict tokens")
+        }
+        Ok(self.lm_head.as_ref().unwrap_or(&self.embedding))
+    }
+
+    /// The same model whose own output layer is not trained, for a trunk under a value head: no gradient
+    /// reaches that layer, and a result has it as it was.
+    pub fn with_frozen_lm_head(mut self) -> Self {
+        self.lm_head = self.lm_head.map(|head| Param::frozen(head.value));
+        self
+    }
+
+    /// The same model without an output layer of its own, for a trunk that is asked for no
+    /// log-probabilities and not saved.
+    pub fn without_lm_head(self) -> Self {
+        Decoder { lm_head: None, ..self }
     }
 
     /// Hidden states of the needed rows after the final norm, `[needed, hidden]`.

@@ -4,6 +4,8 @@ pub mod adapter;
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod fault;
+pub mod folder;
 pub mod footprint;
 pub mod generate;
 pub mod layer;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::adapter::AdapterConfig;
-use super::config::Config;
 use super::decoder::Decoder;
+use super::folder::ModelFolder;
 use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
-use super::weights::{FolderWeights, build};
+use super::weights::build;
 use crate::backend::Place;
 use crate::plan::settings::LoraSettings;
 
@@ -50,14 +50,8 @@ impl Models {
 
     /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
     fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
-        let config = Config::read(&input.base)?;
-        let weights = FolderWeights::open(&input.base)?;
-        if !weights.is_headless(&config) {
-            return build(config, &weights, train, &self.place);
-        }
-        let asked = Config { tie_word_embeddings: true, ..config.clone() };
-        let decoder = build(asked, &weights, train, &self.place)?;
-        Ok(Decoder { config, ..decoder })
+        let folder = ModelFolder::open(&input.base)?;
+        build(folder.config.clone(), &folder.weights()?, train, &self.place)
     }
 
     /// The model as it is, nothing trained.

@@ -11,6 +11,7 @@ use super::decoder::Decoder;
 use super::lora::save_adapter;
 use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, ValueHead};
 use super::weights::{named_weights, write_safetensors};
+use crate::backend::new_file::copy;
 use crate::plan::settings::LoraSettings;
 
 /// Files beside the weights that belong to a model.
@@ -51,7 +52,7 @@ pub fn save(
     for name in COMPANIONS {
         let from = base.join(name);
         if from.exists() {
-            std::fs::copy(&from, folder.join(name))
+            copy(&from, &folder.join(name))
                 .with_context(|| format!("cannot copy `{}` to `{}`", from.display(), folder.display()))?;
         }
     }

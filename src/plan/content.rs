@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
+
+use crate::backend::new_file::unfinished_in;
 
 /// Read at once, and hashed by all threads.
 const CHUNK: usize = 16 << 20;
@@ -63,7 +64,7 @@ impl Hashes {
         let Some(store) = &self.store else { return };
         let Some(folder) = store.parent().filter(|folder| folder.is_dir()) else { return };
         let write = || -> Result<()> {
-            let mut file = NamedTempFile::new_in(folder)?;
+            let mut file = unfinished_in(folder)?;
             file.write_all(&serde_json::to_vec(&self.cache)?)?;
             file.persist(store)?;
             Ok(())

@@ -19,6 +19,9 @@ pub struct Counts {
     pub rows_dropped: u64,
     /// Reason → rows, for those cut or dropped.
     pub reasons: IndexMap<String, u64>,
+    /// Reason → file and line of the first of those rows.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub firsts: IndexMap<String, String>,
     /// Tokens of the longest family.
     pub longest_family: u64,
     /// Tokens of the largest optimiser step, or update of ppo, a row's prompt counted once.

@@ -6,12 +6,12 @@
 //! | the numerics version of the kind | the version of this program |
 //! | `dtype`, unless it is `f32` | `device`: a stage that ran on the CPU is done on a GPU too |
 //! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit`, `num_sample_generations`, `local_rollout_forward_batch_size` |
-//! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows` |
+//! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows`, `max_dropped` |
 //! | content of data files, in order | modification times |
 //! | content of the base: config, weights, tokenizer, adapter; its value head, for stages that read it | its path, generation defaults |
 //! | content of a reward model in a folder | its path |
 //! | for random weights: shape, seed, what the tokenizer is trained on | |
-//! | the text of the chat template | where it came from |
+//! | the text of every chat template, `chat_template_kwargs` | where it came from |
 //! | the fingerprints of the stages that it starts from or compares with | where their results lie |
 //! | the stage's name (it seeds random numbers) | thread count, machine, wall clock, also where a template tells it |
 

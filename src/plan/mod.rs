@@ -8,6 +8,8 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`models`] | opens the other models that stages name |
+//! | [`vocabulary`] | whether tokens have rows in the embedding |
 //! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
@@ -22,10 +24,12 @@ pub mod base;
 pub mod content;
 pub mod counts;
 pub mod document;
+mod dropped;
 pub mod estimate;
 pub mod fingerprint;
 pub mod finished;
 pub mod folder;
+pub mod models;
 pub mod openable;
 pub mod planner;
 pub mod resolve;
@@ -33,3 +37,4 @@ pub mod rows;
 pub mod settings;
 pub mod staleness;
 pub mod steps;
+pub mod vocabulary;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::backend::header::read_header;
 use crate::model::adapter::{Adapter, CONFIG, Places, WEIGHTS};
 use crate::model::config::Config;
+use crate::model::folder::ModelFolder;
 use crate::model::value_head::StoredHead;
-use crate::model::weights::weight_files;
 use crate::plan::artifact::{Artifact, VALUE_HEAD};
 
 /// What a stage does with a model.
@@ -64,8 +64,7 @@ pub fn check(artifact: &Artifact, role: Role) -> Result<Opened> {
         check_readable(artifact)?;
         bail!(not_a_reward_model(artifact.adapter.as_ref().unwrap_or(base)))
     }
-    let config = Config::read(base)?;
-    let has_head = has_head(base, &config)?;
+    let ModelFolder { config, has_head, .. } = ModelFolder::open(base)?;
     ensure!(
         role != Role::Speaks || has_head,
         "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
@@ -105,20 +104,11 @@ pub fn not_a_reward_model(folder: &Path) -> String {
     )
 }
 
-/// Errors if a file of weights is not whole.
+/// Errors if the model's files cannot be opened.
 pub fn check_readable(artifact: &Artifact) -> Result<()> {
-    let adapter = artifact.adapter.as_ref().map(|folder| folder.join(WEIGHTS));
-    for file in weight_files(&artifact.base)?.into_iter().chain(adapter) {
-        read_header(&file)?;
+    ModelFolder::open(&artifact.base)?;
+    if let Some(adapter) = &artifact.adapter {
+        read_header(&adapter.join(WEIGHTS))?;
     }
     Ok(())
-}
-
-/// Whether the base in a folder predicts tokens.
-pub fn has_head(folder: &Path, config: &Config) -> Result<bool> {
-    let mut names = Vec::new();
-    for file in weight_files(folder)? {
-        names.extend(read_header(&file)?.into_keys());
-    }
-    Ok(config.tie_word_embeddings || names.iter().any(|name| name == "lm_head.weight"))
 }

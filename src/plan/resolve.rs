@@ -26,6 +26,7 @@ pub use self::compute::Purpose;
 pub use self::reward::uses_head;
 use super::settings::StageSettings;
 use crate::data::spec::DataSpec;
+use crate::model::folder::{SINGLE, has_weights, no_weights};
 use crate::model::spec::{ModelOrigin, ModelSpec};
 use crate::recipe::diagnostics::{Diagnostics, Problem, Severity};
 use crate::recipe::document::Document;
@@ -63,15 +64,15 @@ impl Resolved {
         Problem { help, ..Problem::error(place, message) }
     }
 
-    /// Errors if the model's folder has no weights. A plan needs none; a run does.
+    /// Errors if the model's folder has no weights. A plan needs none; a run does, and a check of one.
     pub fn check_weights(&self) -> Result<(), Diagnostics> {
         let ModelOrigin::Folder(folder) = &self.model.origin else { return Ok(()) };
-        if model::has_weights(folder) {
+        if has_weights(folder) {
             return Ok(());
         }
         let written = self.document.json.pointer("/model/base").and_then(Value::as_str).unwrap_or_default();
-        let message = model::lacking(written, &["model.safetensors"]);
-        let help = Some(model::HUGGING_FACE_LAYOUT.to_owned());
+        let message = model::lacking(written, &[SINGLE]);
+        let help = no_weights(folder).help.or_else(|| Some(model::HUGGING_FACE_LAYOUT.to_owned()));
         Err(self.diagnostics(vec![self.problem_at("/model/base", message, help)]))
     }
 

@@ -1,12 +1,12 @@
 //! Reads and tokenises the rows of a stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 
 use crate::data::ending::Ending;
-use crate::data::example::{Branch, Family};
-use crate::data::mismatch::add_mismatched;
+use crate::data::example::{Branch, Family, one_a_row};
+use crate::data::mismatch::{add_mismatched, ends_alone};
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
 use crate::data::{
@@ -14,11 +14,12 @@ use crate::data::{
 };
 use crate::plan::balance;
 use crate::plan::counts::{Counts, Tokens, largest_window, longest};
+use crate::plan::dropped;
 use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
 
-/// Questions that a stage is asked before and after training.
-const QUESTIONS: usize = 3;
+/// Questions that a stage is asked at each look: enough to see that all answers are one.
+const QUESTIONS: usize = 8;
 
 /// A stage's rows, ready for the engine.
 #[derive(Debug)]
@@ -28,8 +29,12 @@ pub struct Rows {
     pub ledger: Ledger,
     /// What the first held-out rows (training rows if none are held out) ask.
     pub questions: Vec<String>,
-    /// Tokens that end answers.
+    /// The right answers of each held-out row, where it names them; empty if no row does.
+    pub accepted_answers: Vec<Vec<String>>,
+    /// Tokens that end answers, the end of turn first.
     pub end_tokens: Vec<u32>,
+    /// The token that ends the assistant's turn, as text; `None` if the template writes none.
+    pub end_of_turn: Option<String>,
     /// Tokens that the template writes after an answer's end token, such as chatml's newline.
     pub closing: Vec<u32>,
     /// Tokens of the largest optimiser step, or update of ppo.
@@ -91,41 +96,67 @@ impl Rows {
         let mut ledger = Ledger::new();
         let need = need(&stage.kind);
         let rows = read_rows(data, need, &mut ledger)?;
+        let read_in_all = dropped::rows_read(&rows, &ledger);
         let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
         let mut read = |rows: &[Row]| {
             let rows = tokenize(rows, template, tokenizer, lengths(stage), &mut ledger)?;
             anyhow::Ok(families(stage, rows))
         };
         let (train, held_out) = (read(&train_rows)?, read(&held_out_rows)?);
+        dropped::check_share(data, read_in_all, train.iter().chain(&held_out), &ledger)?;
         let questions = match held_out.is_empty() {
             true => questions(&train, &train_rows),
             false => questions(&held_out, &held_out_rows),
         };
+        let accepted_answers = accepted_answers(&held_out, &held_out_rows);
         let ending = match need {
             // Prompts are answered, so it must be known how answers end.
             Need::Prompt => Ending::of(template, tokenizer)?,
             // A template that wants more of a conversation than one exchange renders the rows.
             _ => Ending::of(template, tokenizer).unwrap_or_default(),
         };
-        let end_tokens = end_tokens(&train, ending.end, tokenizer);
-        let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
+        let (end, end_tokens) = end_tokens(&train, ending.end, tokenizer);
+        let end_of_turn = end.and_then(|end| tokenizer.token(end));
+        let mut warnings: Vec<String> = ledger.warnings().collect();
+        let unread = template.unread(template.kwargs());
+        if !unread.is_empty() {
+            let names = unread.join("`, `");
+            warnings
+                .push(format!("the template does not read `chat_template_kwargs` of `[model]`: `{names}`"));
+        }
         if let KindSettings::Kto(kto) = &stage.kind {
             warnings.extend(balance::warning(kto, &train));
+            if kto.loss == KtoLoss::Kto {
+                warnings.extend(alone(&train, &held_out, stage.training.batch_size));
+            }
         }
         let largest_window = largest_window(stage, &train);
         let closing = ending.closing;
-        Ok(Self { train, held_out, ledger, questions, end_tokens, closing, largest_window, warnings })
+        Ok(Self {
+            train,
+            held_out,
+            ledger,
+            questions,
+            accepted_answers,
+            end_tokens,
+            end_of_turn,
+            closing,
+            largest_window,
+            warnings,
+        })
     }
 
     pub fn counts(&self) -> Counts {
         let with = |effect| self.ledger.with_effect(effect).count() as u64;
         let reasons = self.ledger.counts().into_iter();
+        let firsts = self.ledger.by_reason().into_iter();
         Counts {
             train: Tokens::of(&self.train),
             held_out: Tokens::of(&self.held_out),
             rows_cut: with(Effect::Cut),
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
+            firsts: firsts.map(|reason| (reason.kind.to_owned(), reason.first.to_string())).collect(),
             longest_family: longest(self.train.iter().chain(&self.held_out)),
             largest_window: self.largest_window,
             warnings: self.warnings.clone(),
@@ -133,22 +164,53 @@ impl Rows {
     }
 }
 
+/// What is to be said where a last micro-batch of KTO's has one row.
+fn alone(train: &[Family], held_out: &[Family], batch_size: usize) -> Option<String> {
+    let parts = [("training", train.len()), ("held-out", held_out.len())];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, rows)| ends_alone(*rows, batch_size))
+        .map(|(part, rows)| format!("the last of {rows} {part} rows"))
+        .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "{} has a micro-batch of {batch_size} to itself: the KL term takes its own answer for another \
+             row's, as TRL does",
+            parts.join(" and ")
+        )
+    })
+}
+
+/// What is right, of each row that is asked once; empty if none says.
+fn accepted_answers(families: &[Family], rows: &[Row]) -> Vec<Vec<String>> {
+    let by_number: HashMap<usize, &Row> = rows.iter().map(|row| (row.origin.row, row)).collect();
+    let of = |family: &Family| by_number.get(&family.row).map(|row| row.accepted_answers.clone());
+    let all: Vec<Vec<String>> = one_a_row(families).map(|family| of(family).unwrap_or_default()).collect();
+    if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
+}
+
 /// What the rows of the first families say last before the answer.
 fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
     let row = |family: &Family| rows.iter().find(|row| row.origin.row == family.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
-    // Both rows of an unpaired pair ask the same.
-    let pairs = families.chunk_by(|a, b| a.row == b.row);
-    pairs.filter_map(|same| row(same.first()?)).take(QUESTIONS).map(text).collect()
+    one_a_row(families).filter_map(row).take(QUESTIONS).map(text).collect()
 }
 
-/// The special tokens that answers end with, that of the template, and the tokenizer's own end token.
-fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> Vec<u32> {
+/// The end of turn (the template's, else the special token that most answers end with), and all tokens
+/// that end answers: that one, the special tokens that other answers end with, the tokenizer's own end
+/// token.
+fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> (Option<u32>, Vec<u32>) {
     let last = |branch: &Branch| {
         let trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained);
         trained.map(|(token, _)| *token).rfind(|token| tokenizer.is_special(*token))
     };
-    let seen = families.iter().flat_map(|family| &family.branches).filter_map(last);
-    let ends: BTreeSet<u32> = seen.chain(ending).chain(tokenizer.eos_id()).collect();
-    ends.into_iter().collect()
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    for token in families.iter().flat_map(|family| &family.branches).filter_map(last) {
+        *seen.entry(token).or_default() += 1;
+    }
+    let most = || seen.iter().max_by_key(|(_, answers)| **answers).map(|(token, _)| *token);
+    let end = ending.or_else(most);
+    let others: BTreeSet<u32> = seen.keys().copied().chain(tokenizer.eos_id()).collect();
+    let others = others.into_iter().filter(|other| Some(*other) != end);
+    (end, end.into_iter().chain(others).collect())
 }

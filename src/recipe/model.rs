@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 pub const MAX_POSITION_EMBEDDINGS: usize = 2048;
 pub const ROPE_THETA: f64 = 10000.0;
@@ -36,9 +37,14 @@ pub struct ModelTable {
     pub dtype: Option<Dtype>,
     /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`, `qwen`,
     /// `mistral`, `gemma`, `phi`, `deepseek`, `zephyr`, `alpaca`, `plain`), or a `.jinja` file relative
-    /// to the recipe. A model from scratch has none of its own.
+    /// to the recipe. A model from scratch has none of its own. Of a model with several named templates
+    /// rows with tools take `tool_use` and all others `default`; `model:NAME` takes one for all rows.
     #[schemars(length(min = 1), extend("default" = "model"))]
     pub template: Option<String>,
+    /// Further variables for the chat template, as `apply_chat_template` takes them, e.g.
+    /// `{ enable_thinking = false, date_string = "26 Jul 2024" }`. A row's own `chat_template_kwargs`
+    /// win over them. `messages`, `tools` and `add_generation_prompt` follow from the row.
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// What computes: `cpu`, `cuda` (the first GPU) or `cuda:N` (GPU N, counted from 0). A GPU needs a
     /// `runner` that was built with CUDA.
     #[schemars(extend("default" = "cpu"))]

@@ -1,5 +1,7 @@
 //! Keys that only `kind = "ppo"` has: reinforcement learning from a reward model. Source: PPO
-//! (1707.06347), InstructGPT (2203.02155); names and defaults are TRL's.
+//! (1707.06347), InstructGPT (2203.02155); names and defaults are TRL's, but for `response_length`, which
+//! is 53 there. What else differs from TRL is told at the keys that it is about, and in one place at the
+//! top of `stages::ppo`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,11 +30,14 @@ pub struct PpoKeys {
     /// model itself with its head or the `head` of `[model]`, or a folder relative to the recipe: a model
     /// or adapter with a `value_head.safetensors`, a `…ForSequenceClassification` with one label, or a
     /// PEFT adapter of one (`modules_to_save = ["score"]`), whose configuration names its base. Default:
-    /// the newest rm stage before this one.
+    /// the newest rm stage before this one. A response that ended is scored with what the template writes
+    /// after its end token. The value model starts from it too: with `tuner = "lora"` an adapter and the
+    /// head are trained (TRL trains the whole model), and the head has a bias (TRL's has none).
     #[schemars(length(min = 1))]
     pub reward: Option<String>,
     /// Weight of the KL term that is taken off the reward of every token: the larger, the closer the
-    /// policy stays to the reference.
+    /// policy stays to the reference, which is the policy as the stage starts, its adapter included (with
+    /// LoRA, TRL compares with the model without an adapter), unless `reference` names another.
     #[schemars(range(min = 0.0), extend("default" = KL_COEF))]
     pub kl_coef: Option<f64>,
     /// How the KL of a token is estimated.
@@ -56,7 +61,9 @@ pub struct PpoKeys {
     /// Whether rewards are scaled to unit variance over an update.
     #[schemars(extend("default" = false))]
     pub whiten_rewards: Option<bool>,
-    /// Passes over the responses of an update.
+    /// Passes over the responses of an update. The last update of an epoch is used however few prompts it
+    /// has (TRL drops it where rows are left over), and the learning rate falls with every optimiser step
+    /// (TRL: with every update).
     #[schemars(range(min = 1), extend("default" = NUM_PPO_EPOCHS))]
     pub num_ppo_epochs: Option<usize>,
     /// Optimiser steps in a pass over an update's responses; divides the prompts of an update, which
@@ -67,7 +74,8 @@ pub struct PpoKeys {
     #[schemars(range(min = 1), extend("default" = LOCAL_ROLLOUT_FORWARD_BATCH_SIZE))]
     pub local_rollout_forward_batch_size: Option<usize>,
     /// Tokens of a response at most, fewer than `max_length`, which bounds prompt and response
-    /// together.
+    /// together. TRL's default is 53. A response always ends at an end token (TRL samples all tokens, and
+    /// cuts only with `stop_token`).
     #[schemars(range(min = 1), extend("default" = RESPONSE_LENGTH))]
     pub response_length: Option<usize>,
     /// Divides the logits: below 1 responses are more alike, above 1 more varied.

@@ -147,7 +147,8 @@ pub struct TrainingKeys {
     /// AdamW's guard against division by zero.
     #[schemars(extend("exclusiveMinimum" = 0, "default" = ADAM_EPSILON))]
     pub adam_epsilon: Option<f64>,
-    /// Gradients with a larger global norm are scaled down to it; 0 turns this off.
+    /// Gradients with a larger global norm are scaled down to it; 0 turns this off. Of ppo, those of policy
+    /// and value model together, which TRL does not clip.
     #[schemars(range(min = 0.0), extend("default" = MAX_GRAD_NORM))]
     pub max_grad_norm: Option<f64>,
     /// Tokens of prompt and answer together; what is longer is cut at the end.

@@ -10,18 +10,20 @@ use crate::report::number;
 use crate::report::stage_report::StageReport;
 
 /// Questions shown.
-const QUESTIONS: usize = 2;
+const QUESTIONS: usize = 3;
 /// Characters of an answer that are shown.
 const ANSWER_WIDTH: usize = 96;
 
 /// Held-out metrics of the table: heading, names in `metrics.jsonl`, of which a kind has one.
-const HELD_OUT: [(&str, &[&str]); 6] = [
+const HELD_OUT: [(&str, &[&str]); 8] = [
     ("held-out loss", &["eval_loss"]),
     ("token accuracy", &["eval_mean_token_accuracy"]),
     ("reward accuracy", &["eval_rewards/accuracies", "eval_accuracy"]),
     ("reward margin", &["eval_rewards/margins", "eval_margin"]),
     ("score", &["eval_objective/scores"]),
     ("KL", &["eval_objective/kl"]),
+    ("distinct", &["eval_val/distinct_responses"]),
+    ("exact match", &["eval_exact_match"]),
 ];
 
 /// The stages' table. Held-out figures are those before → after the stage.
@@ -49,6 +51,20 @@ pub fn table(stages: &[StageReport]) -> String {
     };
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(stages.iter().map(row)).collect();
     columns(&rows).join("\n")
+}
+
+/// What the stages warn of, a line each.
+pub fn warnings(stages: &[StageReport]) -> String {
+    let of = |stage: &StageReport| {
+        let name = stage.name.clone();
+        stage
+            .summary
+            .warnings
+            .iter()
+            .map(move |text| format!("warning: {name}: {text}\n"))
+            .collect::<Vec<_>>()
+    };
+    stages.iter().flat_map(of).collect()
 }
 
 /// Held-out questions, with the answers of the untrained model and of every stage's result.
@@ -101,10 +117,11 @@ pub fn python(artifact: &Artifact) -> String {
     let base = python_string(&artifact.base);
     match &artifact.adapter {
         Some(adapter) => format!(
-            "  from transformers import AutoModelForCausalLM\n  from peft import PeftModel\n  \
+            "  from transformers import AutoModelForCausalLM, GenerationConfig\n  from peft import PeftModel\n  \
              model = AutoModelForCausalLM.from_pretrained({base})\n  \
-             model = PeftModel.from_pretrained(model, {})",
-            python_string(adapter)
+             model = PeftModel.from_pretrained(model, {adapter})\n  \
+             model.generation_config = GenerationConfig.from_pretrained({adapter})",
+            adapter = python_string(adapter)
         ),
         None => format!(
             "  from transformers import AutoModelForCausalLM\n  \

@@ -8,13 +8,16 @@
 //! | [`console`] | progress on a terminal, plain lines elsewhere |
 //! | [`columns`] | text in columns |
 //! | [`number`] | numbers, sizes and times as people read them |
+//! | [`rows`] | what became of a stage's rows |
 //! | [`stage_report`] | all that a finished stage tells |
 //! | [`closing`] | the tables and samples that a run ends with |
+//! | [`collapse`] | warnings of responses that collapse |
 //! | [`plan_table`] | the plan, before a run |
 //! | [`page`] | `report.html` |
 //! | [`curve`] | a curve as inline SVG |
 
 pub mod closing;
+pub mod collapse;
 pub mod columns;
 pub mod comparison;
 pub mod console;
@@ -24,5 +27,6 @@ pub mod metrics;
 pub mod number;
 pub mod page;
 pub mod plan_table;
+pub mod rows;
 pub mod samples;
 pub mod stage_report;

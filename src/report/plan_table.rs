@@ -8,6 +8,7 @@ use crate::plan::estimate::{Memory, Work};
 use crate::plan::settings::{KindSettings, Source};
 use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
+use crate::report::rows;
 
 /// The whole plan, a block a stage.
 pub fn table(plan: &Plan) -> String {
@@ -24,6 +25,9 @@ pub fn table(plan: &Plan) -> String {
         text += &format!(", with the adapter {}", adapter.display());
     }
     text += &format!("\ndevice: {}, {}\n", plan.base.device, plan.base.dtype.name());
+    for warning in &plan.base.warnings {
+        text += &format!("warning: {warning}\n");
+    }
     for (i, stage) in plan.stages.iter().enumerate() {
         block(&mut text, i + 1, stage);
     }
@@ -52,7 +56,7 @@ fn block(text: &mut String, number: usize, stage: &StagePlan) {
     if settings.kind.has_reference() && stage.reference.is_none() {
         line("reference", "the policy as the stage starts".to_owned());
     }
-    line("data", rows(stage));
+    line("data", data(stage));
     if !stage.counts.reasons.is_empty() {
         let reasons = stage.counts.reasons.iter().map(|(reason, rows)| format!("{reason}: {}", count(*rows)));
         line("", reasons.collect::<Vec<_>>().join(", "));
@@ -77,16 +81,8 @@ fn model(source: &Source, artifact: &Artifact) -> String {
     }
 }
 
-fn rows(stage: &StagePlan) -> String {
-    let counts = &stage.counts;
-    format!(
-        "{}: {} rows to train on, {} held out, {} cut, {} dropped",
-        stage.settings.data,
-        count(counts.train.rows),
-        count(counts.held_out.rows),
-        count(counts.rows_cut),
-        count(counts.rows_dropped)
-    )
+fn data(stage: &StagePlan) -> String {
+    format!("{}: {}", stage.settings.data, rows::kept(&stage.counts))
 }
 
 fn tokens(stage: &StagePlan) -> String {

@@ -58,16 +58,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     for file in files {
         ensure!(is_known(file), "`{}` is no data file: rows are read from {KINDS}", file.display());
     }
-    let data = DataSpec {
-        name: "rows".to_owned(),
-        source: Vec::new(),
-        files: files.to_vec(),
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-    };
+    let data = DataSpec { name: "rows".to_owned(), files: files.to_vec(), ..DataSpec::default() };
     let need = if are_pairs(files)? { Need::Preference } else { Need::Sft };
     let mut ledger = Ledger::new();
     let rows = read_rows(&data, need, &mut ledger)?;

@@ -1,6 +1,7 @@
 //! One stage: takes its folder, trains, and puts the result in place.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -8,10 +9,12 @@ use crate::plan::fingerprint::Inputs;
 use crate::plan::finished::Summary;
 use crate::plan::folder::StageFolder;
 use crate::plan::staleness::Status;
+use crate::report::collapse::Watch;
+use crate::report::jsonl;
+use crate::report::metrics::Row;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::stages::StageRun;
-use crate::template::CHAT_TEMPLATE;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
@@ -26,9 +29,14 @@ pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<(
 }
 
 /// Trains `stage` and writes its result; with it in place, the stage is finished.
-/// `flops` are those of all its optimiser steps; `template` is what its rows were rendered with, and
-/// goes with the result.
-pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, template: &str) -> Result<Summary> {
+/// `flops` are those of all its optimiser steps; `complete` adds to the result's folder what the stage
+/// itself does not know of.
+pub fn finish(
+    stage: &mut dyn StageRun,
+    training: &Training,
+    flops: f64,
+    complete: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Summary> {
     let folder = training.folder;
     let done = train(stage, training)?;
     let summary = Summary {
@@ -37,12 +45,13 @@ pub fn finish(stage: &mut dyn StageRun, training: &Training, flops: f64, templat
         useful_tokens: done.useful_tokens,
         rows: done.rows,
         flops,
+        warnings: Watch::over(&jsonl::read::<Row>(&folder.metrics())?).warnings(),
     };
     atomic::write_file(&folder.summary(), &serde_json::to_vec_pretty(&summary)?)?;
     let phase = training.console.phase("writing the result");
     atomic::write_folder(&folder.model(), |unfinished| {
         stage.save_result(unfinished)?;
-        Ok(fs::write(unfinished.join(CHAT_TEMPLATE), template)?)
+        complete(unfinished)
     })?;
     phase.finish();
     // Without `save_steps`, a checkpoint is there only because someone interrupted the stage.

@@ -1,5 +1,7 @@
 //! A whole run: takes the run's folder, makes the base model, and goes through the stages.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use crate::backend::Place;
@@ -18,13 +20,18 @@ use crate::report::comparison::Comparison;
 use crate::report::console::Console;
 use crate::report::page::page;
 use crate::report::plan_table;
+use crate::report::rows;
 use crate::report::stage_report::StageReport;
 use crate::run::compare::Comparing;
+use crate::run::ends::Ends;
 use crate::run::interrupt::Interrupt;
 use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
 use crate::stages::{self, StageInputs};
+
+/// Reasons for cutting and dropping rows that a run tells before a stage.
+const REASONS: usize = 3;
 
 /// What a run did.
 #[derive(Debug)]
@@ -50,6 +57,9 @@ pub fn walk(
     atomic::remove_leftovers(&folder.root)?;
     let mut planned = planner::plan(recipe, options, &console.watch(|| interrupt.check()))?;
     let plan = planned.plan;
+    for warning in &plan.base.warnings {
+        console.line(&format!("warning: {warning}"));
+    }
     // A run that changes nothing writes nothing.
     if !planned.rows.is_empty() {
         write_records(recipe, &plan, &folder)?;
@@ -115,7 +125,7 @@ fn make_base(base: &Base, console: &Console) -> Result<()> {
 
 fn run_stage(
     plan: &StagePlan,
-    rows: Rows,
+    read: Rows,
     base: &Base,
     (folder, place): (&RunFolder, &Place),
     interrupt: &Interrupt,
@@ -125,12 +135,25 @@ fn run_stage(
     if plan.status != Status::New {
         console.line(&plan_table::status(&plan.status));
     }
+    console.line(&rows::kept(&plan.counts));
+    for reason in rows::reasons(&plan.counts, REASONS) {
+        console.line(&format!("  {reason}"));
+    }
+    if !plan.counts.reasons.is_empty() {
+        console.line(&format!("  row by row: {}", own.ledger().display()));
+    }
     for warning in &plan.counts.warnings {
         console.line(&format!("warning: {warning}"));
     }
     let phase = console.phase("loading the model");
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
-    let questions = Questions { texts: rows.questions, end_tokens: rows.end_tokens.clone(), decode: &decode };
+    let questions = Questions {
+        texts: read.questions,
+        accepted_answers: read.accepted_answers,
+        end_tokens: read.end_tokens.clone(),
+        decode: &decode,
+    };
+    let ends = Ends { tokens: read.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
         place,
@@ -138,10 +161,10 @@ fn run_stage(
         reference: plan.reference.as_ref().map(input),
         reward: plan.reward.as_ref().map(input),
         rows: stages::Rows {
-            train: rows.train,
-            eval: rows.held_out,
-            end_tokens: rows.end_tokens,
-            closing: rows.closing,
+            train: read.train,
+            eval: read.held_out,
+            end_tokens: read.end_tokens,
+            closing: read.closing,
         },
         packaging: None,
     })?;
@@ -149,7 +172,7 @@ fn run_stage(
     // Only now, with everything read and opened, does an earlier result give way.
     claim(&own, &plan.inputs, &plan.status)?;
     let mut ledger = Vec::new();
-    rows.ledger.write_jsonl(&mut ledger)?;
+    read.ledger.write_jsonl(&mut ledger)?;
     atomic::write_file(&own.ledger(), &ledger)?;
     let training = Training {
         settings: &plan.settings.training,
@@ -159,7 +182,12 @@ fn run_stage(
         console,
         questions: &questions,
     };
-    finish(stage.as_mut(), &training, plan.work.training, base.template.source())
+    // What the rows were rendered with, and how their answers end.
+    let complete = |result: &Path| {
+        base.template.write(result)?;
+        ends.write(&plan.policy.base, result)
+    };
+    finish(stage.as_mut(), &training, plan.work.training, complete)
         .with_context(|| format!("stage `{}`", plan.name()))?;
     console.line(&format!("done: {}", own.model().display()));
     Ok(())

@@ -53,6 +53,8 @@ pub struct Totals {
     pub chosen_tokens: usize,
     /// Tokens of all prompts, but the first of each.
     pub prompt_tokens: usize,
+    /// Rows taken in so far.
+    taken: usize,
 }
 
 impl Totals {
@@ -75,6 +77,8 @@ pub struct Seen<'a> {
     pub part: Part,
     /// Index among the rows of its part.
     pub row: usize,
+    /// Whether [`told_rows`] has it among the rows that metrics of CPO, SimPO and ORPO tell of.
+    pub is_told: bool,
     pub family: &'a Family,
     found: &'a LogProbs,
     targets: &'a FamilyTargets,
@@ -86,11 +90,12 @@ impl<'a> Seen<'a> {
     fn new(
         part: Part,
         row: usize,
+        is_told: bool,
         family: &'a Family,
         found: &'a LogProbs,
         targets: &'a FamilyTargets,
     ) -> Self {
-        Seen { part, row, family, found, targets, slopes: vec![0.0; targets.all().len()] }
+        Seen { part, row, is_told, family, found, targets, slopes: vec![0.0; targets.all().len()] }
     }
 
     /// Sums over branch `index`.
@@ -141,6 +146,8 @@ pub(super) struct Sums<'a, O> {
     part: Part,
     /// Of each micro-batch.
     totals: Vec<Totals>,
+    /// Rows of each micro-batch that are told of.
+    told_rows: usize,
     /// Share of each micro-batch in the loss.
     weights: Vec<f64>,
     means: Means,
@@ -164,7 +171,8 @@ impl<'a, O: Objective> Sums<'a, O> {
             // a short last group of held-out rows counts by its rows
             Part::HeldOut => totals.iter().map(|t| t.rows as f64 / rows.len() as f64).collect(),
         };
-        Sums { objective, part, totals, weights, means: Means::default(), loss: 0.0 }
+        let told_rows = told_rows(part, &totals);
+        Sums { objective, part, totals, told_rows, weights, means: Means::default(), loss: 0.0 }
     }
 
     /// Takes in rows in order; returns the slopes of all their targets.
@@ -179,12 +187,15 @@ impl<'a, O: Objective> Sums<'a, O> {
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             let micro = rows[0].0;
             let own = first..first + rows.len();
+            let taken = self.totals[micro].taken;
+            self.totals[micro].taken += rows.len();
             let mut seen: Vec<Seen<'_>> = rows
                 .iter()
                 .zip(&families[own.clone()])
                 .zip(&found[own])
-                .map(|((&(_, row), family), (found, targets))| {
-                    Seen::new(self.part, row, family, found, targets)
+                .zip(taken..)
+                .map(|(((&(_, row), family), (found, targets)), at)| {
+                    Seen::new(self.part, row, at < self.told_rows, family, found, targets)
                 })
                 .collect();
             let loss = self.objective.share(micro, &self.totals[micro], &mut seen, &mut self.means)?;
@@ -199,6 +210,18 @@ impl<'a, O: Objective> Sums<'a, O> {
         let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         metrics
+    }
+}
+
+/// Rows of each micro-batch that the metrics of CPO, SimPO and ORPO tell of. Where the last micro-batch of
+/// an epoch is short, TRL's trainers of these kinds (and of no other) gather from each micro-batch of that
+/// optimiser step only as many rows, the first ones: accelerate's `gather_for_metrics`, which drops the
+/// rows that fill up a short batch, does so to all of them, as they are fetched together. Losses and
+/// gradients have all rows.
+fn told_rows(part: Part, totals: &[Totals]) -> usize {
+    match (part, totals.last()) {
+        (Part::Train, Some(last)) => last.rows,
+        _ => usize::MAX,
     }
 }
 

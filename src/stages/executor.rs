@@ -15,7 +15,7 @@ use super::sft::Sft;
 use super::trainer::{Critic, Models, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
 use crate::backend::Place;
-use crate::data::example::Family;
+use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
 use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
@@ -83,6 +83,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
                 true => TrainedPart::WeightAndBias,
                 false => TrainedPart::Weight,
             };
+            models.decoder = models.decoder.with_frozen_lm_head();
             let config = &models.decoder.config;
             models.head = Some(match &policy.head {
                 Some(head) => ValueHead::read(head, config.hidden_size, part, device)?,
@@ -99,8 +100,9 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
             let head = head.with_context(|| format!("`{}` has no value head", reward.base.display()))?;
             let decoder = opened.frozen(&reward)?;
             let width = decoder.config.hidden_size;
+            let valued = opened.continued(&reward, training.lora.as_ref(), training.seed)?;
             models.critic = Some(Critic {
-                decoder: opened.continued(&reward, training.lora.as_ref(), training.seed)?,
+                decoder: valued.without_lm_head(),
                 head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
             });
             let reference = opened.frozen(reference.as_ref().unwrap_or(&policy))?;
@@ -151,14 +153,14 @@ impl StageRun for Executor {
         Ok(Some(found.into_iter().map(|(name, value)| (format!("eval_{name}"), value)).collect()))
     }
 
-    fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
         if !self.kind.speaks() {
             return Ok(Vec::new());
         }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
-        // each answer of a pair may be a family of its own: a row is asked once
-        let rows = rows.chunk_by(|a, b| a.row == b.row).map(|families| &families[0]);
-        let prompts: Vec<Vec<u32>> = rows.take(n).map(|family| family.prompt.clone()).collect();
+        let rows: Vec<&Family> = one_a_row(rows).collect();
+        let prompts = asked.iter().filter_map(|&row| rows.get(row)).map(|family| family.prompt.clone());
+        let prompts: Vec<Vec<u32>> = prompts.collect();
         let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;
         Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Sample { prompt, answer }).collect())
     }

@@ -16,14 +16,25 @@ pub struct PairSeen {
 
 impl PairSeen {
     pub fn add(&self, means: &mut Means, micro: usize) {
-        let PairSeen { chosen, rejected, rewards: (better, worse), log_probs } = self;
-        let tokens = |a: &Answer| a.tokens as f64;
+        self.add_of_row(means, micro);
+        self.add_of_tokens(means, micro);
+    }
+
+    /// Means over rows.
+    pub fn add_of_row(&self, means: &mut Means, micro: usize) {
+        let PairSeen { rewards: (better, worse), log_probs, .. } = self;
         means.add("rewards/chosen", micro, *better, 1.0);
         means.add("rewards/rejected", micro, *worse, 1.0);
         means.add("rewards/accuracies", micro, f64::from(u8::from(better > worse)), 1.0);
         means.add("rewards/margins", micro, better - worse, 1.0);
         means.add("logps/chosen", micro, log_probs.0, 1.0);
         means.add("logps/rejected", micro, log_probs.1, 1.0);
+    }
+
+    /// Means over tokens.
+    pub fn add_of_tokens(&self, means: &mut Means, micro: usize) {
+        let PairSeen { chosen, rejected, .. } = self;
+        let tokens = |a: &Answer| a.tokens as f64;
         means.add("logits/chosen", micro, chosen.mean_logit, tokens(chosen));
         means.add("logits/rejected", micro, rejected.mean_logit, tokens(rejected));
         means.add("entropy", micro, chosen.entropy + rejected.entropy, tokens(chosen) + tokens(rejected));

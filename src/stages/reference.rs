@@ -15,6 +15,7 @@ use super::answers::Part;
 use super::batch::Ask;
 use super::packaging::Packaging;
 use crate::backend::storage::with_bytes;
+use crate::backend::weights_file::write_tensors;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::weights::for_each_weight;
@@ -175,11 +176,7 @@ impl Store {
         let metadata = HashMap::from([("model".to_string(), self.model.clone())]);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(context)?;
-        let unfinished = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
-        safetensors::serialize_to_file(tensors.iter(), Some(metadata), unfinished.path())
-            .with_context(context)?;
-        unfinished.persist(&self.path).with_context(context)?;
-        Ok(())
+        write_tensors(tensors.iter(), metadata, &self.path).with_context(context)
     }
 }
 

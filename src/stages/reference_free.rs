@@ -52,6 +52,13 @@ impl Simpo {
     }
 }
 
+fn tell(row: &Seen<'_>, pair: &PairSeen, means: &mut Means, micro: usize) {
+    if row.is_told {
+        pair.add_of_row(means, micro);
+    }
+    pair.add_of_tokens(means, micro);
+}
+
 /// Adds up the pairs' losses and `nll_weight` times the chosen answers' NLL.
 fn with_nll(
     micro: usize,
@@ -70,7 +77,7 @@ fn with_nll(
         total += weight * loss.loss + nll_weight * nll_loss;
         row.add_slope(0, weight * loss.d_chosen + nll_weight * nll_slope);
         row.add_slope(1, weight * loss.d_rejected);
-        PairSeen { chosen, rejected, rewards, log_probs }.add(means, micro);
+        tell(row, &PairSeen { chosen, rejected, rewards, log_probs }, means, micro);
         // as TRL, which does not compute a term of weight 0
         let told = if nll_weight == 0.0 { 0.0 } else { -chosen.log_prob };
         means.add("nll_loss", micro, told, chosen.tokens as f64);
@@ -117,7 +124,7 @@ impl Objective for Orpo {
             row.add_prompt_slope(nll_slope);
             let log_probs = pair.policy_means();
             let rewards = (beta * log_probs.0, beta * log_probs.1);
-            PairSeen { chosen, rejected, rewards, log_probs }.add(means, micro);
+            tell(row, &PairSeen { chosen, rejected, rewards, log_probs }, means, micro);
             let own = chosen.tokens + if full { row.family.prompt.len().saturating_sub(1) } else { 0 };
             means.add("nll_loss", micro, -counted, own as f64);
             means.add("log_odds_ratio", micro, odds.log_sigmoid, 1.0);

@@ -15,7 +15,7 @@ fn responses(ppo: &Value, key: &str) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn every_number_equals_trl() {
+fn every_number_is_that_of_the_formulas() {
     let known = "params lengths old_logprobs reference_logprobs old_values scores rewards advantages \
                  returns whitened_advantages new_logprobs new_values policy_loss value_loss loss \
                  d_new_logprobs d_new_values approxkl clipfrac kl";

@@ -76,6 +76,7 @@ fn counts(train: Tokens, longest_family: u64) -> Counts {
         rows_cut: 0,
         rows_dropped: 0,
         reasons: Default::default(),
+        firsts: Default::default(),
         longest_family,
         largest_window: train.shared,
         warnings: vec![],

@@ -40,6 +40,7 @@ fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSetting
         rows_cut: 0,
         rows_dropped: 0,
         reasons: Default::default(),
+        firsts: Default::default(),
         longest_family: 210,
         largest_window: 3360,
         warnings: vec![],

@@ -13,11 +13,15 @@ use crate::plan::settings::{KindSettings, LoraSettings};
 impl Stage<'_> {
     /// Weights that are trained, value heads included.
     pub fn trainable(&self) -> u64 {
-        let model = self.adapter().unwrap_or_else(|| self.model.parameters());
+        // A trunk under a value head has no output layer to train.
+        let (model, trunk) = match self.adapter() {
+            Some(adapter) => (adapter, adapter),
+            None => (self.model.parameters(), self.model.parameters() - self.model.lm_head_weights()),
+        };
         let weight = self.model.hidden_size as u64;
         match self.kind {
-            KindSettings::Rm(rm) => model + weight + u64::from(rm.head_bias),
-            KindSettings::Ppo(_) => 2 * model + weight + 1,
+            KindSettings::Rm(rm) => trunk + weight + u64::from(rm.head_bias),
+            KindSettings::Ppo(_) => model + trunk + weight + 1,
             _ => model,
         }
     }
@@ -44,9 +48,9 @@ impl Stage<'_> {
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
         let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
         let judge = frozen * adapter + merged;
-        let policy = match self.training.lora {
-            Some(_) => trained * adapter + merged,
-            None => trained * model.parameters(),
+        let (policy, trunk) = match self.training.lora {
+            Some(_) => (trained * adapter + merged, trained * adapter + merged),
+            None => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
         };
         match (self.kind, self.reward) {
             (KindSettings::Ppo(_), Some(reward)) => {
@@ -57,13 +61,19 @@ impl Stage<'_> {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
-                bases.len() as u64 * base + 2 * policy + adapted as u64 * judge + (trained + frozen) * head
+                let models = bases.len() as u64 * base + policy + trunk;
+                models + adapted as u64 * judge + (trained + frozen) * head
             }
-            (kind, _) => {
-                let base = if self.training.lora.is_some() { base } else { 0 };
-                let head = if matches!(kind, KindSettings::Rm(_)) { trained * head } else { 0 };
-                base + policy + head
+            (KindSettings::Rm(_), _) => {
+                // A result has the output layer, which nothing trains.
+                let frozen = match self.training.lora {
+                    Some(_) => base,
+                    None => frozen * model.lm_head_weights(),
+                };
+                frozen + trunk + trained * head
             }
+            _ if self.training.lora.is_some() => base + policy,
+            _ => policy,
         }
     }
 }

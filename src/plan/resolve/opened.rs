@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::checker::Checker;
 use crate::model::adapter::Adapter;
-use crate::model::config::Config;
+use crate::model::folder::ModelFolder;
 use crate::model::spec::{ModelOrigin, ModelSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::openable::{self, Role};
@@ -27,8 +27,9 @@ pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings])
 
 /// The base and its adapter. What cannot be read of the base is told when it is opened.
 fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stages: &[StageSettings]) {
-    let config = Config::read(base).ok();
-    let has_head = config.as_ref().is_none_or(|config| openable::has_head(base, config).unwrap_or(true));
+    let opened = ModelFolder::open(base).ok();
+    let has_head = opened.as_ref().is_none_or(|model| model.has_head);
+    let config = opened.map(|model| model.config);
     let speaks =
         stages.iter().find(|stage| stage.policy == Source::Base && role_of_policy(stage) == Role::Speaks);
     if let (Some(stage), false) = (speaks, has_head) {

@@ -1,0 +1,44 @@
+//! A data set most of whose rows are dropped is hardly what somebody meant to train on.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+
+use crate::data::example::Family;
+use crate::data::reason::Effect;
+use crate::data::spec::DataSpec;
+use crate::data::{Ledger, Row};
+
+/// The rows of a data set that were read: those that can be used, and those that the ledger has instead.
+pub fn rows_read(rows: &[Row], ledger: &Ledger) -> usize {
+    let refused = ledger.entries().iter().map(|entry| entry.origin.row);
+    rows.iter().map(|row| row.origin.row).chain(refused).collect::<BTreeSet<_>>().len()
+}
+
+/// Errors if of `read` rows a larger share than the data set's `max_dropped` is not among `kept`, whatever
+/// the reasons.
+pub fn check_share<'a>(
+    data: &DataSpec,
+    read: usize,
+    kept: impl Iterator<Item = &'a Family>,
+    ledger: &Ledger,
+) -> Result<()> {
+    let kept = kept.map(|family| family.row).collect::<BTreeSet<_>>().len();
+    let dropped = read.saturating_sub(kept);
+    let share = dropped as f64 / read.max(1) as f64;
+    if share <= data.max_dropped + 1e-9 {
+        return Ok(());
+    }
+    let mut reasons = String::new();
+    for reason in ledger.by_reason().iter().filter(|reason| reason.effect != Effect::Cut) {
+        reasons += &format!("\n  {}: {}, the first {}", reason.kind, reason.rows, reason.first);
+    }
+    let enough = (share * 100.0).ceil() / 100.0;
+    bail!(
+        "data `{}`: {dropped} of {read} rows are dropped, more than `max_dropped` = {} allows:{reasons}\n  \
+         mend the rows, or set `max_dropped` of `[data.{}]` to {enough} to train on the rest",
+        data.name,
+        data.max_dropped,
+        data.name
+    )
+}
