@@ -165,7 +165,7 @@ for name in ["qwen2", "llama3"]:
     tokenizer = AutoTokenizer.from_pretrained(MODELS / name)
     load = lambda: AutoModelForSequenceClassification.from_pretrained(MODELS / name, num_labels=1, dtype=torch.float32)
     model = load().eval()
-    model.config.pad_token_id = tokenizer.eos_token_id
+    model.config.pad_token_id = None  # the score of the last token, also where that is the padding
     hidden = model.config.hidden_size
     model.score.weight.data = values("score.weight", [1, hidden], 0.5)
     print(f'    ("{name}", "classifier", [{scores(model, tokenizer)}]),')
@@ -173,5 +173,5 @@ for name in ["qwen2", "llama3"]:
         adapter = Made(name).plain().tensor("score.weight", [1, hidden])
         adapter.also(task_type="SEQ_CLS", modules_to_save=["classifier", "score"]).write(f"{folder}/a")
         model = PeftModel.from_pretrained(load(), f"{folder}/a").eval()
-    model.config.pad_token_id = tokenizer.eos_token_id
+    model.config.pad_token_id = None  # the score of the last token, also where that is the padding
     print(f'    ("{name}", "adapter", [{scores(model, tokenizer)}]),')

@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use self::made::{adapter, classifier, cut};
-use crate::adapters::desk::{Desk, copy_model, models, near};
+use crate::adapters::desk::{Desk, copy_model, near};
 
 const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"}
 {"prompt": "Is it far?", "chosen": "no", "rejected": "yes"}
@@ -20,8 +20,8 @@ const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"
 const SCORES: [(&str, &str, [f64; 4]); 4] = [
     ("qwen2", "classifier", [3.6324, 3.3849, 3.3475, 3.5128]),
     ("qwen2", "adapter", [0.3492, 0.4854, 0.3779, 0.1817]),
-    ("llama3", "classifier", [0.2511, 2.6752, 3.3448, 0.0138]),
-    ("llama3", "adapter", [0.4762, 0.6569, 0.7596, 0.5091]),
+    ("llama3", "classifier", [-0.9063, -1.7710, -2.5514, -1.9358]),
+    ("llama3", "adapter", [0.4952, 0.3361, 0.6536, 0.6805]),
 ];
 
 /// Writes one of `SCORES`' models as `reward`. The adapter has no tokenizer of its own.
@@ -241,5 +241,4 @@ fn a_reward_model_that_was_cut_off_is_refused_before_the_run() {
     let desk = self::desk("llama3", "adapter");
     adapter("llama3").without("score").with("modules_to_save", json!(null)).write(&desk.path("reward"));
     wrong(&desk, "no reward model");
-    assert!(models().is_dir());
 }
