@@ -207,7 +207,8 @@ mod tests {
         let on = Config::from_json(qwen2(json!({ "use_sliding_window": true }))).unwrap();
         assert_eq!(on.windows, [None, Some(32), Some(32)]);
         let types = ["full_attention", "sliding_attention", "full_attention"];
-        let by_layer = Config::from_json(qwen2(json!({ "layer_types": types, "use_sliding_window": true }))).unwrap();
+        let by_layer =
+            Config::from_json(qwen2(json!({ "layer_types": types, "use_sliding_window": true }))).unwrap();
         assert_eq!(by_layer.windows, [None, Some(32), None]);
     }
 
