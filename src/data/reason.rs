@@ -79,8 +79,8 @@ impl Reason {
             | WrongType(_)
             | UnknownRole { .. } => Effect::Malformed,
             UndesirableAnswer | EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate
-            | ChosenEqualsRejected | EqualOnceRendered | EqualOnceCut | NoCommonPrompt | PromptFillsMaxLength | LongerThanMaxLength
-            | PromptNotAPrefix => Effect::Dropped,
+            | ChosenEqualsRejected | EqualOnceRendered | EqualOnceCut | NoCommonPrompt
+            | PromptFillsMaxLength | LongerThanMaxLength | PromptNotAPrefix => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
     }

@@ -197,5 +197,6 @@ pub fn for_each_weight(decoder: &Decoder, f: &mut impl FnMut(&str, &Tensor) -> R
 /// Writes tensors as safetensors with the metadata that transformers asks for.
 pub fn write_safetensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    write_tensors(tensors.iter(), metadata, path).with_context(|| format!("cannot write `{}`", path.display()))
+    write_tensors(tensors.iter(), metadata, path)
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }

@@ -163,11 +163,7 @@ fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
 /// The end of turn (the template's, else the special token that most answers end with), and all tokens
 /// that end answers: that one, the special tokens that other answers end with, the tokenizer's own end
 /// token.
-fn end_tokens(
-    families: &[Family],
-    ending: Option<u32>,
-    tokenizer: &Tokenizer,
-) -> (Option<u32>, Vec<u32>) {
+fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> (Option<u32>, Vec<u32>) {
     let last = |branch: &Branch| {
         let trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained);
         trained.map(|(token, _)| *token).rfind(|token| tokenizer.is_special(*token))

@@ -17,7 +17,8 @@ pub fn kept(counts: &Counts) -> String {
 /// Why rows were cut or dropped, a line a reason, the most frequent first; after `most` of them how many
 /// there are beside.
 pub fn reasons(counts: &Counts, most: usize) -> Vec<String> {
-    let mut reasons: Vec<(&String, u64)> = counts.reasons.iter().map(|(reason, rows)| (reason, *rows)).collect();
+    let mut reasons: Vec<(&String, u64)> =
+        counts.reasons.iter().map(|(reason, rows)| (reason, *rows)).collect();
     reasons.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
     let line = |(reason, rows): &(&String, u64)| match counts.firsts.get(*reason) {
         Some(first) => format!("{reason}: {}, the first {first}", count(*rows)),
@@ -50,7 +51,10 @@ mod tests {
             super::reasons(&serde_json::from_value(counts).unwrap(), 3)
         };
         assert_eq!(reasons(&[1, 4]), ["b: 4, the first `f.jsonl` line 3", "a: 1"]);
-        assert_eq!(reasons(&[1, 2, 3, 4]), ["d: 4", "c: 3", "b: 2, the first `f.jsonl` line 3", "and 1 more reason"]);
+        assert_eq!(
+            reasons(&[1, 2, 3, 4]),
+            ["d: 4", "c: 3", "b: 2, the first `f.jsonl` line 3", "and 1 more reason"]
+        );
         assert_eq!(reasons(&[5, 2, 3, 4, 4])[3], "and 2 more reasons");
         assert!(reasons(&[]).is_empty());
     }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_end_of_turn_comes_first_and_the_base_s_ends_stay() {
-        let generation = json!({ "_from_model_config": true, "eos_token_id": [3, 5], "top_p": 0.8, "pad_token_id": 7 });
+        let generation =
+            json!({ "_from_model_config": true, "eos_token_id": [3, 5], "top_p": 0.8, "pad_token_id": 7 });
         let config = json!({ "eos_token_id": 6, "hidden_size": 4 });
         let base = [("generation_config.json", generation), ("config.json", config.clone())];
         assert_eq!(
@@ -147,7 +148,8 @@ mod tests {
     fn the_tokenizer_ends_with_the_end_of_turn_and_keeps_its_padding() {
         let token = json!({ "content": "<|endoftext|>", "lstrip": false });
         let tokenizer = json!({ "eos_token": token, "pad_token": "<|endoftext|>", "model_max_length": 9 });
-        let expected = json!({ "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 9 });
+        let expected =
+            json!({ "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 9 });
         assert_eq!(
             written(&[], &[("tokenizer_config.json", tokenizer)], "tokenizer_config.json"),
             Some(expected)

@@ -64,12 +64,16 @@ fn pairs_that_are_equal_once_cut_are_not_trained_on() {
     has(&said.out, "dpo: 1 rows to train on, 0 held out, 0 cut, 2 dropped\n");
     has(&said.out, "    chosen equals rejected once cut to max_length: 1, the first `");
     has(&said.out, "    prompt fills max_length: 1, the first `");
-    has(&said.out, "rm: 1 rows to train on, 0 held out, 0 cut, 2 dropped\n    longer than max_length: 1, the first `");
+    has(
+        &said.out,
+        "rm: 1 rows to train on, 0 held out, 0 cut, 2 dropped\n    longer than max_length: 1, the first `",
+    );
 }
 
 /// `good` rows that can be trained on and `bad` ones that have no answer.
 fn rows(good: usize, bad: usize) -> String {
-    let row = |i: usize, answer: &str| format!("{{\"prompt\": \"Say {i}.\", \"completion\": \"{answer}\"}}\n");
+    let row =
+        |i: usize, answer: &str| format!("{{\"prompt\": \"Say {i}.\", \"completion\": \"{answer}\"}}\n");
     (0..good).map(|i| row(i, "yes")).chain((0..bad).map(|i| row(i, " "))).collect()
 }
 
@@ -114,7 +118,9 @@ fn every_reason_counts_but_cuts() {
     let said = bench.runner("run");
     assert_eq!(said.code, Some(0), "{said:?}");
     has(&said.err, "sft: 2 rows to train on, 0 held out, 1 cut, 3 dropped\n");
-    let told = |line: &str| said.err.lines().filter(|said| said.starts_with("sft:   ") && said.contains(line)).count();
+    let told = |line: &str| {
+        said.err.lines().filter(|said| said.starts_with("sft:   ") && said.contains(line)).count()
+    };
     assert_eq!((told(": 1, the first `"), told("and 1 more reason")), (3, 1), "{said:?}");
     has(&said.err, "sft:   row by row: runs/t/sft/ledger.jsonl");
     let ledger = fs::read_to_string(bench.path("runs/t/sft/ledger.jsonl")).unwrap();

@@ -16,23 +16,26 @@ base = "m"
 source = "rows.jsonl"
 [defaults]
 data = "d"
-kind = "sft"
 max_steps = {steps}
 learning_rate = 3e-3
 lora = {{ rank = 8, alpha = 16 }}
 [[stage]]
 name = "lora"
+kind = "sft"
 tuner = "lora"
 [[stage]]
 name = "again"
+kind = "sft"
 tuner = "lora"
 max_steps = 1
 [[stage]]
 name = "full"
+kind = "sft"
 tuner = "full"
 policy = "base"
 [[stage]]
 name = "more"
+kind = "sft"
 tuner = "full"
 max_steps = 1
 "#
@@ -72,9 +75,12 @@ fn a_base_model_with_another_end_token_learns_to_stop() {
     bench.write("recipe.toml", &recipe("a27", 200));
     let said = bench.runner("run");
     assert_eq!(said.code, Some(0), "{said:?}");
-    for (stage, config) in
-        [("lora", Value::Null), ("again", Value::Null), ("full", json!([510, 511])), ("more", json!([510, 511]))]
-    {
+    for (stage, config) in [
+        ("lora", Value::Null),
+        ("again", Value::Null),
+        ("full", json!([510, 511])),
+        ("more", json!([510, 511])),
+    ] {
         let folder = format!("runs/a27/{stage}/model");
         assert_eq!(ends(&bench, &folder), (json!([510, 511]), config, json!("<|im_end|>")), "{stage}");
         let generation = bench.json(&format!("{folder}/generation_config.json"));
