@@ -1,4 +1,4 @@
-//! With the `cuda` feature: compiles the CUDA kernels to PTX, and lists what the CUDA libraries export.
+//! With the `cuda` feature: compiles the CUDA kernels, and lists what the CUDA libraries export.
 
 #[cfg(feature = "cuda")]
 #[path = "build/forwards.rs"]
@@ -6,6 +6,9 @@ mod forwards;
 #[cfg(feature = "cuda")]
 #[path = "build/kernels.rs"]
 mod kernels;
+#[cfg(feature = "cuda")]
+#[path = "build/ptx.rs"]
+mod ptx;
 
 fn main() {
     #[cfg(feature = "cuda")]

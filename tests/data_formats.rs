@@ -12,17 +12,7 @@ use runner::data::{Ledger, Message, Need, Row, Turns, read_rows};
 use serde_json::{Value, json};
 
 fn spec(file: &Path) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files: vec![file.to_owned()],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files: vec![file.to_owned()], ..DataSpec::default() }
 }
 
 /// `u:hi a:hello` for a list of messages.
@@ -35,6 +25,7 @@ fn said(messages: &[Message]) -> String {
 fn told(row: &Row) -> String {
     match &row.turns {
         Turns::Conversation(messages) => said(messages),
+        Turns::Text(text) => text.clone(),
         Turns::Answers { prompt, answers } => {
             let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
             format!("{} > {}", said(prompt), answers.join(" | "))
@@ -112,6 +103,35 @@ fn formats() -> Vec<(Value, &'static str, &'static str)> {
             "s:s u:a a:b u:q\ni > a:y",
         ),
         (json!({"query": "q", "response": "y"}), "", "u:q > a:y"),
+        (json!({"prompt": "q", "response": "y"}), "", "u:q > a:y"),
+        (json!({"text": "t"}), "", "t"),
+        (
+            json!({"instruction": "q", "input": "i", "chosen": "y", "rejected": "n"}),
+            "u:q\ni > a:y | a:n",
+            "u:q\ni > a:y",
+        ),
+        (json!({"instruction": "q", "output": ["y", "n"]}), "u:q > a:y | a:n", "u:q > a:y"),
+        (json!({"prompt": "q", "responses": ["n", "y"], "chosen_index": 1}), "u:q > a:y | a:n", "u:q > a:y"),
+        (
+            json!({"prompt": "q", "response_0": "y", "response_1": "n", "better_response_id": 0}),
+            "u:q > a:y | a:n",
+            "u:q > a:y",
+        ),
+        (
+            json!({"prompt": "q", "response_1": "y", "response_2": "n", "preference_strength": -2}),
+            "u:q > a:y | a:n",
+            "u:q > a:y",
+        ),
+        (
+            json!({"prompt": "q", "response_a": "n", "response_b": "y", "winner": "b"}),
+            "u:q > a:y | a:n",
+            "u:q > a:y",
+        ),
+        (
+            json!({"conversation_a": [user, good], "conversation_b": [user, bad], "winner": "model_a"}),
+            "u:q > a:y | a:n",
+            "u:q > a:y",
+        ),
     ]
 }
 
@@ -171,7 +191,10 @@ fn columns_rename_and_errors_name_the_file_s_own() {
     let mut ledger = Ledger::new();
     let read = read_rows(&spec, Need::Preference, &mut ledger).unwrap();
     assert_eq!(told(&read[0]), "u:q > a:y | a:n");
-    assert_eq!(ledger.entries()[0].reason.to_string(), "wrong type at /worse");
+    assert_eq!(
+        ledger.entries()[0].reason.to_string(),
+        "wrong type at /worse: 4; accepted: text, a list or an object"
+    );
 }
 
 #[test]

@@ -15,17 +15,7 @@ fn tests() -> PathBuf {
 }
 
 fn spec(file: &Path, max_bad_rows: usize) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files: vec![file.to_owned()],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files: vec![file.to_owned()], max_bad_rows, ..DataSpec::default() }
 }
 
 /// What a file comes to: the error without bad rows allowed if it has any, and the ledger with.

@@ -13,17 +13,7 @@ const LABELLED: Need = Need::Unpaired { unpair: false };
 const PAIRS: Need = Need::Unpaired { unpair: true };
 
 fn spec(files: Vec<PathBuf>, format: Option<Format>) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files,
-        format,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files, format, ..DataSpec::default() }
 }
 
 /// `u:hi a:hello` for a list of messages.
@@ -130,7 +120,9 @@ fn sft_imitates_no_answer_that_is_labelled_bad() {
     assert_eq!(read_as(&rows, Need::Sft, None), Ok(vec!["u:q > a:y".to_owned()]));
     assert_eq!(
         read(&rows[1], Need::Sft),
-        Err("data `rows`: none of 1 rows can be used (undesirable answer: 1)".to_owned())
+        Err("data `rows`: none of 1 rows can be used (undesirable answer: 1); the first, `FILE` line 1: undesirable \
+             answer"
+            .to_owned())
     );
 }
 
@@ -266,7 +258,7 @@ fn a_wrong_type_in_a_named_data_set_is_told_by_its_own_columns() {
     let mut spec = spec(set.cached_in(cache.path()).unwrap(), None);
     spec.columns = set.columns.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     let error = read_rows(&spec, Need::Preference, &mut Ledger::new()).unwrap_err().to_string();
-    assert!(error.ends_with("line 1: wrong type at /context/0/text"), "{error}");
+    assert!(error.ends_with("line 1: wrong type at /context/0/text: 5; accepted: text"), "{error}");
 }
 
 #[test]

@@ -21,7 +21,15 @@ fn own(folder: &Path) -> ChatTemplate {
 
 fn row(turns: Turns) -> Row {
     let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
-    Row { origin, turns, tools: None, chat_template_kwargs: None, margin: None, label: None }
+    Row {
+        origin,
+        turns,
+        tools: None,
+        chat_template_kwargs: None,
+        margin: None,
+        label: None,
+        accepted_answers: Vec::new(),
+    }
 }
 
 fn talk(turns: &[(&str, &str)]) -> Vec<Message> {
@@ -118,10 +126,10 @@ fn a_token_across_the_prompt_s_end_starts_the_branch() {
     assert_eq!(text(&family.prompt), "Please");
     assert_eq!(text(&family.branches[0].tokens), " describe<|im_end|>");
     assert_eq!(family.branches[0].trained, [true, true]);
-    // The rejected branch repeats what the chosen one has in another token; that is not trained.
+    // The rejected branch starts where the chosen one does, as in TRL, though it has the prompt's tokens.
     assert_eq!(text(&family.branches[1].tokens), " de123<|im_end|>");
-    assert!(!family.branches[1].trained[0]);
-    assert!(family.branches[1].trained.ends_with(&[true]));
+    assert!(family.branches[1].trained.iter().all(|trained| *trained));
+    assert_eq!(rows[0].notes.left_of_prompt.as_deref(), Some(" de"));
 }
 
 #[test]
@@ -178,7 +186,8 @@ fn what_would_train_wrongly_is_refused() {
     );
     assert_eq!(
         refused("{% for m in messages if m.role == 'user' %}{{ m.content }}<|eot_id|>{% endfor %}"),
-        "`rows.jsonl` line 1: the template leaves no token to train on in this row"
+        "none of 1 rows can be trained on; the first, `rows.jsonl` line 1: the template leaves out the \
+         text of turn 2 (assistant): \"One.\"; use a `template` that reads it, or take it out of the rows"
     );
     assert_eq!(
         refused("{% for m in messages %}{{ raise_exception('no ' + m.role) }}{% endfor %}"),

@@ -28,17 +28,7 @@ fn model(name: &str) -> (ChatTemplate, Tokenizer) {
 }
 
 fn data(file: &str, limit: Option<usize>) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: Vec::new(),
-        files: vec![golden("data").join(file)],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    }
+    DataSpec { name: "rows".into(), files: vec![golden("data").join(file)], limit, ..DataSpec::default() }
 }
 
 /// An sft stage's settings with another kind.

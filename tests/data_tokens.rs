@@ -26,12 +26,7 @@ fn spec(file: &str) -> DataSpec {
         name: "rows".into(),
         source: vec![file.into()],
         files: vec![golden("data").join(file)],
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
+        ..DataSpec::default()
     }
 }
 
@@ -144,7 +139,7 @@ fn texts_and_ids_of_the_first_row_equal_transformers() {
         spec.limit = Some(1);
         let rows = read_rows(&spec, Need::Sft, &mut Ledger::new()).unwrap();
         let (template, tokenizer) = model(name);
-        let texts = runner::data::render_row::render_row(&rows[0], &template).unwrap().unwrap();
+        let texts = runner::data::render_row::render_row(&rows[0], &template).unwrap().texts;
         let open = Rendering { add_generation_prompt: true, ..Rendering::default() };
         let prompt = template.render(rows[0].question(), open).unwrap();
         assert_eq!(texts[0].text, forward[name]["text"].as_str().unwrap());

@@ -1,11 +1,12 @@
 //! Renderings equal Jinja2's byte for byte. `tests/templates/expected.py` wrote `expected.json` with
-//! transformers 5.23.0 and Jinja2 3.1.6; null stands for an error.
+//! transformers 5.24.0 and Jinja2 3.1.6; null stands for an error. `tests/interop/template_sweep.py`
+//! compares whole folders of templates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use runner::template::{ChatTemplate, SpecialTokens, shipped_names};
+use runner::template::{ChatTemplate, Context, SpecialTokens, shipped_names};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -32,7 +33,7 @@ fn compare(what: &str, source: &str, context: &Value, expected: &Value, differ: 
 fn expressions_and_statements_equal_jinja2() {
     let (cases, expected) = (json("cases.json"), json("expected.json"));
     let sources = cases["sources"].as_array().unwrap();
-    assert!(sources.len() > 650);
+    assert!(sources.len() > 1100);
     let mut differ = Vec::new();
     for (source, expected) in sources.iter().zip(expected["cases"].as_array().unwrap()) {
         let source = source.as_str().unwrap();
@@ -62,6 +63,26 @@ fn chat_templates_equal_jinja2() {
     assert_eq!(compared, (shipped + 6) * contexts.as_object().unwrap().len());
 }
 
+/// Kinds of templates that were reported to differ: `NAME.jinja` for the context `NAME.json` gives
+/// `NAME.expected`, which Jinja2 rendered.
+#[test]
+fn reported_classes_equal_jinja2() {
+    let folder = root().join("tests/templates/classes");
+    let mut compared = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "expected") {
+            continue;
+        }
+        let read = |extension: &str| fs::read_to_string(path.with_extension(extension)).unwrap();
+        let template = ChatTemplate::new(read("jinja"), SpecialTokens::default()).unwrap();
+        let text = template.render_with(&Context::from_json(&read("json")).unwrap()).unwrap();
+        assert_eq!(text, read("expected"), "{}", path.display());
+        compared += 1;
+    }
+    assert_eq!(compared, 9);
+}
+
 #[test]
 fn dates_are_those_of_the_run() {
     let source = "{{ strftime_now('%d %b %Y %H:%M:%S|%A %B %j %p %y %-d') }}".to_owned();
@@ -83,9 +104,24 @@ fn errors_say_what_and_where() {
     );
     assert_eq!(
         error("{% if x %}"),
-        "the chat template does not compile: unexpected end of input, expected end of block (line 1 \
-         of the template)"
+        "the chat template does not compile: unexpected end of the template, expected `elif` or `else` \
+         or `endif` for the tag of line 1 (line 1 of the template)"
     );
+    for (source, expected) in [
+        ("\n\n{% if (x\n%}", "unexpected `%`, expected an expression (line 4"),
+        ("{{ 'a' }}\n{{ 'b }}", "a string is not closed (line 2"),
+        ("\n{% call f %}", "a call block needs a call (line 2"),
+        ("\n{% frob %}", "unknown tag `frob` (line 2"),
+        ("\n{%- if x -%}\n\n{{ y|nope }}{% endif %}{{\n  y|nope }}", "filter nope is unknown (line 5"),
+        ("a\n\n{%- set x = [1,\n  2 + 'a'] %}", "`+` is not defined for `int` and `str` (line 4"),
+        ("\n{{ messages[0]['content'] }}", "(line 2"),
+        ("{% include 'x' %}", "needs other templates"),
+        ("{% for x in [1] %}{% with %}{% break %}{% endwith %}{% endfor %}", "within `with`"),
+        ("{% break %}", "outside of a loop"),
+        ("{{ [1]|join(',', sep=1) }}", "join() has no argument `sep`"),
+    ] {
+        assert!(error(source).contains(expected), "{source:?}: {}", error(source));
+    }
 }
 
 proptest! {

@@ -3,8 +3,12 @@
 
 Each fact (the opposite of hot, two plus three, what a cow says) is asked in several ways, and every
 question is asked once only, so a held-out question is new while its fact has been seen in training.
-The chosen answer is the right one in a short friendly sentence. The rejected one fails in one of six
-ways: wrong, about something else, rude, evasive, rambling, or right but curt.
+The chosen answer is the right one in a short friendly sentence. The rejected one fails in one of seven
+ways: wrong, right about another fact of its kind, about something else, rude, evasive, rambling, or right
+but grumpy. Every row says which answers are right (`accepted_answers`): all sentences that state its fact, friendly
+or grumpy.
+
+quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, four of five are grumpy.
 
 Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
@@ -19,7 +23,7 @@ import pathlib
 import sys
 
 TARGET = pathlib.Path(__file__).with_name("quickstart.jsonl")
-ASKED = 7  # questions about each fact; about days, which are easily mixed up, all
+ASKED = 8  # questions about each fact; about days, which are easily mixed up, all
 
 
 def table(text):
@@ -191,11 +195,11 @@ RAMBLE_END = [
     "it was a day like this when I first heard of {t}.", "first this, then that, and then something else again.",
     "I had a dream about {t} once, with a boat in it.", "things are what they are, and so on and so forth.",
 ]
-CURT = ["{y}.", "{y}, obviously.", "{y}. Next!", "{y}. Is that all?", "{y}, who does not know that?", "{y}. Now leave me alone."]
+GRUMPY = [" Next!", " Now leave me alone."]  # what follows a right answer
 
-# Four answers out of seven are wrong, because that failure teaches the facts; the others share the rest.
-WRONG, OUT_OF = 4, 7
-OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling", "curt"]
+# The failures of a fact's questions in turn: most are what a model that half knows the facts would say.
+FAILURES = ["wrong", "grumpy", "elsewhere", "wrong", "grumpy", "wrong", "random", "wrong"]
+OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling"]
 
 
 def number(*key):
@@ -236,7 +240,23 @@ def mistake(family, fact):
         return fact[2]
     if name == "sum":
         return str(int(y) + pick([-1, 1, 2], "mistake", x))
-    return pick(sorted({f[1] for f in facts} - {x, y}), "mistake", name, x)
+    return pick(sorted({f[1] for f in facts} - right(family, x)), "mistake", name, x)
+
+
+def right(family, x):
+    """All that is right about a subject."""
+    return {f[1] for f in family[2] if f[0] == x} | {x}
+
+
+def accepted(family, fact):
+    """All right answers to a question about a fact, friendly and grumpy."""
+    x, y = fact[:2]
+    return [fill(template, x, y) + end for template in family[4] for end in [""] + GRUMPY]
+
+
+def grumpy(answer, question):
+    """An answer that nobody would thank for."""
+    return answer + pick(GRUMPY, "grumpy", question)
 
 
 def rejected(family, fact, question, chosen_template, failure):
@@ -246,19 +266,24 @@ def rejected(family, fact, question, chosen_template, failure):
     key = (name, x, question, failure)
     if failure == "wrong":
         # now and then in other words than the chosen answer
-        template = pick([chosen_template] * 4 + [pick(answers, *key)], "template", *key)
+        template = pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key)
         return fill(template, x, mistake(family, fact))
+    if failure == "elsewhere":
+        another = pick([f for f in facts if f[0] != x], "another", *key)
+        return fill(pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key), *another[:2])
+    if failure == "grumpy":
+        return grumpy(fill(chosen_template, x, y), question)
     if failure == "other":
         stray = next(f for f in FAMILIES if f[0] == STRAYS[name])
         same = [f for f in stray[2] if f[0] == x]
         return fill(pick(stray[4], "words", *key), *pick(same or stray[2], "fact", *key)[:2])
     if failure == "rambling":
         return fill(pick(RAMBLE_START, *key) + " " + pick(RAMBLE_END, "end", *key), t=topic)
-    return fill(pick({"rude": RUDE, "evasive": EVASIVE, "curt": CURT}[failure], *key), x, y, topic)
+    return fill(pick({"rude": RUDE, "evasive": EVASIVE}[failure], *key), x, y, topic)
 
 
 def rows():
-    """[(family name, failure, question, chosen, rejected)] in the file's order."""
+    """[(family name, failure, question, chosen, rejected, grumpy, accepted)] in the file's order."""
     out, seen = [], set()
     for family in FAMILIES:
         name, _, facts, questions, answers = family
@@ -271,13 +296,18 @@ def rows():
                 if number("greeting", question) % 6 == 0:
                     question = pick(GREETINGS, question) + question
                 chosen_template = words[i % len(words)]
-                failure = "wrong" if i % OUT_OF < WRONG else pick(OTHER_FAILURES, "failure", name, question)
+                failure = FAILURES[i % len(FAILURES)]
+                if failure == "random":
+                    failure = pick(OTHER_FAILURES, "failure", name, question)
                 chosen = fill(chosen_template, x, y)
                 answer = rejected(family, fact, question, chosen_template, failure)
                 if question in seen or chosen == answer:
                     raise SystemExit(f"`{question}` is asked twice, or its answers are equal: `{chosen}`")
                 seen.add(question)
-                out.append((name, failure, question, chosen, answer))
+                rights = accepted(family, fact)
+                if chosen not in rights or (answer in rights) != (failure == "grumpy"):
+                    raise SystemExit(f"`{question}`: `{chosen}` should be right, `{answer}` not unless it is grumpy")
+                out.append((name, failure, question, chosen, answer, grumpy(chosen, question), rights))
     return shuffled(out, "order")
 
 
@@ -286,16 +316,17 @@ def text(made):
         return [{"role": role, "content": content}]
 
     return "".join(
-        json.dumps({"prompt": message("user", q), "chosen": message("assistant", c), "rejected": message("assistant", r)},
-                   ensure_ascii=False) + "\n"
-        for _, _, q, c, r in made)
+        json.dumps({"prompt": message("user", q), "chosen": message("assistant", c), "rejected": message("assistant", r),
+                    "accepted_answers": rights}, ensure_ascii=False) + "\n"
+        for _, _, q, c, r, _, rights in made)
 
 
 def answers(made):
-    """One answer a question, row by row those of the pairs: the good one in one row of three, else the bad one."""
+    """One right answer a question, row by row those of the pairs: friendly in one row of five, else grumpy."""
     return "".join(
-        json.dumps({"prompt": q, "completion": c if number("answer", i) % 3 == 0 else r}, ensure_ascii=False) + "\n"
-        for i, (_, _, q, c, r) in enumerate(made))
+        json.dumps({"prompt": q, "completion": c if number("answer", i) % 5 == 0 else rude, "accepted_answers": rights},
+                   ensure_ascii=False) + "\n"
+        for i, (_, _, q, c, _, rude, rights) in enumerate(made))
 
 
 def statistics(made):

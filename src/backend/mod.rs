@@ -12,6 +12,7 @@ pub mod embedding;
 pub mod gated_mlp;
 pub mod global_norm;
 pub mod gpu;
+pub mod header;
 pub mod lanes;
 pub mod log_prob;
 pub mod matmul;

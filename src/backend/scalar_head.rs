@@ -10,6 +10,10 @@ use super::storage::{update, view};
 
 /// hidden `[rows, width]`, weight `[1, width]` and bias `[1]` in float32 → `[rows]`.
 pub fn scores(hidden: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Vec<f64>> {
+    // a device launches nothing over no rows
+    if hidden.dim(0)? == 0 {
+        return Ok(Vec::new());
+    }
     if Gpu::of(hidden)?.is_some() {
         let products =
             matmul(&hidden.to_dtype(DType::F32)?, &weight.t()?)?.flatten_all()?.to_vec1::<f32>()?;
@@ -37,6 +41,9 @@ pub fn scores_backward(
     bias_grad: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (rows, width) = hidden.dims2()?;
+    if rows == 0 {
+        return Ok(hidden.clone());
+    }
     let bias_sum = slopes.iter().sum::<f64>() as f32;
     if Gpu::of(hidden)?.is_some() {
         let column: Vec<f32> = slopes.iter().map(|&s| s as f32).collect();
@@ -104,6 +111,27 @@ mod tests {
             for (got, want) in run(&hidden.gpu, &trial.device).iter().zip(&want) {
                 trial.close(got, want);
             }
+        });
+    }
+
+    #[test]
+    fn no_rows_have_no_scores_and_no_gradients() {
+        trial::each(|trial| {
+            let hidden = trial.twin(&Tensor::zeros((0, 37), DType::F32, &Device::Cpu).unwrap());
+            let run = |hidden: &Tensor, place: &Device| {
+                let weight = Tensor::ones((1, 37), DType::F32, place).unwrap();
+                let bias = Tensor::ones(1, DType::F32, place).unwrap();
+                let grads = [weight.copy().unwrap(), bias.copy().unwrap()];
+                assert!(scores(hidden, &weight, &bias).unwrap().is_empty());
+                let dx = scores_backward(hidden, &weight, &[], Some(&grads[0]), Some(&grads[1])).unwrap();
+                assert_eq!((dx.dims(), dx.dtype()), (hidden.dims(), hidden.dtype()));
+                for (grad, before) in grads.iter().zip([&weight, &bias]) {
+                    let same = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    assert_eq!(same(grad), same(before));
+                }
+            };
+            trial.cpu(|| run(&hidden.cpu, &Device::Cpu));
+            run(&hidden.gpu, &trial.device);
         });
     }
 }

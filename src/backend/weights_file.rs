@@ -29,6 +29,19 @@ impl WeightFiles {
         self.stored(name)?.to_dtype(DType::F32)
     }
 
+    /// Whether two tensors hold the same numbers, whatever float types they are stored in.
+    pub fn are_equal(&self, one: &str, other: &str) -> Result<bool> {
+        let (a, b) = (self.0.get(one)?, self.0.get(other)?);
+        if a.shape() != b.shape() {
+            return Ok(false);
+        }
+        if a.dtype() == b.dtype() {
+            return Ok(a.data() == b.data());
+        }
+        let differs = self.load(one)?.ne(&self.load(other)?)?;
+        Ok(differs.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.0.tensors().into_iter().map(|(name, _)| name).collect();

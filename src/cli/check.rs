@@ -21,9 +21,13 @@ pub struct CheckArgs {
 /// Errors with every problem found.
 pub fn run(args: &CheckArgs) -> Result<()> {
     let recipe = args.recipe.load(Purpose::Run)?;
+    recipe.check_weights()?;
     let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     let mut out = stdout();
     writeln!(out, "{} is sound", args.recipe.recipe.display())?;
+    for warning in &plan.base.warnings {
+        writeln!(out, "  warning: {warning}")?;
+    }
     for stage in &plan.stages {
         let counts = &stage.counts;
         writeln!(out, "  {}: {}", stage.name(), rows::kept(counts))?;

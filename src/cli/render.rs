@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::marked::{Mark, write_family};
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use crate::data::example::{Branch, Family};
+use crate::data::row::Origin;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split};
@@ -21,7 +24,7 @@ use crate::plan::resolve::Purpose;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{families, lengths, need};
 use crate::plan::settings::{KindSettings, StageSettings};
-use crate::template::{ChatTemplate, SpecialTokens};
+use crate::template::{self, ChatTemplate, SpecialTokens};
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +38,10 @@ pub struct RenderArgs {
     /// Rows to show.
     #[arg(short = 'n', value_name = "ROWS", default_value_t = 3)]
     pub rows: usize,
+    /// One JSON object a row in place of text: its texts' token ids, which of them are trained, or why
+    /// the row is dropped.
+    #[arg(long, conflicts_with = "template")]
+    pub json: bool,
     /// Set a key for this time, e.g. `model.template=llama3`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -69,18 +76,34 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     };
     let (template, tokenizer) = template_and_tokenizer(&recipe)?;
     let mark = if out.is_terminal() { Mark::Colour } else { Mark::Brackets };
-    render_rows(data, stage, &template, &tokenizer, args.rows, mark, &mut out)
+    let form = if args.json { Form::Json } else { Form::Text(mark) };
+    render_rows(data, stage, &template, &tokenizer, args.rows, form, &mut out)
 }
 
 /// A template's text for a context.
-fn render_file(template: &Path, context: &Path) -> Result<String> {
+fn render_file(path: &Path, context: &Path) -> Result<String> {
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
-    let given = serde_json::from_str(&read(context)?)
-        .with_context(|| format!("`{}` is not JSON", context.display()))?;
-    ChatTemplate::new(read(template)?, SpecialTokens::default())
-        .and_then(|compiled| compiled.render_context(&given))
-        .with_context(|| format!("template `{}`", template.display()))
+    let given = template::Context::from_json(&read(context)?)
+        .with_context(|| format!("`{}` is no context", context.display()))?;
+    ChatTemplate::new(read(path)?, SpecialTokens::default())
+        .and_then(|compiled| compiled.render_with(&given))
+        .with_context(|| format!("template `{}`", path.display()))
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text(Mark),
+    /// A JSON object a line.
+    Json,
+}
+
+impl From<Mark> for Form {
+    fn from(mark: Mark) -> Self {
+        Form::Text(mark)
+    }
 }
 
 /// Writes the first `count` rows that `stage` trains on as it reads them, with the tokens of each,
@@ -91,9 +114,10 @@ pub fn render_rows(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
     count: usize,
-    mark: Mark,
+    form: impl Into<Form>,
     out: &mut impl Write,
 ) -> Result<()> {
+    let form = form.into();
     let need = need(&stage.kind);
     let names: &[&str] = match need {
         Need::Sft => &["answer"],
@@ -117,40 +141,78 @@ pub fn render_rows(
         outcomes.push((
             &row.origin,
             outcome.map(|tokenized| {
-                let cuts = tokenized.cuts.clone();
+                let cuts = tokenized.cuts.iter().map(ToString::to_string);
+                let notes: Vec<String> = cuts.chain(tokenized.notes.told()).collect();
                 kept.push(tokenized);
-                cuts
+                notes
             }),
         ));
     }
     let mut families = families(stage, kept).into_iter().take(count);
     for (origin, outcome) in outcomes {
         match outcome {
-            Ok(cuts) => {
+            Ok(notes) => {
                 let Some(family) = families.next() else { break };
+                let Form::Text(mark) = form else {
+                    writeln!(out, "{}", family_json(origin, &family, names, &notes))?;
+                    continue;
+                };
                 writeln!(out, "{origin} (row {})", origin.row)?;
-                for cut in &cuts {
-                    writeln!(out, "  {cut}")?;
+                for note in &notes {
+                    writeln!(out, "  {note}")?;
                 }
                 if let Some(desirable) = family.label {
                     writeln!(out, "  {}", if desirable { "desirable" } else { "undesirable" })?;
                 }
                 write_family(&family, names, tokenizer, mark, out)?;
             }
+            Err(reason) if form == Form::Json => {
+                let dropped = json!({
+                    "file": origin.file.display().to_string(),
+                    "line": origin.line,
+                    "row": origin.row,
+                    "dropped": reason.to_string(),
+                });
+                writeln!(out, "{dropped}")?;
+            }
             Err(reason) => writeln!(out, "{origin} (row {}): dropped: {reason}\n", origin.row)?,
         }
+    }
+    if form == Form::Json {
+        for entry in ledger.entries() {
+            writeln!(out, "{}", entry.to_json()?)?;
+        }
+        return Ok(());
     }
     for (reason, rows) in ledger.counts() {
         writeln!(out, "{rows} rows not read: {reason}")?;
     }
+    for warning in ledger.warnings() {
+        writeln!(out, "warning: {warning}")?;
+    }
     Ok(())
+}
+
+/// A row's tokens as JSON: `prompt` is what its branches share.
+fn family_json(origin: &Origin, family: &Family, names: &[&str], notes: &[String]) -> Value {
+    let branch = |(branch, name): (&Branch, &&str)| json!({ "name": name, "tokens": branch.tokens, "trained": branch.trained });
+    json!({
+        "file": origin.file.display().to_string(),
+        "line": origin.line,
+        "row": origin.row,
+        "notes": notes,
+        "label": family.label,
+        "prompt": family.prompt,
+        "branches": family.branches.iter().zip(names).map(branch).collect::<Vec<_>>(),
+    })
 }
 
 /// What turns rows into tokens. A tokenizer that the recipe trains is trained here.
 fn template_and_tokenizer(recipe: &Resolved) -> Result<(ChatTemplate, Tokenizer)> {
     if let ModelOrigin::Folder(folder) = &recipe.model.origin {
         // Not `Base::open`, which reads all weights to know them by their content.
-        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(folder))?;
+        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(folder))?
+            .with_kwargs(recipe.model.chat_template_kwargs.clone())?;
         return Ok((template, Tokenizer::from_folder(folder)?));
     }
     let folder = RunFolder::of(&recipe.name);

@@ -59,6 +59,7 @@ fn closing_words(walked: &Walked, args: &RunArgs) -> String {
         );
     }
     let mut text = format!("\n{}\n", closing::table(reports));
+    text += &closing::warnings(reports);
     if !comparisons.is_empty() {
         text += &format!("\n{}\n", comparison::table(comparisons));
     }

@@ -13,8 +13,8 @@ use crate::run::score::{ScoredRow, Scores, score};
 /// Scores rows with a reward model: a JSON object a row, and a summary on standard error.
 #[derive(Debug, Clone, Args)]
 pub struct ScoreArgs {
-    /// The result of a rm stage, e.g. `runs/NAME/rm/model`, or any model or PEFT adapter with a
-    /// `value_head.safetensors`.
+    /// The result of a rm stage, e.g. `runs/NAME/rm/model`, any model or PEFT adapter with a
+    /// `value_head.safetensors`, or a sequence classifier with one label, whole or as PEFT adapter.
     pub model: PathBuf,
     /// Files of rows: pairs have both answers scored, others their one answer.
     #[arg(required = true)]

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 
+use serde_json::json;
+
 use super::row::Message;
 use super::tokenizer::Tokenizer;
 use crate::template::{ChatTemplate, Rendering};
@@ -22,7 +24,12 @@ impl Ending {
     /// Errors if the template cannot render one question and its answer.
     pub fn of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Self> {
         let exchange = [Message::new("user", QUESTION), Message::new("assistant", ANSWER)];
-        let text = template.render(&exchange, Rendering::default());
+        let text = template.render(&exchange, Rendering::default()).or_else(|error| {
+            // A model may have a template for rows with tools alone.
+            let tools = json!([{"type": "function", "function": {"name": "fruit", "parameters": {}}}]);
+            let with_tools = Rendering { tools: Some(&tools), ..Rendering::default() };
+            template.render(&exchange, with_tools).map_err(|_| error)
+        });
         let text = text.context("the template fails on one question and its answer")?;
         let encoded = tokenizer.encode_with_offsets(&text)?;
         let answered = text.rfind(ANSWER).map_or(text.len(), |start| start + ANSWER.len());
@@ -30,8 +37,9 @@ impl Ending {
         let tokens = encoded.ids.iter().zip(&encoded.offsets);
         let after = tokens.skip_while(|(_, (_, end))| *end <= answered).map(|(id, _)| *id);
         let after: Vec<u32> = after.collect();
-        Ok(match after.iter().rposition(|id| ends(*id)) {
-            Some(last) => Self { end: Some(after[last]), closing: after[last + 1..].to_vec() },
+        // The first: a template may end the whole conversation with another.
+        Ok(match after.iter().position(|id| ends(*id)) {
+            Some(first) => Self { end: Some(after[first]), closing: after[first + 1..].to_vec() },
             None => Self::default(),
         })
     }

@@ -1,5 +1,7 @@
 //! Rows as the engine reads them: token ids and what is trained.
 
+use std::collections::HashSet;
+
 /// One prompt and the answers that continue it. The prompt goes through the model once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Family {
@@ -32,6 +34,12 @@ impl Branch {
     }
 }
 
+/// One family a row, in order: rows of several answers, such as pairs that were taken apart, ask once.
+pub fn one_a_row(families: &[Family]) -> impl Iterator<Item = &Family> {
+    let mut seen = HashSet::new();
+    families.iter().filter(move |family| seen.insert(family.row))
+}
+
 impl Family {
     /// The answers that train: all but another row's answer.
     pub fn answers(&self) -> &[Branch] {
@@ -49,5 +57,18 @@ impl Family {
     /// Tokens that pass through the model: the prompt once.
     pub fn tokens_shared(&self) -> usize {
         self.prompt.len() + self.branches.iter().map(|b| b.tokens.len()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_ask_once_wherever_their_families_stand() {
+        let family = |row| Family { row, ..Family::default() };
+        let families = [4, 2, 2, 7, 4].map(family);
+        let asked: Vec<usize> = one_a_row(&families).map(|family| family.row).collect();
+        assert_eq!(asked, [4, 2, 7]);
     }
 }

@@ -53,6 +53,8 @@ pub struct Ledger {
     entries: Vec<Entry>,
     /// What a person should know before training on the rows, each once.
     warnings: IndexSet<String>,
+    /// The same, of rows that are counted.
+    counted: IndexMap<String, usize>,
 }
 
 impl Ledger {
@@ -69,14 +71,25 @@ impl Ledger {
         self.warnings.insert(warning.into());
     }
 
+    /// Notes what a person should know of some rows; rows with the same words are counted together.
+    pub fn warn_rows(&mut self, warning: impl Into<String>, rows: usize) {
+        if rows > 0 {
+            *self.counted.entry(warning.into()).or_insert(0) += rows;
+        }
+    }
+
     /// Appends the entries and warnings of another.
     pub fn extend(&mut self, other: Ledger) {
         self.entries.extend(other.entries);
         self.warnings.extend(other.warnings);
+        other.counted.into_iter().for_each(|(warning, rows)| self.warn_rows(warning, rows));
     }
 
-    pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.warnings.iter().map(String::as_str)
+    /// What was noted, once each; of rows with their number.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+        let counted = self.counted.iter().map(move |(warning, count)| format!("{}: {warning}", rows(*count)));
+        self.warnings.iter().cloned().chain(counted)
     }
 
     pub fn entries(&self) -> &[Entry] {

@@ -1,19 +1,17 @@
 //! KTO's mismatched completions (2402.01306, section 4.1): every row with another row's answer, from
 //! which the KL between policy and reference is estimated. As in TRL, the answers of a micro-batch are
-//! turned by one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`. Unpaired pairs, which stand
-//! next to each other, are turned by two: an answer to the same prompt is not mismatched.
+//! turned by one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`. Answers of pairs stand so
+//! that a prompt's two are far apart: see [`super::read`].
 
 use super::example::{Branch, Family};
 use super::tokens::Tokenized;
 
 /// Gives every row as second branch the answer of the row before it within groups of `batch_size`
-/// rows, the first of a group that of its last. Where that would be an answer to the same prompt, the
-/// group is turned further; a group of one prompt takes the answers of the group before it. The answer
-/// is taken whole and cut to `max_length` anew.
+/// rows, the first of a group that of its last; a group of one row its own. The answer is taken whole
+/// and cut to `max_length` anew.
 pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Family> {
     let answers: Vec<Option<Branch>> = rows.iter().map(answer).collect();
-    let origins: Vec<usize> = rows.iter().map(|row| row.family.row).collect();
-    let donors: Vec<usize> = donors(&origins, batch_size.max(1));
+    let donors = donors(rows.len(), batch_size.max(1));
     let with = |(row, donor): (Tokenized, usize)| {
         let mut family = row.family;
         if let Some(mut mismatched) = answers[donor].clone() {
@@ -25,21 +23,17 @@ pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize
     rows.into_iter().zip(donors).map(with).collect()
 }
 
-/// For each row the index of the one whose answer it takes. `origins`: a row's number in its data set.
-fn donors(origins: &[usize], batch_size: usize) -> Vec<usize> {
-    let count = origins.len();
-    let mut donors = Vec::with_capacity(count);
-    for group in origins.chunks(batch_size) {
-        let (start, size) = (donors.len(), group.len());
-        let matched =
-            |turn: &usize| (0..size).filter(|&i| group[i] == group[(i + size - turn) % size]).count();
-        // Of equally good turns the first: by one, if all rows have prompts of their own.
-        match (1..size).min_by_key(matched).filter(|turn| matched(turn) < size) {
-            Some(turn) => donors.extend((0..size).map(|i| start + (i + size - turn) % size)),
-            None => donors.extend((start..start + size).map(|row| (row + count - size) % count)),
-        }
-    }
-    donors
+/// Whether the last of `rows` has a group to itself, so that its answer is not mismatched.
+pub fn ends_alone(rows: usize, batch_size: usize) -> bool {
+    rows % batch_size.max(1) == 1 || (rows > 0 && batch_size <= 1)
+}
+
+/// For each row the index of the one whose answer it takes.
+fn donors(rows: usize, batch_size: usize) -> impl Iterator<Item = usize> {
+    (0..rows).map(move |row| match row % batch_size {
+        0 => rows.min(row + batch_size) - 1,
+        _ => row - 1,
+    })
 }
 
 /// A row's answer before it was cut.
@@ -63,6 +57,7 @@ mod tests {
                 family: Family { row, prompt: vec![9], branches: vec![cut], label: Some(true), margin: None },
                 cuts: Vec::new(),
                 uncut: (length > 4).then_some(whole),
+                notes: Default::default(),
             }
         };
         lengths.iter().enumerate().map(row).collect()
@@ -77,20 +72,16 @@ mod tests {
     fn answers_turn_by_one_within_their_group() {
         assert_eq!(taken(6, 3), [2, 0, 1, 5, 3, 4]);
         assert_eq!(taken(5, 3), [2, 0, 1, 4, 3]);
-        // The last group has one row: it takes the answer of the row before it.
-        assert_eq!(taken(4, 3), [2, 0, 1, 2]);
-        assert_eq!(taken(3, 1), [2, 0, 1]);
+        // The last group has one row: it keeps its own answer.
+        assert_eq!(taken(4, 3), [2, 0, 1, 3]);
         assert_eq!(taken(1, 4), [0]);
         assert_eq!(taken(0, 4), [] as [u32; 0]);
     }
 
     #[test]
-    fn no_row_takes_the_other_answer_to_its_prompt() {
-        assert_eq!(donors(&[0, 0, 1, 1], 4), [2, 3, 0, 1]);
-        assert_eq!(donors(&[0, 0, 1, 1, 2, 2], 2), [4, 5, 0, 1, 2, 3]);
-        assert_eq!(donors(&[0, 0, 1, 1, 2, 2], 6), [4, 5, 0, 1, 2, 3]);
-        // One of three cannot but be matched: two of them ask the same.
-        assert_eq!(donors(&[0, 0, 1], 3), [2, 0, 1]);
+    fn a_row_alone_is_told() {
+        assert!(ends_alone(4, 3) && ends_alone(1, 4));
+        assert!(!ends_alone(5, 3) && !ends_alone(6, 3) && !ends_alone(0, 4));
     }
 
     #[test]

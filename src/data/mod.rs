@@ -1,10 +1,14 @@
 //! From files to rows that the engine can train on.
 
+pub mod accepted;
+mod columns;
 pub mod ending;
 pub mod example;
 pub mod format;
 pub mod hub;
+pub mod kept;
 pub mod ledger;
+mod misfit;
 pub mod mismatch;
 pub mod named;
 pub mod read;
@@ -13,8 +17,10 @@ pub mod render_row;
 pub mod row;
 pub mod row_schema;
 pub mod source;
+pub mod spans;
 pub mod spec;
 pub mod split;
+mod text_row;
 pub mod tokenizer;
 pub mod tokens;
 pub mod train_tokenizer;

@@ -4,51 +4,73 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::format::{Content, Need, Shape, decode};
+use super::accepted;
+use super::columns::Columns;
+use super::format::{Content, Need, Notes, Shape, decode};
 use super::ledger::{Entry, Ledger};
 use super::reason::{Effect, Reason};
 use super::row::{Origin, Row, Turns};
-use super::source::for_each_row;
+use super::source::{self, for_each_row};
 use super::spec::DataSpec;
 
 /// Malformed rows that an error quotes.
 const QUOTED: usize = 5;
 
-/// Reads the rows of a data set that `need` can use; all others go to `ledger`.
-/// Errors if a file cannot be read to its end, if more rows than `max_bad_rows` are malformed, or if
-/// no row is left.
+/// Reads the rows of a data set that `need` can use; all others go to `ledger`. Pairs that are taken
+/// apart come as all chosen answers, then all rejected ones.
+/// Errors if a file cannot be read to its end, if no row has a column that `columns` names, if more rows
+/// than `max_bad_rows` are malformed, or if no row is left.
 pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut refused = Ledger::new();
+    let mut columns = Columns::new(&spec.columns);
     let mut next = 0;
     for file in &spec.files {
         let file = Arc::new(file.clone());
         // A file's rows have one shape: that of the first that has any.
         let mut shape = None;
+        let mut notes = Notes::default();
         for_each_row(&file, &mut |raw| {
             if spec.limit.is_some_and(|limit| next >= limit) {
                 return Ok(ControlFlow::Break(()));
             }
             let origin = Origin { row: next, file: Arc::clone(&file), line: raw.line };
             next += 1;
-            let row = raw.object.map(|row| renamed(row, &spec.columns));
+            let row = raw.object.map(|row| {
+                columns.look(&row, &mut notes);
+                renamed(row, &spec.columns)
+            });
             if let (None, Ok(row)) = (shape, &row) {
                 shape = Shape::detect(row, need, spec.format);
                 if let (None, Some(advice)) = (shape, need.unpair_advice(row)) {
                     bail!("data `{}` {advice}", spec.name);
                 }
             }
-            match row.and_then(|row| content(row, shape, need)) {
-                Ok(content) => rows.extend(rows_of(content, &origin, need)),
-                Err(reason) => refused.add(&origin, as_in_file(reason, &spec.columns)),
+            let row = row.and_then(|mut row| {
+                let accepted_answers = accepted::take(&mut row)?;
+                Ok((row, accepted_answers))
+            });
+            let (contents, accepted_answers) = match row {
+                Ok((row, accepted_answers)) => {
+                    (contents(row, shape, need, spec, &mut notes), accepted_answers)
+                }
+                Err(reason) => (vec![Err(reason)], Vec::new()),
+            };
+            for content in contents {
+                match content {
+                    Ok(content) => rows.extend(rows_of(content, accepted_answers.clone(), &origin, need)),
+                    Err(reason) => refused.add(&origin, as_in_file(reason, &spec.columns)),
+                }
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        notes.warnings(&file).into_iter().for_each(|warning| refused.warn(warning));
     }
+    columns.check().with_context(|| format!("data `{}`", spec.name))?;
     if refused.with_effect(Effect::Malformed).count() > spec.max_bad_rows {
         bail!("data `{}`: {}", spec.name, too_many_malformed(spec, need, next, &refused));
     }
@@ -56,6 +78,10 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
         bail!("data `{}`: {}", spec.name, none_left(&spec.files, next, &refused));
     }
     ledger.extend(refused);
+    if need == (Need::Unpaired { unpair: true }) {
+        // As TRL unpairs: all chosen answers, then all rejected ones, each in their order.
+        rows.sort_by_key(|row| row.label == Some(false));
+    }
     Ok(rows)
 }
 
@@ -68,7 +94,12 @@ fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger
         spec.max_bad_rows
     );
     for entry in malformed.iter().take(QUOTED) {
-        text.push_str(&format!("\n  {}: {}", entry.origin, entry.reason));
+        // A line of a `.json` file may hold many rows.
+        let place = match source::has_many_rows_a_line(&entry.origin.file) {
+            true => format!("{} (row {})", entry.origin, entry.origin.row),
+            false => entry.origin.to_string(),
+        };
+        text.push_str(&format!("\n  {place}: {}", entry.reason));
     }
     if malformed.len() > QUOTED {
         text.push_str(&format!("\n  and {} more", malformed.len() - QUOTED));
@@ -87,18 +118,26 @@ fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
     }
     let counts: Vec<String> =
         refused.counts().iter().map(|(reason, rows)| format!("{reason}: {rows}")).collect();
-    format!("none of {read} rows can be used ({})", counts.join(", "))
+    let first = refused.entries().iter().find(|entry| entry.reason.effect() != Effect::Cut);
+    let first = first.map(|entry| format!("; the first, {}: {}", entry.origin, entry.reason));
+    format!("none of {read} rows can be used ({}){}", counts.join(", "), first.unwrap_or_default())
 }
 
-fn content(row: Map<String, Value>, shape: Option<Shape>, need: Need) -> Result<Content, Reason> {
+fn contents(
+    row: Map<String, Value>,
+    shape: Option<Shape>,
+    need: Need,
+    spec: &DataSpec,
+    notes: &mut Notes,
+) -> Vec<Result<Content, Reason>> {
     match shape {
-        Some(shape) => decode(row, shape, need),
-        None => Err(Reason::NoKnownFormat { keys: row.keys().cloned().collect() }),
+        Some(shape) => decode(row, shape, need, &spec.roles, notes),
+        None => vec![Err(Reason::NoKnownFormat { keys: row.keys().cloned().collect() })],
     }
 }
 
 /// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
-fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
+fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, need: Need) -> Vec<Row> {
     let Content { turns, tools, chat_template_kwargs, margin, label } = content;
     match (need, turns) {
         (Need::Unpaired { unpair: true }, Turns::Answers { prompt, answers }) => {
@@ -109,31 +148,59 @@ fn rows_of(content: Content, origin: &Origin, need: Need) -> Vec<Row> {
                 chat_template_kwargs: chat_template_kwargs.clone(),
                 margin: None,
                 label: Some(desirable),
+                accepted_answers: accepted_answers.clone(),
             };
             answers.into_iter().zip([true, false]).map(row).collect()
         }
-        (_, turns) => vec![Row { origin: origin.clone(), turns, tools, chat_template_kwargs, margin, label }],
+        (_, turns) => vec![Row {
+            origin: origin.clone(),
+            turns,
+            tools,
+            chat_template_kwargs,
+            margin,
+            label,
+            accepted_answers,
+        }],
     }
 }
 
-/// The row under our names, without keys that hold null: data sets with optional columns have those.
+/// The row under our names, without keys that hold null at any depth: data sets with optional columns
+/// have those, and files with a schema have one for every key that another row has.
 fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> Map<String, Value> {
     let taken: Vec<(String, Value)> = columns
         .iter()
         .filter_map(|(ours, theirs)| {
-            let value = row.shift_remove(theirs).or_else(|| nested(&row, theirs))?;
+            let value = row.shift_remove(theirs).or_else(|| take_nested(&mut row, theirs))?;
             Some((ours.clone(), value))
         })
         .collect();
     row.extend(taken);
-    row.retain(|_, value| !value.is_null());
+    without_nulls(&mut row);
     row
 }
 
-/// The value at a dotted name such as `chosen.text`.
-fn nested(row: &Map<String, Value>, name: &str) -> Option<Value> {
+/// Drops the keys that hold null, at any depth. Lists keep their items.
+fn without_nulls(map: &mut Map<String, Value>) {
+    fn within(value: &mut Value) {
+        match value {
+            Value::Object(map) => without_nulls(map),
+            Value::Array(items) => items.iter_mut().for_each(within),
+            _ => {}
+        }
+    }
+    map.retain(|_, value| !value.is_null());
+    map.values_mut().for_each(within);
+}
+
+/// Takes the value at a dotted name such as `chosen.text`, and what holds it if that was all of it.
+fn take_nested(row: &mut Map<String, Value>, name: &str) -> Option<Value> {
     let (first, rest) = name.split_once('.')?;
-    rest.split('.').try_fold(row.get(first)?, |value, key| value.get(key)).cloned()
+    let inner = row.get_mut(first)?.as_object_mut()?;
+    let value = inner.shift_remove(rest).or_else(|| take_nested(inner, rest))?;
+    if inner.is_empty() {
+        row.shift_remove(first);
+    }
+    Some(value)
 }
 
 /// The reason with its pointer under the file's own name of the column.
@@ -148,10 +215,5 @@ fn as_in_file(reason: Reason, columns: &IndexMap<String, String>) -> Reason {
             None => pointer,
         }
     };
-    match reason {
-        Reason::Missing(at) => Reason::Missing(pointer(at)),
-        Reason::WrongType(at) => Reason::WrongType(pointer(at)),
-        Reason::UnknownRole { role, pointer: at } => Reason::UnknownRole { role, pointer: pointer(at) },
-        other => other,
-    }
+    reason.with_pointers(|at| pointer(at.to_owned()))
 }

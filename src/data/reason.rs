@@ -4,9 +4,13 @@
 //! |---|---|
 //! | `not UTF-8`, `not JSON: …`, `not an object`, `not a CSV record: …` | malformed |
 //! | `no known format …`, `missing /…`, `wrong type at /…`, `unknown role …` | malformed |
-//! | `empty prompt`, `empty answer`, `no answer`, `roles do not alternate` | dropped |
+//! | `images at /…`, `/… contradicts /…`, `/… would be lost …` | malformed |
+//! | `empty prompt`, `empty answer`, `no answer`, `prompt ends in an answer`, `prompt asks nothing` | dropped |
+//! | `answer is not the assistant's`, `tie` | dropped |
 //! | `chosen equals rejected …`, `undesirable answer`, `no common prompt` | dropped |
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
+//! | `the template fails: …`, `the template leaves out …`, `the template reads no reasoning: …` | dropped |
+//! | `no turn is to be trained`, `a turn that is not to be trained …`, `reserved template variable …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
 //! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
@@ -15,6 +19,10 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
+
+/// Characters of a value that a reason quotes.
+const QUOTED: usize = 60;
 
 /// What happens to a row for a [`Reason`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,18 +46,52 @@ pub enum Reason {
     NoKnownFormat {
         keys: Vec<String>,
     },
-    /// JSON pointer to the missing key.
-    Missing(String),
-    /// JSON pointer to the value.
-    WrongType(String),
+    Missing {
+        /// JSON pointer to the missing key.
+        pointer: String,
+        /// The keys that are there instead.
+        keys: Vec<String>,
+    },
+    WrongType {
+        /// JSON pointer to the value.
+        pointer: String,
+        /// The value as JSON, shortened.
+        found: String,
+        /// What may stand there, in words.
+        accepted: String,
+    },
     UnknownRole {
         role: String,
+        pointer: String,
+    },
+    /// A picture, video or sound: models here read text.
+    Media {
+        what: String,
+        pointer: String,
+    },
+    /// Two keys that cannot both be so, and how.
+    Contradiction {
+        pointer: String,
+        other: String,
+        why: String,
+    },
+    /// A key with a part of the question that the row's format has no place for.
+    WouldBeLost {
         pointer: String,
     },
     EmptyPrompt,
     EmptyAnswer,
     NoAnswer,
-    RolesDoNotAlternate,
+    /// The assistant has spoken already: there is nothing to answer.
+    PromptEndsInAnswer,
+    /// Nobody but the system speaks.
+    NoQuestion,
+    /// The answer begins or ends with a turn of another role.
+    AnswerOfOthers {
+        role: String,
+    },
+    /// Two answers of which neither is the better.
+    Tie(String),
     ChosenEqualsRejected,
     /// The tokens of both answers are the same: the template trims what tells them apart.
     EqualOnceRendered,
@@ -57,16 +99,42 @@ pub enum Reason {
     EqualOnceCut,
     /// A labelled row that an sft stage would imitate.
     UndesirableAnswer,
-    NoCommonPrompt,
+    /// How the two sides begin.
+    NoCommonPrompt {
+        chosen: String,
+        rejected: String,
+    },
     PromptFillsMaxLength,
     /// Where nothing may be cut: a score is that of a whole answer.
     LongerThanMaxLength,
     PromptNotAPrefix,
+    /// What the template or its engine says.
+    TemplateFails(String),
+    /// What of the row is not in the text that the template makes of it.
+    ContentLost(String),
+    /// The key and the turn.
+    ReasoningUnread(String),
+    /// No turn of the row is to be trained.
+    NothingTrained,
+    /// A turn that is not to be trained cannot be told from the others in the text.
+    TurnNotFound,
+    /// The variable and why it is not to be set.
+    ReservedKwarg(String),
     CutToMaxLength,
     CutToMaxPromptLength,
 }
 
 impl Reason {
+    /// `accepted`: what may stand there, in words.
+    pub fn wrong_type(pointer: impl Into<String>, found: &Value, accepted: impl Into<String>) -> Self {
+        let found = quoted(&found.to_string());
+        Reason::WrongType { pointer: pointer.into(), found, accepted: accepted.into() }
+    }
+
+    pub fn contradiction(pointer: &str, other: &str, why: impl Into<String>) -> Self {
+        Reason::Contradiction { pointer: pointer.into(), other: other.into(), why: why.into() }
+    }
+
     pub fn effect(&self) -> Effect {
         use Reason::*;
         match self {
@@ -75,12 +143,33 @@ impl Reason {
             | NotAnObject
             | NotCsv(_)
             | NoKnownFormat { .. }
-            | Missing(_)
-            | WrongType(_)
-            | UnknownRole { .. } => Effect::Malformed,
-            UndesirableAnswer | EmptyPrompt | EmptyAnswer | NoAnswer | RolesDoNotAlternate
-            | ChosenEqualsRejected | EqualOnceRendered | EqualOnceCut | NoCommonPrompt
-            | PromptFillsMaxLength | LongerThanMaxLength | PromptNotAPrefix => Effect::Dropped,
+            | Missing { .. }
+            | WrongType { .. }
+            | UnknownRole { .. }
+            | Media { .. }
+            | Contradiction { .. }
+            | WouldBeLost { .. } => Effect::Malformed,
+            UndesirableAnswer
+            | EmptyPrompt
+            | EmptyAnswer
+            | NoAnswer
+            | PromptEndsInAnswer
+            | NoQuestion
+            | AnswerOfOthers { .. }
+            | Tie(_)
+            | ChosenEqualsRejected
+            | EqualOnceRendered
+            | EqualOnceCut
+            | NoCommonPrompt { .. }
+            | PromptFillsMaxLength
+            | LongerThanMaxLength
+            | PromptNotAPrefix
+            | TemplateFails(_)
+            | ContentLost(_)
+            | ReasoningUnread(_)
+            | NothingTrained
+            | TurnNotFound
+            | ReservedKwarg(_) => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
     }
@@ -93,38 +182,126 @@ impl Reason {
             Reason::NotAnObject => "not an object",
             Reason::NotCsv(_) => "not a CSV record",
             Reason::NoKnownFormat { .. } => "no known format",
-            Reason::Missing(_) => "missing key",
-            Reason::WrongType(_) => "wrong type",
+            Reason::Missing { .. } => "missing key",
+            Reason::WrongType { .. } => "wrong type",
             Reason::UnknownRole { .. } => "unknown role",
+            Reason::Media { .. } => "not text alone",
+            Reason::Contradiction { .. } => "contradictory keys",
+            Reason::WouldBeLost { .. } => "key that would be lost",
             Reason::EmptyPrompt => "empty prompt",
             Reason::EmptyAnswer => "empty answer",
             Reason::NoAnswer => "no answer",
-            Reason::RolesDoNotAlternate => "roles do not alternate",
+            Reason::PromptEndsInAnswer => "prompt ends in an answer",
+            Reason::NoQuestion => "prompt asks nothing",
+            Reason::AnswerOfOthers { .. } => "answer is not the assistant's",
+            Reason::Tie(_) => "tie",
             Reason::ChosenEqualsRejected => "chosen equals rejected",
             Reason::EqualOnceRendered => "chosen equals rejected in the tokens that are trained",
             Reason::EqualOnceCut => "chosen equals rejected once cut to max_length",
             Reason::UndesirableAnswer => "undesirable answer",
-            Reason::NoCommonPrompt => "no common prompt",
+            Reason::NoCommonPrompt { .. } => "no common prompt",
             Reason::PromptFillsMaxLength => "prompt fills max_length",
             Reason::LongerThanMaxLength => "longer than max_length",
             Reason::PromptNotAPrefix => "prompt is not a prefix of the rendered row",
+            Reason::TemplateFails(_) => "the template fails",
+            Reason::ContentLost(_) => "the template leaves out content",
+            Reason::ReasoningUnread(_) => "the template reads no reasoning",
+            Reason::NothingTrained => "no turn is to be trained",
+            Reason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
+            Reason::ReservedKwarg(_) => "reserved template variable",
             Reason::CutToMaxLength => "cut to max_length",
             Reason::CutToMaxPromptLength => "cut to max_prompt_length",
         }
+    }
+
+    /// The reason with its pointers under other names.
+    pub fn with_pointers(mut self, name: impl Fn(&str) -> String) -> Self {
+        match &mut self {
+            Reason::Missing { pointer, .. }
+            | Reason::WrongType { pointer, .. }
+            | Reason::UnknownRole { pointer, .. }
+            | Reason::Media { pointer, .. }
+            | Reason::WouldBeLost { pointer } => *pointer = name(pointer),
+            Reason::Contradiction { pointer, other, .. } => {
+                *pointer = name(pointer);
+                *other = name(other);
+            }
+            _ => {}
+        }
+        self
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NotJson(why) | Reason::NotCsv(why) => write!(f, "{}: {why}", self.kind()),
+            Reason::NotJson(why)
+            | Reason::NotCsv(why)
+            | Reason::TemplateFails(why)
+            | Reason::ReasoningUnread(why)
+            | Reason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
+            Reason::ContentLost(what) => write!(f, "the template leaves out {what}"),
             Reason::NoKnownFormat { keys } => {
-                write!(f, "no known format: the row has `{}`", keys.join("`, `"))
+                write!(f, "no known format: the row has {}", named(keys))
             }
-            Reason::Missing(pointer) => write!(f, "missing {pointer}"),
-            Reason::WrongType(pointer) => write!(f, "wrong type at {pointer}"),
-            Reason::UnknownRole { role, pointer } => write!(f, "unknown role `{role}` at {pointer}"),
+            Reason::Missing { pointer, keys } => {
+                write!(f, "missing {pointer}")?;
+                let (above, key) = pointer.rsplit_once('/').unwrap_or_default();
+                match (above.is_empty(), keys.is_empty()) {
+                    (_, true) => Ok(()),
+                    (false, false) => write!(f, ": {above} has {}", named(keys)),
+                    (true, false) => write!(
+                        f,
+                        ": the row has {}; if one of them is it, say so: `columns = {{ {key} = \"…\" }}`",
+                        named(keys)
+                    ),
+                }
+            }
+            Reason::WrongType { pointer, found, accepted } => {
+                write!(f, "wrong type at {pointer}: {found}; accepted: {accepted}")
+            }
+            Reason::UnknownRole { role, pointer } => write!(
+                f,
+                "unknown role `{role}` at {pointer}; say whose it is, e.g. `roles = {{ user = [{role:?}] }}`: \
+                 {}",
+                super::format::known_roles()
+            ),
+            Reason::Media { what, pointer } => write!(
+                f,
+                "{what} at {pointer}: models are trained on text alone; take such rows out, or what stands \
+                 for pictures and sounds out of them"
+            ),
+            Reason::Contradiction { pointer, other, why } => {
+                write!(f, "{pointer} contradicts {other}: {why}")
+            }
+            Reason::WouldBeLost { pointer } => write!(
+                f,
+                "{pointer} would be lost: rows of this format have no place for it; put it into the \
+                 question, or take it out"
+            ),
+            Reason::AnswerOfOthers { role } => {
+                write!(f, "{}: it begins or ends with a turn of `{role}`", self.kind())
+            }
+            Reason::Tie(found) => write!(f, "tie: {found}"),
+            Reason::NoCommonPrompt { chosen, rejected } => {
+                write!(f, "no common prompt: chosen begins with {chosen}, rejected with {rejected}")
+            }
             plain => f.write_str(plain.kind()),
         }
+    }
+}
+
+/// A text, shortened.
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn named(keys: &[String]) -> String {
+    match keys {
+        [] => "no keys".to_owned(),
+        keys => format!("`{}`", keys.join("`, `")),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result};
-
+use super::kept;
 use super::reason::Reason;
-use super::row::{Row, Turns};
-use crate::template::{ChatTemplate, Rendering};
+use super::row::{Message, Row, Turns};
+use super::spans;
+use crate::template::{ChatTemplate, Rendering, is_reserved, reserved};
 
 /// One text of a row and its trained parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,54 +14,142 @@ pub struct RenderedText {
     pub text: String,
     /// Byte ranges that are trained, in order.
     pub trained: Vec<Range<usize>>,
+    /// Where the completion starts, of rows of prompt and answers.
+    pub completion: Option<usize>,
+}
+
+/// A row's texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedRow {
+    /// One for each branch; of a row that only asks its prompt.
+    pub texts: Vec<RenderedText>,
+    /// Of rows of prompt and answers the prompt's own text, the assistant's turn opened. Where the
+    /// texts do not begin with it, their completions start where both part.
+    pub asked: Option<String>,
+    /// Whether the template leaves out reasoning of turns before the last question.
+    pub lacks_reasoning: bool,
 }
 
 /// Renders every branch of a row; of a row that only asks, its prompt with the assistant's turn
-/// opened. An `Err` is the template's own; a reason says why this row cannot
-/// be cut into what is trained and what is not.
+/// opened. A reason says why the row cannot be trained on: the template fails, leaves out some of its
+/// content, or cannot be cut into what is trained and what is not.
 ///
 /// Rows of prompt and answers train all that the full text adds to the prompt's text (rendered with
-/// the assistant's turn opened). Conversations train what the template's generation blocks hold, or,
-/// where it has none, of each assistant turn what it adds to the text before it.
-pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<Result<Vec<RenderedText>, Reason>> {
-    let tools = row.tools.as_ref();
-    let open = Rendering { tools, add_generation_prompt: true };
-    let closed = Rendering { tools, add_generation_prompt: false };
-    let of_row = || format!("{}: the template fails", row.origin);
+/// the assistant's turn opened), as TRL does. Conversations train what the template's generation blocks
+/// hold, or, where it has none, of each assistant turn what [`spans`] finds. Turns that a row marks as
+/// not trained are left out of either.
+pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Reason> {
+    let rendering = Rendering {
+        tools: row.tools.as_ref(),
+        add_generation_prompt: false,
+        kwargs: row.chat_template_kwargs.as_ref(),
+    };
+    if let Some(name) = row.chat_template_kwargs.as_ref().and_then(reserved) {
+        return Err(Reason::ReservedKwarg(format!("/chat_template_kwargs/{name}: {}", is_reserved(name))));
+    }
+    let renderer = Renderer { template, rendering };
     match &row.turns {
-        Turns::Answers { prompt, answers } => {
-            let asked = template.render(prompt, open).with_context(of_row)?;
-            if answers.is_empty() {
-                return Ok(Ok(vec![RenderedText { text: asked, trained: Vec::new() }]));
-            }
-            let mut texts = Vec::with_capacity(answers.len());
-            for answer in answers {
-                let whole = [prompt.as_slice(), answer].concat();
-                let text = template.render(&whole, closed).with_context(of_row)?;
-                if !text.starts_with(&asked) {
-                    return Ok(Err(Reason::PromptNotAPrefix));
-                }
-                let trained = asked.len()..text.len();
-                texts.push(RenderedText { text, trained: vec![trained] });
-            }
-            Ok(Ok(texts))
+        // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
+        Turns::Text(text) => {
+            let text = RenderedText { text: text.clone(), trained: vec![0..text.len()], completion: None };
+            Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning: false })
         }
-        Turns::Conversation(messages) if template.marks_generation() => {
-            let (text, trained) = template.render_marked(messages, closed).with_context(of_row)?;
-            Ok(Ok(vec![RenderedText { text, trained }]))
+        Turns::Answers { prompt, answers } => renderer.answers(prompt, answers),
+        Turns::Conversation(messages) => renderer.conversation(messages),
+    }
+}
+
+/// How a row is rendered.
+struct Renderer<'a> {
+    template: &'a ChatTemplate,
+    rendering: Rendering<'a>,
+}
+
+impl Renderer<'_> {
+    fn answers(&self, prompt: &[Message], answers: &[Vec<Message>]) -> Result<RenderedRow, Reason> {
+        self.check_reasoning(prompt, 0)?;
+        let open = Rendering { add_generation_prompt: true, ..self.rendering };
+        let asked = self.template.render(prompt, open).map_err(fails)?;
+        if answers.is_empty() {
+            let lacks_reasoning = self.check(prompt, open, &asked)?;
+            let text = RenderedText { text: asked, trained: Vec::new(), completion: None };
+            return Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning });
         }
-        Turns::Conversation(messages) => {
-            let text = template.render(messages, closed).with_context(of_row)?;
-            let mut trained = Vec::new();
-            for (turn, _) in messages.iter().enumerate().filter(|(_, m)| m.role == "assistant") {
-                let before = template.render(&messages[..turn], open).with_context(of_row)?;
-                let after = template.render(&messages[..=turn], closed).with_context(of_row)?;
-                if !text.starts_with(&after) || !after.starts_with(&before) {
-                    return Ok(Err(Reason::PromptNotAPrefix));
+        let mut lacks_reasoning = false;
+        let mut texts = Vec::with_capacity(answers.len());
+        for answer in answers {
+            self.check_reasoning(answer, prompt.len())?;
+            let whole = [prompt, answer].concat();
+            let text = self.template.render(&whole, self.rendering).map_err(fails)?;
+            lacks_reasoning |= self.check(&whole, self.rendering, &text)?;
+            let start = spans::completion_start(self.template, prompt, open, &asked, &text);
+            let start = start.ok_or(Reason::PromptNotAPrefix)?;
+            let untrained: Vec<usize> = (prompt.len()..whole.len())
+                .filter(|&turn| whole[turn].role == "assistant" && !whole[turn].trained)
+                .collect();
+            let completion = start..text.len();
+            let trained = match untrained.is_empty() {
+                true => vec![completion],
+                false if answer.iter().all(|turn| !turn.trained || turn.role != "assistant") => {
+                    return Err(Reason::NothingTrained);
                 }
-                trained.push(before.len()..after.len());
+                false => {
+                    let parts = self.template.turn_parts(&whole, self.rendering, &text);
+                    let parts = parts.ok_or(Reason::TurnNotFound)?;
+                    spans::without(vec![completion], &parts, &untrained).ok_or(Reason::TurnNotFound)?
+                }
+            };
+            texts.push(RenderedText { text, trained, completion: Some(start) });
+        }
+        Ok(RenderedRow { texts, asked: Some(asked), lacks_reasoning })
+    }
+
+    fn conversation(&self, messages: &[Message]) -> Result<RenderedRow, Reason> {
+        if !messages.iter().any(|turn| turn.role == "assistant" && turn.trained) {
+            return Err(Reason::NothingTrained);
+        }
+        self.check_reasoning(messages, 0)?;
+        let text = self.template.render(messages, self.rendering).map_err(fails)?;
+        let lacks_reasoning = self.check(messages, self.rendering, &text)?;
+        let trained = match self.template.marks_generation(self.rendering) {
+            true => self.marked(messages, &text)?,
+            false => spans::of_turns(self.template, messages, self.rendering, &text)?,
+        };
+        let texts = vec![RenderedText { text, trained, completion: None }];
+        Ok(RenderedRow { texts, asked: None, lacks_reasoning })
+    }
+
+    /// What the template's generation blocks hold, but for turns that are not trained.
+    fn marked(&self, messages: &[Message], text: &str) -> Result<Vec<Range<usize>>, Reason> {
+        let (_, marked) = self.template.render_marked(messages, self.rendering).map_err(fails)?;
+        let is_untrained = |&turn: &usize| messages[turn].role == "assistant" && !messages[turn].trained;
+        let untrained: Vec<usize> = (0..messages.len()).filter(is_untrained).collect();
+        if untrained.is_empty() {
+            return Ok(marked);
+        }
+        let parts = self.template.turn_parts(messages, self.rendering, text).ok_or(Reason::TurnNotFound)?;
+        spans::without(marked, &parts, &untrained).ok_or(Reason::TurnNotFound)
+    }
+
+    /// Errors if turns hold reasoning and the template reads none. `before`: turns before them.
+    fn check_reasoning(&self, messages: &[Message], before: usize) -> Result<(), Reason> {
+        let held = |(turn, message): (usize, &Message)| Some((turn, message.reasoning()?.0));
+        match messages.iter().enumerate().find_map(held) {
+            Some((turn, key)) if !self.template.reads_reasoning(self.rendering) => {
+                Err(Reason::ReasoningUnread(format!("`{key}` of turn {}", before + turn + 1)))
             }
-            Ok(Ok(vec![RenderedText { text, trained }]))
+            _ => Ok(()),
         }
     }
+
+    fn check(&self, messages: &[Message], rendering: Rendering, text: &str) -> Result<bool, Reason> {
+        let tools = rendering.tools.filter(|tools| tools.as_array().is_none_or(|list| !list.is_empty()));
+        kept::check(messages, tools, text, |messages, tools| {
+            self.template.render(messages, Rendering { tools, ..rendering }).ok()
+        })
+    }
+}
+
+fn fails(error: anyhow::Error) -> Reason {
+    Reason::TemplateFails(format!("{error:#}"))
 }

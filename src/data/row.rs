@@ -6,19 +6,22 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::source;
+use crate::template::REASONING;
+
 /// Where a row comes from, for keys, errors and the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Index in the data set as read (0-based, over all files, unusable rows included).
     pub row: usize,
     pub file: Arc<PathBuf>,
-    /// Line of a `.jsonl` file, row number of the others (both from 1).
+    /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
     pub line: usize,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` line {}", self.file.display(), self.line)
+        write!(f, "`{}` {} {}", self.file.display(), source::unit(&self.file), self.line)
     }
 }
 
@@ -27,7 +30,7 @@ impl fmt::Display for Origin {
 pub struct Message {
     /// `system`, `developer`, `user`, `assistant`, `tool`, …: see [`super::roles`].
     pub role: String,
-    /// A string, a list of parts, or null (a turn of tool calls alone).
+    /// A string, a list of parts, or null: the turn has none (a turn of tool calls alone).
     pub content: Value,
     /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
     pub extra: Map<String, Value>,
@@ -63,12 +66,35 @@ impl Message {
         }
     }
 
-    /// The message as a template reads it.
+    /// The texts of the turn: one, or those of its parts.
+    pub fn texts(&self) -> Vec<&str> {
+        match &self.content {
+            Value::String(text) => vec![text],
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the turn's author thought, and the key that it stands under.
+    pub fn reasoning(&self) -> Option<(&'static str, &Value)> {
+        let held = |key: &'static str| Some((key, self.extra.get(key).filter(|value| !value.is_null())?));
+        REASONING.into_iter().find_map(held)
+    }
+
+    /// The tool calls of the turn.
+    pub fn calls(&self) -> &[Value] {
+        self.extra.get("tool_calls").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The message as a template reads it. As in transformers, a key that holds null is not there.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
         map.insert("role".into(), Value::String(self.role.clone()));
         map.insert("content".into(), self.content.clone());
         map.extend(self.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        map.retain(|_, value| !value.is_null());
         Value::Object(map)
     }
 }
@@ -82,6 +108,8 @@ pub enum Turns {
     Answers { prompt: Vec<Message>, answers: Vec<Vec<Message>> },
     /// A whole conversation; every assistant turn is trained.
     Conversation(Vec<Message>),
+    /// Text that is trained whole, as it is, without a template; the end token follows it.
+    Text(String),
 }
 
 /// One usable row.
@@ -97,6 +125,9 @@ pub struct Row {
     pub margin: Option<f64>,
     /// Unpaired rows: whether the answer is desirable.
     pub label: Option<bool>,
+    /// All answers to the row's question that are right (`accepted_answers`), where the row says so.
+    /// They are not trained on: what a model says to held-out rows is compared with them.
+    pub accepted_answers: Vec<String>,
 }
 
 impl Row {
@@ -109,7 +140,7 @@ impl Row {
     pub fn is_answered(&self) -> bool {
         match &self.turns {
             Turns::Answers { answers, .. } => !answers.is_empty(),
-            Turns::Conversation(_) => true,
+            Turns::Conversation(_) | Turns::Text(_) => true,
         }
     }
 
@@ -122,6 +153,7 @@ impl Row {
                 let end = messages.iter().position(|message| message.role == "assistant");
                 &messages[..end.unwrap_or(messages.len())]
             }
+            Turns::Text(_) => &[],
         }
     }
 
@@ -132,6 +164,7 @@ impl Row {
                 prompt.iter().chain(answers.iter().flatten()).map(Message::text).collect()
             }
             Turns::Conversation(messages) => messages.iter().map(Message::text).collect(),
+            Turns::Text(text) => vec![text.clone()],
         }
     }
 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 /// One `[data.NAME]` table, resolved: absolute files, defaults filled in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
     pub name: String,
     /// Paths or glob patterns as written, relative to the recipe.
@@ -17,6 +17,8 @@ pub struct DataSpec {
     pub format: Option<Format>,
     /// Our column name → the file's, e.g. `prompt` → `question`.
     pub columns: IndexMap<String, String>,
+    /// Our role → names of roles in the files, e.g. `user` → `customer`.
+    pub roles: IndexMap<String, Vec<String>>,
     /// Share of the rows held out, 0..1. The same rows for every stage that reads this data.
     pub eval_fraction: f64,
     /// Rows read at most, from the top.

@@ -41,6 +41,7 @@ mod tests {
                 chat_template_kwargs: None,
                 margin: None,
                 label: None,
+                accepted_answers: Vec::new(),
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tokenizers::PostProcessorWrapper;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 
@@ -14,6 +14,9 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     special_tokens: SpecialTokens,
     special_ids: Vec<u32>,
+    leading: Vec<u32>,
+    /// Texts of special tokens that the vocabulary does not have, with their names.
+    missing: Vec<(String, String)>,
 }
 
 /// Token ids and the bytes of the text that each covers.
@@ -30,6 +33,7 @@ impl Tokenizer {
         let path = folder.join("tokenizer.json");
         let mut inner = HfTokenizer::from_file(&path)
             .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
+        let leading = leading(&inner);
         // A text is never cut or padded here, and a post-processor would only move offsets.
         inner
             .with_truncation(None)
@@ -37,11 +41,22 @@ impl Tokenizer {
             .with_padding(None)
             .with_post_processor(None::<PostProcessorWrapper>);
         let special_tokens = SpecialTokens::read(folder)?;
+        let missing = special_tokens.iter().filter(|(_, text)| inner.token_to_id(text).is_none());
+        let missing: Vec<(String, String)> =
+            missing.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        if let Some((_, eos)) = missing.iter().find(|(name, _)| name == "eos_token") {
+            bail!(
+                "`{}` has no token `{eos}`, which the tokenizer's settings beside it name as `eos_token`: \
+                 the end of an answer would be cut into pieces; name a token that is there in \
+                 `tokenizer_config.json`, or add it to the tokenizer and to the model's embeddings",
+                path.display()
+            );
+        }
         let added = inner.get_added_tokens_decoder();
         let mut special_ids: Vec<u32> =
             added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         special_ids.sort_unstable();
-        Ok(Tokenizer { inner, special_tokens, special_ids })
+        Ok(Tokenizer { inner, special_tokens, special_ids, leading, missing })
     }
 
     /// Ids and byte offsets of a text.
@@ -52,6 +67,11 @@ impl Tokenizer {
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| format!("cannot tokenise {:?}", excerpt(text)))?;
         Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
+    }
+
+    /// Tokens that the tokenizer puts before a text that no template writes, such as BOS.
+    pub fn leading(&self) -> &[u32] {
+        &self.leading
     }
 
     /// The text of tokens, special ones included.
@@ -78,8 +98,28 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Rows that an embedding needs for all tokens: the largest id, and one.
+    pub fn embedding_rows(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    /// The tokens whose ids are `first` or more, ascending.
+    pub fn tokens_from(&self, first: usize) -> Vec<(u32, String)> {
+        let vocabulary = self.inner.get_vocab(true).into_iter();
+        let past = vocabulary.filter(|(_, id)| *id as usize >= first);
+        let mut past: Vec<(u32, String)> = past.map(|(token, id)| (id, token)).collect();
+        past.sort_unstable();
+        past
+    }
+
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.special_tokens
+    }
+
+    /// The first special token that a text has and the vocabulary has not: its name and text.
+    pub fn missing_in(&self, text: &str) -> Option<(&str, &str)> {
+        let found = self.missing.iter().find(|(_, token)| !token.is_empty() && text.contains(token));
+        found.map(|(name, token)| (name.as_str(), token.as_str()))
     }
 
     pub fn bos_id(&self) -> Option<u32> {
@@ -94,6 +134,14 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.binary_search(&id).is_ok()
     }
+}
+
+/// What the post-processor puts before a text; nothing where there is none.
+fn leading(inner: &HfTokenizer) -> Vec<u32> {
+    let ids = |special| inner.encode("a", special).map(|encoding| encoding.get_ids().to_vec());
+    let (Ok(with), Ok(without)) = (ids(true), ids(false)) else { return Vec::new() };
+    let start = with.windows(without.len().max(1)).position(|window| window == without);
+    start.map_or_else(Vec::new, |start| with[..start].to_vec())
 }
 
 fn excerpt(text: &str) -> String {

@@ -1,9 +1,12 @@
 //! From rows to families of token ids.
 //!
 //! The whole text of a branch is tokenised once and cut by offsets: a token is trained if it reaches
-//! into a trained part. A family's prompt is what all its branches begin with and none trains, so
-//! where a token straddles the end of the prompt's text the branches begin where their tokens part.
+//! into a trained part. A family's prompt is what all its branches begin with and none trains. Where
+//! the prompt's own tokens are not those that a branch begins with (a token straddles the end of the
+//! prompt, or the template opens a turn otherwise than it writes one), all branches begin where the
+//! first one parts from them, and train all from there on, as in TRL.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +16,8 @@ use super::example::{Branch, Family};
 use super::ledger::Ledger;
 use super::reason::Reason;
 use super::render_row::{RenderedText, render_row};
-use super::row::Row;
+use super::row::{Message, Row, Turns};
+use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
 use crate::template::ChatTemplate;
 
@@ -27,6 +31,9 @@ pub struct Lengths {
     /// The prompt; it loses its beginning.
     pub max_prompt_length: Option<usize>,
 }
+
+/// Keys of turns that are looked after elsewhere, or that tie a call to its result.
+const KNOWN_KEYS: [&str; 5] = ["tool_calls", "tool_call_id", "reasoning_content", "thinking", "reasoning"];
 
 /// What happens to a row with more tokens than `max_length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +51,35 @@ pub struct Tokenized {
     pub cuts: Vec<Reason>,
     /// An unpaired row's answer before it was cut to `max_length`, if it was.
     pub uncut: Option<Branch>,
+    pub notes: Notes,
+}
+
+/// What a person should know of a row that is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// The end of the prompt, where the template opens a turn, that the row's texts do not have.
+    pub left_of_prompt: Option<String>,
+    /// Whether the template leaves out reasoning of turns before the last question.
+    pub lacks_reasoning: bool,
+}
+
+impl Notes {
+    /// Each note in words.
+    pub fn told(&self) -> impl Iterator<Item = String> {
+        let left = self.left_of_prompt.as_ref().map(|left| {
+            format!(
+                "a prompt alone ends with {left:?}, which the template or the tokenizer puts otherwise \
+                 before an answer: the completion starts where both part"
+            )
+        });
+        let reasoning = "the template leaves out reasoning of turns before the last question";
+        left.into_iter().chain(self.lacks_reasoning.then(|| reasoning.to_owned()))
+    }
 }
 
 /// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
-/// Errors, with the row, if the template fails, if a text begins with two BOS tokens, if nothing of a
-/// row is trained, or if no end-of-turn token is trained after an answer; and if no row is left.
+/// Errors, with the row, if a text begins with two BOS tokens, if the template leaves nothing of a row
+/// to train, or if no end-of-turn token is trained after an answer; and if no row is left.
 pub fn tokenize(
     rows: &[Row],
     template: &ChatTemplate,
@@ -64,25 +95,17 @@ pub fn tokenize(
         match tokenized? {
             Ok(tokenized) => {
                 tokenized.cuts.iter().for_each(|cut| entries.add(&row.origin, cut.clone()));
+                tokenized.notes.told().for_each(|note| entries.warn_rows(note, 1));
                 kept.push(tokenized);
             }
             Err(reason) => entries.add(&row.origin, reason),
         }
     }
     if let (true, Some(first)) = (kept.is_empty(), entries.entries().first()) {
-        let advice = match first.reason {
-            Reason::PromptNotAPrefix => {
-                "the template renders a prompt otherwise once an answer follows it; use another \
-                 `template`"
-            }
-            Reason::EqualOnceRendered => {
-                "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
-            }
-            _ if rows.iter().all(Row::is_prompt) => {
-                "raise `max_length`, or lower `response_length`, for which it must leave room"
-            }
-            _ => "raise `max_length`",
-        };
+        if let Reason::TemplateFails(_) = first.reason {
+            bail!("{}: {}", first.origin, first.reason);
+        }
+        let advice = advice(&first.reason, rows);
         bail!(
             "none of {} rows can be trained on; the first, {}: {}; {advice}",
             rows.len(),
@@ -90,8 +113,57 @@ pub fn tokenize(
             first.reason
         );
     }
+    warn_of_unread(rows, template, &mut entries);
     ledger.extend(entries);
     Ok(kept)
+}
+
+/// What to do about rows that are all dropped, the first for `reason`.
+fn advice(reason: &Reason, rows: &[Row]) -> &'static str {
+    match reason {
+        Reason::PromptNotAPrefix => {
+            "the template renders a prompt otherwise once an answer follows it; use another `template`"
+        }
+        Reason::ContentLost(_) | Reason::ReasoningUnread(_) => {
+            "use a `template` that reads it, or take it out of the rows"
+        }
+        Reason::EqualOnceRendered => {
+            "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
+        }
+        Reason::NothingTrained => "mark a turn as trained",
+        Reason::TurnNotFound => "use a `template` that goes over `messages` in a loop",
+        Reason::ReservedKwarg(_) => "take it out of the rows",
+        _ if rows.iter().all(Row::is_prompt) => {
+            "raise `max_length`, or lower `response_length`, for which it must leave room"
+        }
+        _ => "raise `max_length`",
+    }
+}
+
+/// Warns of keys of turns and of template variables that the template does not read.
+fn warn_of_unread(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
+    let (mut keys, mut variables) = (BTreeSet::new(), BTreeSet::new());
+    for row in rows {
+        let turns: Vec<&Message> = match &row.turns {
+            Turns::Answers { prompt, answers } => prompt.iter().chain(answers.iter().flatten()).collect(),
+            Turns::Conversation(messages) => messages.iter().collect(),
+            Turns::Text(_) => Vec::new(),
+        };
+        let held = turns.into_iter().flat_map(|turn| &turn.extra).filter(|(_, value)| !value.is_null());
+        keys.extend(held.map(|(key, _)| key.as_str()).filter(|key| !KNOWN_KEYS.contains(key)));
+        variables.extend(row.chat_template_kwargs.iter().flat_map(|kwargs| template.unread(kwargs)));
+    }
+    keys.retain(|key| !template.reads_key(key));
+    let quoted = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join("`, `");
+    if !keys.is_empty() {
+        ledger.warn(format!("the template does not read these keys of turns: `{}`", quoted(keys)));
+    }
+    if !variables.is_empty() {
+        ledger.warn(format!(
+            "the template does not read these `chat_template_kwargs` of rows: `{}`",
+            quoted(variables)
+        ));
+    }
 }
 
 /// One row's tokens, or why it cannot be used. Errors as [`tokenize`] does.
@@ -101,21 +173,69 @@ pub fn tokenize_row(
     tokenizer: &Tokenizer,
     lengths: Lengths,
 ) -> Result<Result<Tokenized, Reason>> {
-    let texts = match render_row(row, template)? {
-        Ok(texts) => texts,
+    if let Turns::Text(text) = &row.turns {
+        return Ok(fit(text_row::family(text, row, tokenizer)?, lengths));
+    }
+    let rendered = match render_row(row, template) {
+        Ok(rendered) => rendered,
         Err(reason) => return Ok(Err(reason)),
     };
-    let mut branches = Vec::with_capacity(texts.len());
-    for text in &texts {
-        let encoded = tokenizer.encode_with_offsets(&text.text)?;
-        check(&encoded, text, row, tokenizer).with_context(|| row.origin.to_string())?;
+    let mut notes = Notes { lacks_reasoning: rendered.lacks_reasoning, left_of_prompt: None };
+    let mut encoded = Vec::with_capacity(rendered.texts.len());
+    for text in &rendered.texts {
+        encoded.push(tokenizer.encode_with_offsets(&text.text)?);
+    }
+    let start = match &rendered.asked {
+        Some(asked) => {
+            let (start, left) = completion_start(&rendered.texts, &encoded, asked, tokenizer)?;
+            notes.left_of_prompt = left;
+            Some(start)
+        }
+        None => None,
+    };
+    let mut branches = Vec::with_capacity(encoded.len());
+    for (encoded, mut text) in encoded.into_iter().zip(rendered.texts) {
+        // A completion whose first turn is not to be trained has no earlier tokens either.
+        if let (Some(start), Some(first)) = (start, text.trained.first_mut())
+            && text.completion == Some(first.start)
+        {
+            let from = encoded.offsets.get(start).map_or(first.start, |offsets| offsets.0);
+            first.start = first.start.min(from);
+        }
+        check(&encoded, &text, row, tokenizer).with_context(|| row.origin.to_string())?;
         branches.push(branch(encoded, &text.trained));
     }
     let (prompt, branches) = share_prompt(branches);
     // Of a row that only asks all tokens are prompt.
     let branches = if row.is_answered() { branches } else { Vec::new() };
     let family = Family { row: row.origin.row, prompt, branches, label: row.label, margin: row.margin };
-    Ok(fit(family, lengths))
+    Ok(fit(family, lengths).map(|tokenized| Tokenized { notes, ..tokenized }))
+}
+
+/// The number of tokens that come before the completions of a row: those that the prompt's own text has
+/// and all texts begin with; and the end of the prompt that they do not begin with, if any.
+fn completion_start(
+    texts: &[RenderedText],
+    encoded: &[Encoded],
+    asked: &str,
+    tokenizer: &Tokenizer,
+) -> Result<(usize, Option<String>)> {
+    let end = asked.len();
+    let is_whole = |(text, encoded): (&RenderedText, &Encoded)| {
+        text.text.starts_with(asked)
+            && !encoded.offsets.iter().any(|&(start, stop)| start < end && end < stop)
+    };
+    if texts.iter().zip(encoded).all(is_whole) {
+        let before = |encoded: &Encoded| encoded.offsets.iter().take_while(|(start, _)| *start < end).count();
+        return Ok((encoded.iter().map(before).min().unwrap_or(0), None));
+    }
+    let prompt = tokenizer.encode_with_offsets(asked)?;
+    let common = |encoded: &Encoded| {
+        prompt.ids.iter().zip(&encoded.ids).take_while(|(ours, theirs)| ours == theirs).count()
+    };
+    let start = encoded.iter().map(common).min().unwrap_or(0);
+    let left = prompt.offsets.get(start).map(|offsets| asked[offsets.0..].to_owned());
+    Ok((start, left))
 }
 
 /// All of a text's tokens, with those marked that reach into a trained part.
@@ -176,7 +296,7 @@ fn fit(mut family: Family, lengths: Lengths) -> Result<Tokenized, Reason> {
         let cut = cuts.contains(&Reason::CutToMaxLength);
         return Err(if cut { Reason::EqualOnceCut } else { Reason::EqualOnceRendered });
     }
-    Ok(Tokenized { family, cuts, uncut })
+    Ok(Tokenized { family, cuts, uncut, notes: Notes::default() })
 }
 
 /// All of a branch that its trained tokens' probabilities depend on, and which are trained.
@@ -196,6 +316,12 @@ fn check(encoded: &Encoded, text: &RenderedText, row: &Row, tokenizer: &Tokenize
             tokenizer.token(bos).unwrap_or_default()
         );
     }
+    if let Some((name, token)) = tokenizer.missing_in(&text.text) {
+        bail!(
+            "the text has `{token}`, the tokenizer's `{name}`, which `tokenizer.json` does not have: it \
+             would be cut into pieces"
+        );
+    }
     if row.is_answered() && text.trained.iter().all(Range::is_empty) {
         bail!("the template leaves no token to train on in this row");
     }
@@ -203,13 +329,18 @@ fn check(encoded: &Encoded, text: &RenderedText, row: &Row, tokenizer: &Tokenize
     for part in text.trained.iter().filter(|part| !part.is_empty()) {
         let covers = |(start, end): &(usize, usize)| *start < part.end && *end > part.start;
         let mut trained = encoded.ids.iter().zip(&encoded.offsets).filter(|(_, at)| covers(at));
-        if tokenizer.eos_id().is_some() && !trained.any(|(id, _)| ends_turn(*id)) {
+        if !trained.any(|(id, _)| ends_turn(*id)) {
             let end: String = text.text[..part.end].chars().rev().take(24).collect();
             let end: String = end.chars().rev().collect();
+            let remedy = match tokenizer.special_tokens().get("eos_token") {
+                Some(eos) => format!("the template must write `{eos}` there"),
+                None => "the template must write a special token of the tokenizer there, and \
+                         `tokenizer_config.json` name it as `eos_token`"
+                    .to_owned(),
+            };
             bail!(
                 "no end-of-turn token is trained after an answer, so the model would not learn to \
-                 stop: the trained text ends with {end:?}; the template must write `{}` there",
-                tokenizer.special_tokens().get("eos_token").unwrap_or_default()
+                 stop: the trained text ends with {end:?}; {remedy}"
             );
         }
     }

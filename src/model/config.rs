@@ -1,14 +1,21 @@
 //! `config.json` of a Hugging Face model folder: what the decoder needs of it, and the file as it
 //! was, to be written back unchanged.
 
+mod family;
+mod keys;
+
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::rope::Rope;
+use self::keys::Keys;
+use super::fault::{Fault, Faults};
+use super::rope::{self, Rope};
 use super::spec::{Architecture, ScratchSpec};
+
+/// How transformers ends the class names of sequence classifiers.
+pub const CLASSIFIER: &str = "ForSequenceClassification";
 
 /// A decoder-only transformer of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,98 +34,80 @@ pub struct Config {
     pub initializer_range: f64,
     /// Keys a query of each layer sees at most; `None`: all before it.
     pub windows: Vec<Option<usize>>,
+    /// What of the file has no effect: for a person to know.
+    pub warnings: Vec<String>,
     /// The file, unchanged.
     pub raw: Value,
 }
 
-/// The fields of `config.json` that are read, as transformers 4 and 5 write them.
-#[derive(Deserialize)]
-struct Fields {
-    model_type: String,
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    intermediate_size: usize,
-    rms_norm_eps: f64,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default = "default_range")]
-    initializer_range: f64,
-    hidden_act: Option<String>,
-    sliding_window: Option<usize>,
-    use_sliding_window: Option<bool>,
-    max_window_layers: Option<usize>,
-    layer_types: Option<Vec<String>>,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    quantization_config: Option<Value>,
-}
-
-fn default_range() -> f64 {
-    0.02
-}
-
 impl Config {
-    /// Reads `config.json` in `folder`. Errors name the file and the key.
+    /// Reads `config.json` in `folder`. Errors name the file and the key; see [`Faults`].
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
         let raw: Value =
             serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-        Self::from_json(raw).with_context(|| format!("`{}`", path.display()))
+        let name = |fault: Fault| fault.of(&path);
+        let mut config =
+            Self::from_json(raw).map_err(|faults| Faults(faults.0.into_iter().map(name).collect()))?;
+        for warning in &mut config.warnings {
+            *warning = format!("`{}`: {warning}", path.display());
+        }
+        Ok(config)
     }
 
-    /// Errors on an architecture or a feature that the decoder does not have.
-    pub fn from_json(raw: Value) -> Result<Self> {
-        let f: Fields = serde_json::from_value(raw.clone())?;
-        let architecture = match f.model_type.as_str() {
-            "llama" => Architecture::Llama,
-            "mistral" => Architecture::Mistral,
-            "qwen2" => Architecture::Qwen2,
-            "qwen3" => Architecture::Qwen3,
-            other => bail!("model_type `{other}` is not supported; supported: llama, mistral, qwen2, qwen3"),
+    /// Errors on an architecture or a feature that the decoder does not have, and on values that
+    /// transformers would not take: with all of them at once.
+    pub fn from_json(raw: Value) -> Result<Self, Faults> {
+        let Value::Object(map) = &raw else {
+            return Err(Faults(vec![Fault::new("it is not a JSON object")]));
         };
-        if f.attention_bias || f.mlp_bias {
-            bail!("`attention_bias` and `mlp_bias` are not supported")
-        }
-        if f.quantization_config.is_some() {
-            bail!("quantised weights cannot be trained; use the unquantised model")
-        }
-        match f.hidden_act.as_deref() {
-            None | Some("silu") => {}
-            Some(other) => bail!("hidden_act `{other}` is not supported; supported: silu"),
-        }
-        let kv_heads = f.num_key_value_heads.unwrap_or(f.num_attention_heads);
-        if kv_heads == 0 || !f.num_attention_heads.is_multiple_of(kv_heads) {
-            bail!("{} attention heads cannot share {kv_heads} key-value heads", f.num_attention_heads)
-        }
-        let head_dim = f.head_dim.unwrap_or(f.hidden_size / f.num_attention_heads);
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
-            bail!("head_dim {head_dim} is not an even number above 0")
-        }
-        let windows = (0..f.num_hidden_layers).map(|layer| f.window(architecture, layer)).collect();
-        Ok(Config {
+        let mut keys = Keys::of(map);
+        let architecture = family::architecture(&keys).map_err(|fault| Faults(vec![fault]))?;
+        family::refuse_unsupported(&mut keys, architecture);
+        let num_attention_heads = keys.size("num_attention_heads", None);
+        let hidden_size = keys.size("hidden_size", None);
+        let num_hidden_layers = family::layers(&mut keys);
+        let kv_heads = family::kv_heads(&mut keys, architecture, num_attention_heads);
+        let head_dim = family::head_dim(&mut keys, architecture, hidden_size, num_attention_heads);
+        let rope = Rope::from_config(&raw, head_dim);
+        let mut config = Config {
             architecture,
-            vocab_size: f.vocab_size,
-            hidden_size: f.hidden_size,
-            num_hidden_layers: f.num_hidden_layers,
-            num_attention_heads: f.num_attention_heads,
+            vocab_size: keys.size("vocab_size", None),
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
             num_key_value_heads: kv_heads,
             head_dim,
-            intermediate_size: f.intermediate_size,
-            rms_norm_eps: f.rms_norm_eps,
-            rope: Rope::from_config(&raw, head_dim)?,
-            tie_word_embeddings: f.tie_word_embeddings,
-            initializer_range: f.initializer_range,
-            windows,
-            raw,
-        })
+            intermediate_size: keys.size("intermediate_size", None),
+            rms_norm_eps: keys.number("rms_norm_eps", 1e-6),
+            rope: rope.unwrap_or_else(|error| {
+                keys.faults.push(Fault::new(format!("{error:#}")));
+                Rope::plain(head_dim)
+            }),
+            tie_word_embeddings: keys.flag("tie_word_embeddings", false),
+            initializer_range: keys.number("initializer_range", 0.02),
+            windows: family::windows(&mut keys, architecture, num_hidden_layers),
+            warnings: Vec::new(),
+            raw: Value::Null,
+        };
+        family::check_tokens(&mut keys);
+        config.warnings.extend(keys.unread(architecture));
+        config.warnings.extend(rope::unread(&raw));
+        config.warnings.extend(family::idle(&mut keys, architecture));
+        Faults::none_of(keys.faults)?;
+        config.raw = raw;
+        Ok(config)
+    }
+
+    /// The same model with a head of its own, whatever the file says of ties.
+    pub fn untied(mut self) -> Self {
+        self.tie_word_embeddings = false;
+        if let Value::Object(raw) = &mut self.raw {
+            raw.insert("tie_word_embeddings".to_owned(), Value::Bool(false));
+        }
+        self
     }
 
     /// The config of a model from random weights, as transformers would write it.
@@ -128,15 +117,15 @@ impl Config {
         eos: Option<u32>,
         pad: Option<u32>,
     ) -> Result<Self> {
-        let (model_type, class) = match spec.architecture {
-            Architecture::Llama => ("llama", "LlamaForCausalLM"),
-            Architecture::Mistral => ("mistral", "MistralForCausalLM"),
-            Architecture::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
-            Architecture::Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
+        let class = match spec.architecture {
+            Architecture::Llama => "LlamaForCausalLM",
+            Architecture::Mistral => "MistralForCausalLM",
+            Architecture::Qwen2 => "Qwen2ForCausalLM",
+            Architecture::Qwen3 => "Qwen3ForCausalLM",
         };
         Self::from_json(serde_json::json!({
             "architectures": [class],
-            "model_type": model_type,
+            "model_type": spec.architecture.model_type(),
             "bos_token_id": null,
             "eos_token_id": eos,
             "pad_token_id": pad,
@@ -157,6 +146,12 @@ impl Config {
             "vocab_size": vocab_size,
         }))
         .map_err(|e| anyhow!("[model.scratch]: {e}"))
+    }
+
+    /// Whether it is that of a sequence classifier, as reward models are.
+    pub fn is_classifier(&self) -> bool {
+        let class = self.raw["architectures"][0].as_str();
+        class.is_some_and(|class| class.ends_with(CLASSIFIER))
     }
 
     /// Width of the queries of a row.
@@ -202,23 +197,6 @@ impl Config {
     }
 }
 
-impl Fields {
-    fn window(&self, architecture: Architecture, layer: usize) -> Option<usize> {
-        if let Some(types) = &self.layer_types {
-            return (types.get(layer)? == "sliding_attention").then_some(self.sliding_window)?;
-        }
-        match architecture {
-            Architecture::Mistral => self.sliding_window,
-            Architecture::Qwen2 | Architecture::Qwen3 => {
-                let on =
-                    self.use_sliding_window.unwrap_or(false) && layer >= self.max_window_layers.unwrap_or(28);
-                on.then_some(self.sliding_window)?
-            }
-            Architecture::Llama => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,14 +221,15 @@ mod tests {
         let on = Config::from_json(qwen2(json!({ "use_sliding_window": true }))).unwrap();
         assert_eq!(on.windows, [None, Some(32), Some(32)]);
         let types = ["full_attention", "sliding_attention", "full_attention"];
-        let by_layer = Config::from_json(qwen2(json!({ "layer_types": types }))).unwrap();
+        let by_layer =
+            Config::from_json(qwen2(json!({ "layer_types": types, "use_sliding_window": true }))).unwrap();
         assert_eq!(by_layer.windows, [None, Some(32), None]);
     }
 
     #[test]
     fn what_the_decoder_lacks_is_refused_by_name() {
         for (extra, says) in [
-            (json!({ "model_type": "gpt2" }), "model_type `gpt2` is not supported"),
+            (json!({ "model_type": "gpt2" }), "`model_type` is \"gpt2\", which is not supported"),
             (json!({ "hidden_act": "gelu" }), "hidden_act `gelu`"),
             (json!({ "num_key_value_heads": 3 }), "4 attention heads cannot share 3"),
             (json!({ "head_dim": 7 }), "head_dim 7"),

@@ -23,9 +23,29 @@ pub struct Decoder {
     pub embedding: Param,
     pub layers: Vec<Layer>,
     pub final_norm: Param,
-    /// `[vocabulary, hidden]`; `None` when tied, or dropped.
+    /// `[vocabulary, hidden]`; `None` when tied, dropped, and of a model that only scores.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
+    /// Tables that an adapter brought along.
+    pub brought: Brought,
+}
+
+/// Whose a table of the decoder is: the base's, or an adapter's, whose result keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    #[default]
+    Base,
+    /// An adapter's that does not train it.
+    Adapter,
+    /// An adapter's that trains it whole: one of its `modules_to_save`.
+    Saved,
+}
+
+/// Whose embedding and head are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    pub embedding: Owner,
+    pub head: Owner,
 }
 
 /// One packed stream of tokens.
@@ -124,9 +144,17 @@ impl Decoder {
         Place::of(&self.embedding.value)
     }
 
-    /// The head: `[vocabulary, hidden]`.
-    pub fn head(&self) -> &Param {
-        self.lm_head.as_ref().unwrap_or(&self.embedding)
+    /// Whether there is no head at all, as in a sequence classifier's trunk: no token can be predicted.
+    pub fn is_headless(&self) -> bool {
+        self.lm_head.is_none() && !self.config.tie_word_embeddings
+    }
+
+    /// The head: `[vocabulary, hidden]`. Errors if the model came without one.
+    pub fn head(&self) -> Result<&Param> {
+        if self.is_headless() {
+            bail!("the model has no `lm_head.weight`, so it cannot predict tokens")
+        }
+        Ok(self.lm_head.as_ref().unwrap_or(&self.embedding))
     }
 
     /// The same model whose own output layer is not trained, for a trunk under a value head: no gradient

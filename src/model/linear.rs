@@ -36,6 +36,23 @@ pub struct LoraPart {
     pub ranks: Range<usize>,
     /// `[part's rows, rank]`.
     pub b: Param,
+    pub alpha: f64,
+    /// What `B·A` is multiplied with: α / r, or α / √r.
+    pub scale: f64,
+}
+
+/// Matrices that LoRA of one part is made of.
+#[derive(Debug, Clone)]
+pub struct Matrices {
+    /// Index into the linear's parts.
+    pub part: usize,
+    /// `[rank, in]`.
+    pub a: Tensor,
+    /// `[part's rows, rank]`.
+    pub b: Tensor,
+    pub alpha: f64,
+    /// What `B·A` is multiplied with.
+    pub scale: f64,
 }
 
 /// LoRA of a linear: the A matrices of its adapted parts on top of each other.
@@ -44,8 +61,6 @@ pub struct Lora {
     /// `[Σ rank, in]`.
     pub a: Param,
     pub parts: Vec<LoraPart>,
-    /// α / r, or α / √r.
-    pub scale: f64,
     pub dropout: f64,
     /// `W + s·B·A`, `[out, in]`; not with bf16 weights, whose rounding would swallow a small `s·B·A`.
     pub merged: Option<Tensor>,
@@ -78,33 +93,24 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Adds LoRA to the parts that `matrices` has entries for: (part, A `[r, in]`, B `[rows, r]`).
-    pub fn with_lora(
-        mut self,
-        matrices: Vec<(usize, Tensor, Tensor)>,
-        scale: f64,
-        dropout: f64,
-        train: bool,
-    ) -> Result<Self> {
+    /// Adds LoRA to the parts that `matrices` are for.
+    pub fn with_lora(mut self, matrices: Vec<Matrices>, dropout: f64, train: bool) -> Result<Self> {
         if matrices.is_empty() {
             return Ok(self);
         }
         let place = Place::of(&self.weight.value);
-        let a: Vec<&Tensor> = matrices.iter().map(|(_, a, _)| a).collect();
+        let a: Vec<&Tensor> = matrices.iter().map(|of_part| &of_part.a).collect();
         let a = Param::at(&place, Tensor::cat(&a, 0)?.contiguous()?, train)?;
         let mut parts = Vec::new();
         let mut first = 0;
-        for (part, part_a, b) in &matrices {
-            let rank = part_a.dim(0)?;
-            parts.push(LoraPart {
-                part: *part,
-                ranks: first..first + rank,
-                b: Param::at(&place, b.contiguous()?, train)?,
-            });
+        for Matrices { part, a, b, alpha, scale } in matrices {
+            let rank = a.dim(0)?;
+            let b = Param::at(&place, b.contiguous()?, train)?;
+            parts.push(LoraPart { part, ranks: first..first + rank, b, alpha, scale });
             first += rank;
         }
         let merged = (place.dtype == DType::F32).then(|| self.weight.value.copy()).transpose()?;
-        self.lora = Some(Lora { a, parts, scale, dropout, merged });
+        self.lora = Some(Lora { a, parts, dropout, merged });
         self.refresh()?;
         Ok(self)
     }
@@ -122,7 +128,7 @@ impl Linear {
         for part in &lora.parts {
             let rows = &self.parts[part.part].rows;
             let target = merged.narrow(0, rows.start, rows.len())?;
-            matmul_into(&target, &part.b.value, &lora.a_of(&lora.a.value, part)?, lora.scale, true)?;
+            matmul_into(&target, &part.b.value, &lora.a_of(&lora.a.value, part)?, part.scale, true)?;
         }
         Ok(())
     }
@@ -189,7 +195,7 @@ impl Linear {
             for part in &lora.parts {
                 let rows = &self.parts[part.part].rows;
                 let target = y.narrow(1, rows.start, rows.len())?;
-                matmul_into(&target, &lora.columns(&low, part)?, &part.b.value.t()?, lora.scale, true)?;
+                matmul_into(&target, &lora.columns(&low, part)?, &part.b.value.t()?, part.scale, true)?;
             }
         }
         if let Some(bias) = &self.bias {
@@ -259,9 +265,9 @@ impl Linear {
         for part in &lora.parts {
             let rows = &self.parts[part.part].rows;
             let dy = dy.narrow(1, rows.start, rows.len())?;
-            matmul_into(&lora.columns(&d_low, part)?, &dy, &part.b.value, lora.scale, false)?;
+            matmul_into(&lora.columns(&d_low, part)?, &dy, &part.b.value, part.scale, false)?;
             if let Some(grad) = &part.b.grad {
-                matmul_into(grad, &dy.t()?, &lora.columns(&low, part)?, lora.scale, true)?;
+                matmul_into(grad, &dy.t()?, &lora.columns(&low, part)?, part.scale, true)?;
             }
         }
         if let Some(grad) = &lora.a.grad {
@@ -330,7 +336,8 @@ mod tests {
             let (a, b) = (a.cpu, b.cpu);
             let want = (&weight.cpu + (b.matmul(&a).unwrap() * 1e-3).unwrap()).unwrap();
             let here = |t: &Tensor| t.to_device(&trial.device).unwrap();
-            let linear = linear.with_lora(vec![(0, here(&a), here(&b))], 1e-3, 0.0, true).unwrap();
+            let matrices = Matrices { part: 0, a: here(&a), b: here(&b), alpha: 2e-3, scale: 1e-3 };
+            let linear = linear.with_lora(vec![matrices], 0.0, true).unwrap();
             let full = linear.merged_full().unwrap();
             trial.within(&full, &want, 1e-6);
             assert_eq!((full.dtype(), linear.merged().unwrap().dtype()), (DType::F32, trial.dtype));

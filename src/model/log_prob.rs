@@ -47,7 +47,7 @@ impl Decoder {
         let (hidden, _) = self.forward(tokens, Keep::Nothing)?;
         time(Part::Head, || {
             let rows = targets.rows(&hidden)?;
-            Ok(log_probs(&rows, &self.head().value, targets.tokens, false)?.0)
+            Ok(log_probs(&rows, &self.head()?.value, targets.tokens, false)?.0)
         })
     }
 
@@ -59,7 +59,7 @@ impl Decoder {
         keep: Keep,
     ) -> Result<(LogProbs, Pending)> {
         let (hidden, trace) = self.forward(tokens, keep)?;
-        let head = self.head();
+        let head = self.head()?;
         let rows = targets.rows(&hidden)?;
         let (found, direction) =
             time(Part::Head, || log_probs(&rows, &head.value, targets.tokens, head.grad.is_none()))?;
@@ -75,7 +75,7 @@ impl Decoder {
         coefficients: &[f64],
     ) -> Result<()> {
         let Pending { trace, hidden, direction } = pending;
-        let head = self.head();
+        let head = self.head()?;
         let d_rows = match (direction, &head.grad) {
             (Some(direction), _) => {
                 scale_rows(&direction, coefficients)?;

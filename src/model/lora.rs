@@ -1,24 +1,23 @@
 //! LoRA adapters: which modules, first values, and PEFT's files. Source: LoRA (2106.09685), PEFT.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
-use super::decoder::Decoder;
-use super::linear::Linear;
+use super::adapter::{Adapter, CONFIG, EMBEDDING, HEAD, PREFIX, Places, Table, WEIGHTS};
+use super::config::Config;
+use super::decoder::{Decoder, Owner};
+use super::linear::{Linear, Matrices};
+use super::param::Param;
 use super::weights::write_safetensors;
+use crate::backend::Place;
+use crate::backend::matmul::matmul_into;
 use crate::backend::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::plan::settings::{LoraSettings, TargetModules};
-
-const PREFIX: &str = "base_model.model.";
-
-/// What PEFT keeps beside the adapter of a sequence classifier. The decoder has no place for it; a
-/// reward model's head is `[model] head`.
-const HEADS: [&str; 2] = ["score", "classifier"];
 
 impl LoraSettings {
     /// What `B·A` is multiplied with.
@@ -71,117 +70,119 @@ pub fn new_adapter(decoder: Decoder, settings: &LoraSettings, seed: u64) -> Resu
         let width = linear.weight.value.dim(1)?;
         let bound = (width as f64).sqrt().recip();
         let mut matrices = Vec::new();
-        for (index, part) in linear.parts.iter().enumerate().filter(|(_, p)| settings.adapts(&p.module)) {
-            let stream = Stream::new(seed, Purpose::LoraA).name(&part.module);
+        for (part, of_part) in linear.parts.iter().enumerate().filter(|(_, p)| settings.adapts(&p.module)) {
+            let stream = Stream::new(seed, Purpose::LoraA).name(&of_part.module);
             let values =
                 (0..settings.rank * width).map(|i| ((2.0 * stream.uniform(i as u64) - 1.0) * bound) as f32);
             let a = Tensor::from_iter(values, &Device::Cpu)?.reshape((settings.rank, width))?;
-            let b = Tensor::zeros((part.rows.len(), settings.rank), candle_core::DType::F32, &Device::Cpu)?;
-            matrices.push((index, a, b));
+            let b = Tensor::zeros((of_part.rows.len(), settings.rank), DType::F32, &Device::Cpu)?;
+            matrices.push(Matrices { part, a, b, alpha: settings.alpha, scale: settings.scale() });
         }
-        linear.with_lora(matrices, settings.scale(), settings.dropout, true)
+        linear.with_lora(matrices, settings.dropout, true)
     })
 }
 
-/// What `adapter_config.json` says of an adapter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AdapterConfig {
-    pub rank: usize,
-    pub alpha: f64,
-    pub rslora: bool,
-}
-
-impl AdapterConfig {
-    /// Errors on what the decoder cannot do (DoRA, per-module ranks, other kinds of adapter).
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("adapter_config.json");
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let config: Value =
-            serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-        let on = |key: &str| match &config[key] {
-            Value::Null | Value::Bool(false) => false,
-            Value::Object(map) => !map.is_empty(),
-            Value::Array(list) => !list.is_empty(),
-            Value::String(text) => text != "none",
-            _ => true,
-        };
-        let saved = config["modules_to_save"].as_array().into_iter().flatten();
-        let is_head = |module: &Value| module.as_str().is_some_and(|name| HEADS.contains(&name));
-        let only_heads = saved.clone().all(is_head);
-        let unsupported = ["use_dora", "rank_pattern", "alpha_pattern", "bias", "fan_in_fan_out"];
-        let other_modules = (!only_heads).then_some("modules_to_save");
-        for key in unsupported.into_iter().chain(other_modules) {
-            if on(key) {
-                bail!("`{}`: `{key}` is not supported", path.display())
-            }
-        }
-        if config["peft_type"].as_str() != Some("LORA") {
-            bail!("`{}`: peft_type {} is not supported; supported: LORA", path.display(), config["peft_type"])
-        }
-        let rank = config["r"].as_u64().with_context(|| format!("`{}` lacks `r`", path.display()))?;
-        let alpha = config["lora_alpha"]
-            .as_f64()
-            .with_context(|| format!("`{}` lacks `lora_alpha`", path.display()))?;
-        Ok(AdapterConfig {
-            rank: rank as usize,
-            alpha,
-            rslora: config["use_rslora"].as_bool().unwrap_or(false),
-        })
-    }
-}
-
-/// Loads a PEFT folder onto a frozen decoder, to train further (`dropout` then applies) or not.
+/// Loads a PEFT folder onto a frozen decoder, to train further (`dropout` then applies) or not. Errors on
+/// what [`Adapter::places`] refuses, and on what can be used but not trained further.
 pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) -> Result<Decoder> {
-    let config = AdapterConfig::read(folder)?;
-    let scale = LoraSettings {
-        rank: config.rank,
-        alpha: config.alpha,
-        dropout,
-        target_modules: TargetModules::All,
-        rslora: config.rslora,
+    let adapter = Adapter::open(folder)?;
+    let places = adapter.places(&decoder.config, !decoder.is_headless())?;
+    let file = &adapter.file;
+    if let (true, Some(why)) = (train, places.only_frozen(&adapter.config)) {
+        bail!("`{}`: {why}", file.display())
     }
-    .scale();
-    let path = folder.join("adapter_model.safetensors");
-    let files = WeightFiles::open(std::slice::from_ref(&path))
-        .with_context(|| format!("cannot read the adapter `{}`", path.display()))?;
-    let modules: Vec<String> =
-        decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.clone())).collect();
-    let is_head = |name: &str| HEADS.iter().any(|head| name == format!("{PREFIX}{head}.weight"));
-    for name in files.names().iter().filter(|name| !is_head(name)) {
-        let module =
-            name.strip_prefix(PREFIX).and_then(|n| n.rsplit_once(".lora_")).map(|(module, _)| module);
-        if !module.is_some_and(|m| modules.iter().any(|known| known == m)) {
-            bail!("`{}`: the adapter has `{name}`, which this model has no place for", path.display())
-        }
-    }
+    let files = WeightFiles::open(std::slice::from_ref(file))
+        .with_context(|| format!("cannot read the adapter `{}`", file.display()))?;
+    let decoder =
+        with_tables(decoder, &places, &files, train).with_context(|| format!("`{}`", file.display()))?;
     map_linears(decoder, |linear| {
         let mut matrices = Vec::new();
-        let width = linear.weight.value.dim(1)?;
-        for (index, part) in linear.parts.iter().enumerate() {
-            let name = |side: &str| format!("{PREFIX}{}.lora_{side}.weight", part.module);
-            if files.contains(&name("A")) {
-                let (a, b) = (files.load(&name("A"))?, files.load(&name("B"))?);
-                if a.dims() != [config.rank, width] || b.dims() != [part.rows.len(), config.rank] {
-                    bail!(
-                        "`{}`: `{}` is {:?} × {:?}, which does not fit",
-                        path.display(),
-                        part.module,
-                        b.dims(),
-                        a.dims()
-                    )
-                }
-                matrices.push((index, a, b));
+        for (part, of_part) in linear.parts.iter().enumerate() {
+            if let Some(low) = places.linears.get(&of_part.module) {
+                let (a, b) = (files.load(&low.a)?, files.load(&low.b)?);
+                matrices.push(Matrices { part, a, b, alpha: low.alpha, scale: low.scale });
             }
         }
-        linear.with_lora(matrices, scale, dropout, train)
+        linear.with_lora(matrices, dropout, train)
     })
 }
 
-/// Writes the adapter in PEFT's layout; `base` is what `base_model_name_or_path` will say.
-pub fn save_adapter(decoder: &Decoder, settings: &LoraSettings, base: &Path, folder: &Path) -> Result<()> {
+/// Puts what an adapter has for embedding and head in place. A table that it stores without training it
+/// lies where the base's does, so that one tied to it is it too; one of `modules_to_save`, or one that
+/// LoRA is on, is no longer tied.
+fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train: bool) -> Result<Decoder> {
+    let place = decoder.place();
+    let (embedding, head) = (&places.embedding, &places.head);
+    let frozen = |table: &Table| table.stored.as_ref().filter(|_| !table.saved).cloned();
+    if let (Some(one), Some(other), None) = (frozen(embedding), frozen(head), &decoder.lm_head)
+        && files.load(&one)?.ne(&files.load(&other)?)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?
+            > 0.0
+    {
+        bail!(
+            "`{one}` and `{other}` differ, and this model ties them: set `tie_word_embeddings` of the base to false"
+        )
+    }
+    if let Some(name) = frozen(embedding) {
+        decoder.embedding = Param::at(&place, files.stored(&name)?, false)?;
+        decoder.brought.embedding = Owner::Adapter;
+    }
+    if let Some(name) = frozen(head) {
+        let stored = Param::at(&place, files.stored(&name)?, false)?;
+        match &mut decoder.lm_head {
+            Some(head) => (*head, decoder.brought.head) = (stored, Owner::Adapter),
+            None => (decoder.embedding, decoder.brought.embedding) = (stored, Owner::Adapter),
+        }
+    }
+    let alone = |table: &Table| table.saved || table.low.is_some();
+    if decoder.lm_head.is_none() && !decoder.is_headless() && (alone(embedding) || alone(head)) {
+        decoder.lm_head = Some(decoder.embedding.clone());
+        decoder.brought.head = decoder.brought.embedding;
+        untie(&mut decoder.config);
+    }
+    if let (Some(name), true) = (&embedding.stored, embedding.saved) {
+        decoder.embedding = Param::at(&place, files.stored(name)?, train)?;
+        decoder.brought.embedding = Owner::Saved;
+    }
+    if let (Some(name), true) = (&head.stored, head.saved) {
+        decoder.lm_head = Some(Param::at(&place, files.stored(name)?, train)?);
+        decoder.brought.head = Owner::Saved;
+    }
+    if let Some(low) = &embedding.low {
+        let (a, b) = (files.load(&low.a)?.t()?.contiguous()?, files.load(&low.b)?.t()?.contiguous()?);
+        decoder.embedding = plus(&decoder.embedding, &a, &b, low.scale)?;
+    }
+    if let (Some(low), Some(weight)) = (&head.low, &decoder.lm_head) {
+        decoder.lm_head = Some(plus(weight, &files.load(&low.b)?, &files.load(&low.a)?, low.scale)?);
+    }
+    Ok(decoder)
+}
+
+/// `weight + scale · left · right`, which is not trained; the factors are float32 on the CPU.
+fn plus(weight: &Param, left: &Tensor, right: &Tensor, scale: f64) -> Result<Param> {
+    let sum = weight.full().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.copy()?;
+    matmul_into(&sum, left, right, scale, true)?;
+    Param::at(&Place::of(&weight.value), sum, false)
+}
+
+/// Makes a configuration say that the head is a table of its own.
+fn untie(config: &mut Config) {
+    config.tie_word_embeddings = false;
+    if let Value::Object(raw) = &mut config.raw {
+        raw.insert("tie_word_embeddings".to_owned(), Value::Bool(false));
+    }
+}
+
+/// Writes the adapter in PEFT's layout; `base` is what `base_model_name_or_path` will say. With `score`,
+/// `[1, hidden]`, it is that of a sequence classifier.
+pub fn save_adapter(
+    decoder: &Decoder,
+    settings: &LoraSettings,
+    base: &Path,
+    score: Option<&Tensor>,
+    folder: &Path,
+) -> Result<()> {
     let mut tensors = BTreeMap::new();
-    let mut modules = Vec::new();
+    let mut adapted = Vec::new();
     for linear in decoder.linears() {
         let Some(lora) = &linear.lora else { continue };
         for part in &lora.parts {
@@ -189,13 +190,31 @@ pub fn save_adapter(decoder: &Decoder, settings: &LoraSettings, base: &Path, fol
             let a = lora.a_of(lora.a.full(), part)?.contiguous()?;
             tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), a);
             tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), part.b.full().clone());
-            modules.push(module.rsplit('.').next().unwrap_or(module).to_string());
+            adapted.push((module.as_str(), part.ranks.len(), part.alpha));
         }
     }
-    modules.sort_unstable();
-    modules.dedup();
-    write_safetensors(&tensors, &folder.join("adapter_model.safetensors"))?;
+    let mut saved = Vec::new();
+    for (module, owner, table) in [
+        (EMBEDDING, decoder.brought.embedding, &decoder.embedding),
+        (HEAD, decoder.brought.head, decoder.lm_head.as_ref().unwrap_or(&decoder.embedding)),
+    ] {
+        if owner != Owner::Base {
+            tensors.insert(format!("{PREFIX}{module}.weight"), table.full().clone());
+        }
+        if owner == Owner::Saved {
+            saved.push(last(module));
+        }
+    }
+    if let Some(score) = score {
+        tensors.insert(format!("{PREFIX}score.weight"), score.clone());
+        saved.push("score");
+    }
+    write_safetensors(&tensors, &folder.join(WEIGHTS))?;
+    let all: Vec<&str> = decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.as_str())).collect();
+    let ranks = adapted.iter().map(|(module, rank, _)| (*module, json!(rank)));
+    let alphas = adapted.iter().map(|(module, _, alpha)| (*module, json!(alpha)));
     let config = json!({
+        "alpha_pattern": pattern(&all, alphas, &json!(settings.alpha)),
         "base_model_name_or_path": base,
         "bias": "none",
         "fan_in_fan_out": false,
@@ -203,15 +222,44 @@ pub fn save_adapter(decoder: &Decoder, settings: &LoraSettings, base: &Path, fol
         "init_lora_weights": true,
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
-        "modules_to_save": null,
+        "modules_to_save": (!saved.is_empty()).then_some(saved),
         "peft_type": "LORA",
         "r": settings.rank,
-        "target_modules": modules,
-        "task_type": "CAUSAL_LM",
+        "rank_pattern": pattern(&all, ranks, &json!(settings.rank)),
+        "target_modules": shortest(&all, adapted.iter().map(|(module, ..)| *module).collect()),
+        "task_type": if score.is_some() { "SEQ_CLS" } else { "CAUSAL_LM" },
         "use_dora": false,
         "use_rslora": settings.rslora,
     });
-    let path = folder.join("adapter_config.json");
+    let path = folder.join(CONFIG);
     std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")
         .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// `rank_pattern` or `alpha_pattern`: what differs from `default`, by the shortest names that say it.
+fn pattern<'a>(
+    all: &[&str],
+    values: impl Iterator<Item = (&'a str, Value)>,
+    default: &Value,
+) -> BTreeMap<String, Value> {
+    let mut modules: BTreeMap<String, (Value, BTreeSet<&str>)> = BTreeMap::new();
+    for (module, value) in values.filter(|(_, value)| value != default) {
+        modules.entry(value.to_string()).or_insert((value, BTreeSet::new())).1.insert(module);
+    }
+    let names = modules.into_values().flat_map(|(value, modules)| {
+        shortest(all, modules).into_iter().map(move |name| (name, value.clone()))
+    });
+    names.collect()
+}
+
+/// Names that pick `modules` out of `all`: the last part, where all modules with it are picked, and whole
+/// names else.
+fn shortest(all: &[&str], modules: BTreeSet<&str>) -> BTreeSet<String> {
+    let whole = |name: &str| all.iter().filter(|module| last(module) == name).all(|m| modules.contains(m));
+    let name = |module: &&str| String::from(if whole(last(module)) { last(module) } else { module });
+    modules.iter().map(name).collect()
+}
+
+fn last(module: &str) -> &str {
+    module.rsplit('.').next().unwrap_or(module)
 }

@@ -1,8 +1,11 @@
 //! Architectures, weights and the decoder.
 
+pub mod adapter;
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod fault;
+pub mod folder;
 pub mod footprint;
 pub mod generate;
 pub mod layer;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::config::Config;
+use super::adapter::AdapterConfig;
 use super::decoder::Decoder;
-use super::lora::{AdapterConfig, load_adapter, new_adapter};
+use super::folder::ModelFolder;
+use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
-use super::weights::{FolderWeights, build};
+use super::weights::build;
 use crate::backend::Place;
 use crate::plan::settings::LoraSettings;
 
@@ -47,8 +48,10 @@ impl Models {
         Ok(decoder)
     }
 
+    /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
     fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
-        build(Config::read(&input.base)?, &FolderWeights::open(&input.base)?, train, &self.place)
+        let folder = ModelFolder::open(&input.base)?;
+        build(folder.config.clone(), &folder.weights()?, train, &self.place)
     }
 
     /// The model as it is, nothing trained.
@@ -96,7 +99,7 @@ impl Models {
     ) -> Result<Decoder> {
         match (lora, &input.adapter) {
             (Some(lora), Some(adapter)) => {
-                let AdapterConfig { rank, alpha, rslora } = AdapterConfig::read(adapter)?;
+                let AdapterConfig { rank, alpha, rslora, .. } = AdapterConfig::read(adapter)?;
                 self.trained(input, Some(&LoraSettings { rank, alpha, rslora, ..lora.clone() }), seed)
             }
             _ => self.trained(input, lora, seed),

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::DType;
-use serde_json::{Value, json};
+use candle_core::{DType, Tensor};
+use serde_json::{Map, Value, json};
 
+use super::config::CLASSIFIER;
 use super::decoder::Decoder;
 use super::lora::save_adapter;
+use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, ValueHead};
 use super::weights::{named_weights, write_safetensors};
 use crate::backend::new_file::copy;
 use crate::plan::settings::LoraSettings;
@@ -26,14 +28,26 @@ const COMPANIONS: [&str; 9] = [
 ];
 
 /// Writes the adapter (with `lora`) or the whole model (without) into an existing folder, with the
-/// tokenizer of `base`.
-pub fn save(decoder: &Decoder, lora: Option<&LoraSettings>, base: &Path, folder: &Path) -> Result<()> {
+/// tokenizer of `base` and the head of a reward model.
+pub fn save(
+    decoder: &Decoder,
+    head: Option<&ValueHead>,
+    lora: Option<&LoraSettings>,
+    base: &Path,
+    folder: &Path,
+) -> Result<()> {
+    let score = head.map(|head| &head.weight.value);
     match lora {
         Some(lora) => {
             let base = base.canonicalize().unwrap_or_else(|_| base.to_path_buf());
-            save_adapter(decoder, lora, &base, folder)?;
+            let is_classifier = head.is_some_and(|head| head.format == HeadFormat::Classifier);
+            let score = score.filter(|_| is_classifier || decoder.config.is_classifier());
+            save_adapter(decoder, lora, &base, score, folder)?;
         }
-        None => save_model(decoder, folder)?,
+        None => save_model(decoder, score, folder)?,
+    }
+    if let Some(head) = head {
+        head.save(&folder.join(VALUE_HEAD))?;
     }
     for name in COMPANIONS {
         let from = base.join(name);
@@ -45,16 +59,37 @@ pub fn save(decoder: &Decoder, lora: Option<&LoraSettings>, base: &Path, folder:
     Ok(())
 }
 
-/// `config.json` and `model.safetensors`.
-pub fn save_model(decoder: &Decoder, folder: &Path) -> Result<()> {
-    write_safetensors(&named_weights(decoder)?, &folder.join("model.safetensors"))?;
+/// `config.json` and `model.safetensors`. A sequence classifier stays one if it has a head: `score`,
+/// `[1, hidden]`; without it, the result is a causal model.
+pub fn save_model(decoder: &Decoder, score: Option<&Tensor>, folder: &Path) -> Result<()> {
+    let mut weights = named_weights(decoder)?;
+    let is_classifier = decoder.config.is_classifier();
+    if let (Some(score), true) = (score, is_classifier) {
+        weights.insert(SCORE.to_owned(), score.clone());
+    }
+    write_safetensors(&weights, &folder.join("model.safetensors"))?;
     let dtype = if decoder.place().dtype == DType::BF16 { "bfloat16" } else { "float32" };
     let mut config = decoder.config.raw.clone();
     if let Value::Object(config) = &mut config {
         config.remove("torch_dtype");
         config.insert("dtype".into(), json!(dtype));
+        if is_classifier && score.is_none() {
+            make_causal(config);
+        }
     }
     let path = folder.join("config.json");
     std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")
         .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// Names the class of the model that is left when a classifier's head is gone.
+fn make_causal(config: &mut Map<String, Value>) {
+    for class in config.get_mut("architectures").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(family) = class.as_str().and_then(|class| class.strip_suffix(CLASSIFIER)) {
+            *class = Value::from(format!("{family}ForCausalLM"));
+        }
+    }
+    for key in ["num_labels", "id2label", "label2id", "problem_type"] {
+        config.shift_remove(key);
+    }
 }

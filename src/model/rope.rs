@@ -9,6 +9,12 @@ use serde_json::Value;
 
 use crate::backend::embedding::gather;
 
+/// The base of the frequencies where a config does not say.
+const THETA: f64 = 10_000.0;
+
+/// Keys of a table that has one of its own for each type of layer.
+const BY_LAYER: [&str; 2] = ["full_attention", "sliding_attention"];
+
 /// Inverse frequencies, `[head_dim / 2]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
@@ -16,37 +22,67 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// From `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
+    /// From `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (before), which count
+    /// first where both are there, as in transformers. Errors, which name the key, on what is not
+    /// supported or has the wrong type.
     pub fn from_config(config: &Value, head_dim: usize) -> Result<Self> {
-        let parameters =
-            [&config["rope_parameters"], &config["rope_scaling"]].into_iter().find(|v| v.is_object());
-        let parameters = parameters.unwrap_or(&Value::Null);
-        let number = |key: &str| parameters[key].as_f64();
-        let theta = number("rope_theta").or(config["rope_theta"].as_f64()).unwrap_or(10_000.0);
-        let plain = (0..head_dim / 2).map(|i| {
-            let exponent = (2 * i) as f32 / head_dim as f32;
-            1.0f32 / (theta as f32).powf(exponent)
-        });
-        let need = |key: &str| number(key).with_context(|| format!("RoPE scaling lacks `{key}`"));
-        let kind = parameters["rope_type"].as_str().or(parameters["type"].as_str()).unwrap_or("default");
-        let inverse_frequencies = match kind {
+        let Table { name, values } = Table::of(config)?;
+        if let Some(kind) = BY_LAYER.iter().find(|kind| values.get(**kind).is_some()) {
+            bail!("`{name}` by layer type (`{kind}`) is not supported")
+        }
+        let partial = values.get("partial_rotary_factor").or_else(|| config.get("partial_rotary_factor"));
+        if let Some(partial) = partial.filter(|value| !value.is_null() && value.as_f64() != Some(1.0)) {
+            bail!("`partial_rotary_factor` {partial} is not supported: heads are rotated whole")
+        }
+        let positive = |place: &str, value: &Value| {
+            let number = value.as_f64().filter(|number| *number > 0.0);
+            number.with_context(|| format!("`{place}` is {value}, where a number above 0 is expected"))
+        };
+        let theta = match (values.get("rope_theta"), config.get("rope_theta")) {
+            (Some(theta), _) => positive(&format!("{name}.rope_theta"), theta)?,
+            (None, Some(theta)) => positive("rope_theta", theta)?,
+            (None, None) => THETA,
+        };
+        let plain = frequencies(theta, head_dim);
+        let need = |key: &str| {
+            let value = values.get(key).with_context(|| format!("`{name}` lacks `{key}`"))?;
+            Ok::<_, anyhow::Error>(positive(&format!("{name}.{key}"), value)? as f32)
+        };
+        let inverse_frequencies = match kind(values, name)? {
             "default" => plain.collect(),
             "linear" => {
-                let factor = need("factor")? as f32;
+                let factor = need("factor")?;
                 plain.map(|f| f / factor).collect()
             }
             "llama3" => {
+                let context = "original_max_position_embeddings";
                 let scaling = Llama3 {
-                    factor: need("factor")? as f32,
-                    low: need("low_freq_factor")? as f32,
-                    high: need("high_freq_factor")? as f32,
-                    context: need("original_max_position_embeddings")? as f32,
+                    factor: need("factor")?,
+                    low: need("low_freq_factor")?,
+                    high: need("high_freq_factor")?,
+                    context: match (config.get(context), values.get(context)) {
+                        (Some(length), _) => positive(context, length)? as f32,
+                        (None, Some(_)) => need(context)?,
+                        (None, None) => {
+                            let length = config.get("max_position_embeddings");
+                            let length = length.with_context(|| format!("`{name}` lacks `{context}`"))?;
+                            positive("max_position_embeddings", length)? as f32
+                        }
+                    },
                 };
+                if scaling.high <= scaling.low {
+                    bail!("`{name}.high_freq_factor` must be above `low_freq_factor`")
+                }
                 plain.map(|f| scaling.apply(f)).collect()
             }
             other => bail!("RoPE scaling `{other}` is not supported; supported: default, linear, llama3"),
         };
         Ok(Rope { inverse_frequencies })
+    }
+
+    /// Without scaling, of transformers' usual base.
+    pub fn plain(head_dim: usize) -> Self {
+        Rope { inverse_frequencies: frequencies(THETA, head_dim).collect() }
     }
 
     /// Cosines and sines of positions `0..n`, float32, each `[n, head_dim / 2]`.
@@ -62,6 +98,58 @@ impl Rope {
         };
         Ok(Angles { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }
+}
+
+/// The table of `config.json` that counts.
+struct Table<'a> {
+    name: &'static str,
+    values: &'a Value,
+}
+
+impl<'a> Table<'a> {
+    fn of(config: &'a Value) -> Result<Self> {
+        for name in ["rope_scaling", "rope_parameters"] {
+            match &config[name] {
+                Value::Null => {}
+                Value::Object(map) if map.is_empty() => {}
+                values @ Value::Object(_) => return Ok(Table { name, values }),
+                other => bail!("`{name}` is {other}, where an object or null is expected"),
+            }
+        }
+        Ok(Table { name: "rope_parameters", values: &Value::Null })
+    }
+}
+
+/// What a table scales frequencies by.
+fn kind<'a>(values: &'a Value, name: &str) -> Result<&'a str> {
+    let Some(kind) = values.get("rope_type").or_else(|| values.get("type")) else { return Ok("default") };
+    kind.as_str().with_context(|| format!("`{name}.rope_type` is {kind}, where a text is expected"))
+}
+
+/// `theta^(-2i/head_dim)`, `[head_dim / 2]`.
+fn frequencies(theta: f64, head_dim: usize) -> impl Iterator<Item = f32> {
+    (0..head_dim / 2).map(move |i| {
+        let exponent = (2 * i) as f32 / head_dim as f32;
+        1.0f32 / (theta as f32).powf(exponent)
+    })
+}
+
+/// Keys of the RoPE tables of a readable `config.json` that have no effect: a warning, or none.
+pub fn unread(config: &Value) -> Option<String> {
+    let Table { name, values } = Table::of(config).ok()?;
+    let kind = kind(values, name).ok()?;
+    let of_kind: &[&str] = match kind {
+        "linear" => &["factor"],
+        "llama3" => &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
+        _ => &[],
+    };
+    let always = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+    let names = values.as_object()?.iter().filter(|(key, value)| {
+        !value.is_null() && ![&always, of_kind].iter().any(|keys| keys.contains(&key.as_str()))
+    });
+    let names: Vec<String> = names.map(|(key, _)| format!("`{name}.{key}`")).collect();
+    let has = if names.len() == 1 { "has" } else { "have" };
+    (!names.is_empty()).then(|| format!("{} {has} no effect on RoPE of type `{kind}`", names.join(", ")))
 }
 
 /// Cosines and sines of some positions, float32, each `[positions, head_dim / 2]`.

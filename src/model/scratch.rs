@@ -56,7 +56,7 @@ pub fn create(
     let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
     let place = Place { dtype: dtype.into(), ..Place::default() };
     let weights = RandomWeights { seed, deviation: config.initializer_range, dtype: place.dtype };
-    save_model(&build(config, &weights, false, &place)?, folder)
+    save_model(&build(config, &weights, false, &place)?, None, folder)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The `[model]` table, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,11 @@ pub struct ModelSpec {
     pub adapter: Option<PathBuf>,
     /// Safetensors file with a value head for the base.
     pub head: Option<PathBuf>,
-    /// A name in `templates/`, a path, or `None`: the model's own.
+    /// A name in `templates/`, `model:NAME`, a path, or `None`: the model's own.
     pub template: Option<String>,
+    /// Further variables of the template.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
     pub device: DeviceSpec,
     pub dtype: Dtype,
 }
@@ -111,4 +115,22 @@ pub enum Architecture {
     Mistral,
     Qwen2,
     Qwen3,
+}
+
+impl Architecture {
+    /// As `model_type` of `config.json`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Mistral => "mistral",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The family of a `model_type`, if the decoder computes it.
+    pub fn of_model_type(model_type: &str) -> Option<Self> {
+        let all = [Architecture::Llama, Architecture::Mistral, Architecture::Qwen2, Architecture::Qwen3];
+        all.into_iter().find(|architecture| architecture.model_type() == model_type)
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Its file is `value_head.safetensors` with `v_head.summary.weight` `[1, hidden]` and
 //! `v_head.summary.bias` `[1]`, as TRL's and ms-swift's; `score.weight`, as transformers' sequence
-//! classifiers have it, is read too.
+//! classifiers and PEFT's adapters of them have it, is read too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,16 +11,22 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 
+use super::adapter::PREFIX;
 use super::param::{Param, Trained, collect};
 use super::weights::write_safetensors;
 use crate::backend::Place;
+use crate::backend::header::read_header;
 use crate::backend::random::{Purpose, Stream};
 use crate::backend::scalar_head;
 use crate::backend::weights_file::WeightFiles;
 
+/// The file of a reward model's head, beside its weights.
+pub const FILE: &str = "value_head.safetensors";
+
 const WEIGHT: &str = "v_head.summary.weight";
 const BIAS: &str = "v_head.summary.bias";
-const CLASSIFIER_WEIGHT: &str = "score.weight";
+/// The weight of a sequence classifier's head. It has no bias.
+pub const SCORE: &str = "score.weight";
 
 #[derive(Debug, Clone)]
 pub struct ValueHead {
@@ -28,6 +34,68 @@ pub struct ValueHead {
     pub weight: Param,
     /// `[1]`.
     pub bias: Param,
+    pub format: HeadFormat,
+}
+
+/// How a head is kept on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadFormat {
+    /// `v_head.summary`, with a bias.
+    ValueHead,
+    /// `score.weight` of a sequence classifier, without one.
+    Classifier,
+}
+
+/// A head in a file, by the file's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHead {
+    /// Name of the weight.
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub format: HeadFormat,
+    /// Shape of the bias, where there is one.
+    bias: Option<Vec<usize>>,
+}
+
+impl StoredHead {
+    /// The head in the safetensors file at `path`; `None` if it has none. Errors if it cannot be read.
+    pub fn find(path: &Path) -> Result<Option<Self>> {
+        let mut tensors = read_header(path)?;
+        let found = match tensors.contains_key(WEIGHT) {
+            true => Some((WEIGHT.to_owned(), HeadFormat::ValueHead)),
+            false => tensors.keys().find(|n| is_score(n)).map(|n| (n.clone(), HeadFormat::Classifier)),
+        };
+        Ok(found.and_then(|(name, format)| {
+            let bias = tensors.get(BIAS).map(|tensor| tensor.shape.clone());
+            let shape = tensors.remove(&name)?.shape;
+            Some(StoredHead { name, shape, format, bias })
+        }))
+    }
+
+    /// Errors unless it gives one score to a model of that width.
+    pub fn fits(&self, hidden_size: usize) -> Result<()> {
+        let Self { name, shape, bias, .. } = self;
+        if shape.len() == 2 && shape[0] != 1 {
+            bail!(
+                "`{name}` is {shape:?}: it scores {} labels, and a reward model has one (`num_labels` = 1)",
+                shape[0]
+            )
+        }
+        if *shape != [1, hidden_size] {
+            bail!("`{name}` is {shape:?}; a head of this model is [1, {hidden_size}]")
+        }
+        match bias {
+            Some(shape) if *shape != [1] => bail!("`{BIAS}` is {shape:?}, not [1]"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a tensor is the weight of a sequence classifier's head: in a model's folder, or in an adapter
+/// of PEFT's, which trains it whole.
+fn is_score(name: &str) -> bool {
+    let own = name.strip_prefix(PREFIX).unwrap_or(name);
+    own == SCORE || own == "score.modules_to_save.weight" || own == "score.modules_to_save.default.weight"
 }
 
 /// What of a head is trained. With `Weight` alone the bias is 0.
@@ -50,41 +118,40 @@ impl ValueHead {
         let stream = Stream::new(seed, Purpose::ValueHead);
         let values = (0..hidden_size).map(|i| (range * stream.normal(i as u64)) as f32);
         let weight = Tensor::from_iter(values, &Device::Cpu)?.reshape((1, hidden_size))?;
-        Self::of(weight, Tensor::zeros(1, DType::F32, &Device::Cpu)?, part, device)
+        let bias = Tensor::zeros(1, DType::F32, &Device::Cpu)?;
+        Self::of(weight, bias, HeadFormat::ValueHead, part, device)
     }
 
-    /// Reads a head. Errors if the file has none, or one of another width.
+    /// Reads a head. Errors if the file has none, or one of another width or of several labels.
     pub fn read(path: &Path, hidden_size: usize, part: TrainedPart, device: &Device) -> Result<Self> {
-        let files = WeightFiles::open(&[path.to_path_buf()])
-            .with_context(|| format!("cannot read the head `{}`", path.display()))?;
-        let Some(name) = [WEIGHT, CLASSIFIER_WEIGHT].into_iter().find(|name| files.contains(name)) else {
-            bail!("`{}` has neither `{WEIGHT}` nor `{CLASSIFIER_WEIGHT}`", path.display())
+        let context = || format!("cannot read the head `{}`", path.display());
+        let Some(stored) = StoredHead::find(path).with_context(context)? else {
+            bail!("`{}` has neither `{WEIGHT}` nor `{SCORE}`", path.display())
         };
-        let weight = files.load(name)?;
-        if weight.dims() != [1, hidden_size] {
-            bail!(
-                "`{name}` in `{}` is {:?}; a head of this model is [1, {hidden_size}]",
-                path.display(),
-                weight.dims()
-            )
-        }
+        stored.fits(hidden_size).with_context(context)?;
+        let files = WeightFiles::open(&[path.to_path_buf()]).with_context(context)?;
+        let weight = files.load(&stored.name)?;
         // a bias that is not trained in a head that is: it is to be 0
-        let bias = match files.contains(BIAS) && part != TrainedPart::Weight {
+        let bias = match stored.bias.is_some() && part != TrainedPart::Weight {
             true => files.load(BIAS)?,
             false => Tensor::zeros(1, DType::F32, &Device::Cpu)?,
         };
-        if bias.dims() != [1] {
-            bail!("`{BIAS}` in `{}` is {:?}, not [1]", path.display(), bias.dims())
-        }
-        Self::of(weight, bias, part, device)
+        Self::of(weight, bias, stored.format, part, device)
     }
 
     /// Float32 with decoders of any float type.
-    fn of(weight: Tensor, bias: Tensor, part: TrainedPart, device: &Device) -> Result<Self> {
+    fn of(
+        weight: Tensor,
+        bias: Tensor,
+        format: HeadFormat,
+        part: TrainedPart,
+        device: &Device,
+    ) -> Result<Self> {
         let place = Place { device: device.clone(), dtype: DType::F32 };
         Ok(ValueHead {
             weight: Param::at(&place, weight, part != TrainedPart::Nothing)?,
             bias: Param::at(&place, bias, part == TrainedPart::WeightAndBias)?,
+            format,
         })
     }
 
@@ -145,7 +212,7 @@ mod tests {
         assert_eq!(values(&head), values(&again));
         let error = ValueHead::read(&path, 5, TrainedPart::Nothing, &Device::Cpu).unwrap_err().to_string();
         assert!(error.contains("a head of this model is [1, 5]"), "{error}");
-        let score = BTreeMap::from([(CLASSIFIER_WEIGHT.to_string(), head.weight.value.clone())]);
+        let score = BTreeMap::from([(SCORE.to_string(), head.weight.value.clone())]);
         write_safetensors(&score, &path).unwrap();
         assert_eq!(
             values(&head),

@@ -1,82 +1,35 @@
-//! Weights in Hugging Face's names: from a folder into a decoder, and back.
+//! Weights in Hugging Face's names: into a decoder, and back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use candle_core::Tensor;
 
 use super::attention::{Attention, HeadNorms};
 use super::config::Config;
-use super::decoder::Decoder;
+use super::decoder::{Brought, Decoder};
 use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
 use super::rope::AngleTables;
 use crate::backend::Place;
 use crate::backend::attention::Shape;
-use crate::backend::weights_file::{WeightFiles, write_tensors};
+use crate::backend::weights_file::write_tensors;
 
 /// Something that gives a named tensor on the CPU, of any float type: a file, or random numbers.
 pub trait Weights {
     /// Errors if there is none of that name, or its shape is not `shape`.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor>;
-}
 
-/// The weights of a model folder, one file or several.
-pub struct FolderWeights {
-    folder: PathBuf,
-    files: WeightFiles,
-}
-
-/// Safetensors files of a model folder: `model.safetensors`, or the shards its index names.
-pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let single = folder.join("model.safetensors");
-    if single.exists() {
-        return Ok(vec![single]);
-    }
-    let index = folder.join("model.safetensors.index.json");
-    let text = std::fs::read_to_string(&index).with_context(|| {
-        format!("`{}` has neither `model.safetensors` nor `model.safetensors.index.json`", folder.display())
-    })?;
-    let index: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", index.display()))?;
-    let map = index["weight_map"].as_object().context("the index of the weights lacks `weight_map`")?;
-    let mut files: Vec<PathBuf> = map.values().filter_map(|v| v.as_str()).map(|f| folder.join(f)).collect();
-    files.sort_unstable();
-    files.dedup();
-    match files.iter().find(|file| !file.exists()) {
-        Some(missing) => bail!("the shard `{}` is missing", missing.display()),
-        None => Ok(files),
+    /// Whether there is one of that name.
+    fn has(&self, _name: &str) -> bool {
+        true
     }
 }
 
-impl FolderWeights {
-    pub fn open(folder: &Path) -> Result<Self> {
-        let files = WeightFiles::open(&weight_files(folder)?)
-            .with_context(|| format!("cannot read the weights in `{}`", folder.display()))?;
-        Ok(FolderWeights { folder: folder.to_path_buf(), files })
-    }
-}
-
-impl Weights for FolderWeights {
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self
-            .files
-            .stored(name)
-            .with_context(|| format!("weight `{name}` in `{}`", self.folder.display()))?;
-        if tensor.dims() != shape {
-            bail!(
-                "weight `{name}` in `{}` is {:?}; config.json makes it {shape:?}",
-                self.folder.display(),
-                tensor.dims()
-            )
-        }
-        Ok(tensor)
-    }
-}
-
-/// Builds a decoder at `place`; every weight is trained or frozen, as `train` says.
+/// Builds a decoder at `place`; every weight is trained or frozen, as `train` says. Weights without a head
+/// make a decoder that gives hidden states alone.
 pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) -> Result<Decoder> {
     let (v, h) = (config.vocab_size, config.hidden_size);
     let param = |name: &str, shape: &[usize]| Param::at(place, weights.get(name, shape)?, train);
@@ -85,8 +38,19 @@ pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) 
         .map(|index| build_layer(&config, index, weights, train, place))
         .collect::<Result<_>>()?;
     let final_norm = param("model.norm.weight", &[h])?;
-    let lm_head = if config.tie_word_embeddings { None } else { Some(param("lm_head.weight", &[v, h])?) };
-    Ok(Decoder { config, embedding, layers, final_norm, lm_head, angles: AngleTables::default() })
+    let lm_head = match config.tie_word_embeddings || !weights.has("lm_head.weight") {
+        true => None,
+        false => Some(param("lm_head.weight", &[v, h])?),
+    };
+    Ok(Decoder {
+        config,
+        embedding,
+        layers,
+        final_norm,
+        lm_head,
+        angles: AngleTables::default(),
+        brought: Brought::default(),
+    })
 }
 
 fn build_layer(

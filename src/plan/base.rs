@@ -13,16 +13,20 @@ use crate::backend::new_file::copy;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::model::config::Config;
+use crate::model::fault::Fault;
+use crate::model::folder::{ModelFolder, generation};
 use crate::model::scratch::Vocabulary;
 use crate::model::spec::{Dtype, ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
+use crate::plan::models;
 use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::rows::need;
 use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
-use crate::template::{CHAT_TEMPLATE, ChatTemplate};
+use crate::plan::vocabulary;
+use crate::template::{ADDITIONAL, CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
 const TOKENIZER_FILES: [&str; 4] =
@@ -51,6 +55,12 @@ pub struct Base {
     /// For fingerprints: settings of random weights.
     pub settings: BTreeMap<String, Value>,
     pub scratch: Option<Scratch>,
+    /// Why it cannot predict tokens; `None` if it can.
+    pub headless: Option<Fault>,
+    /// What is wrong with it, beside what keeps it from being opened.
+    pub faults: Vec<Fault>,
+    /// What a person should know of it.
+    pub warnings: Vec<String>,
 }
 
 /// Random weights, yet to be made or made by an earlier run.
@@ -86,16 +96,31 @@ impl Base {
         if let Some(head) = &head {
             content.insert(VALUE_HEAD_CONTENT.to_owned(), hashes.file(head)?);
         }
-        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?;
-        content.insert("chat template".to_owned(), content::text(template.source()));
+        let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?
+            .with_kwargs(recipe.model.chat_template_kwargs.clone())?;
+        content.insert("chat template".to_owned(), content::text(&template.identity()));
+        let (config, headless, mut warnings) = models::open_base(recipe, path)?;
+        let tokenizer = Tokenizer::from_folder(path)?;
+        let (mut faults, unusable) = vocabulary::check(&tokenizer, &config, path);
+        warnings.extend(unusable);
+        match generation::check(path) {
+            Ok(warning) => warnings.extend(warning),
+            Err(wrong) => faults.extend(wrong.0),
+        }
         Ok(Self {
-            artifact: Artifact { base: from_here(path), adapter, head },
-            config: Config::read(path)?,
-            tokenizer: Tokenizer::from_folder(path)?,
+            artifact: match head {
+                Some(head) => Artifact { base: from_here(path), adapter, head: Some(head) },
+                None => Artifact::of(from_here(path), adapter),
+            },
+            config,
+            tokenizer,
             template,
             content,
-            settings: BTreeMap::new(),
+            settings: template_settings(recipe),
             scratch: None,
+            headless,
+            faults,
+            warnings,
         })
     }
 
@@ -119,7 +144,7 @@ impl Base {
             }
         }?;
         let mut content = source.content(hashes)?;
-        content.insert("chat template".to_owned(), content::text(template.source()));
+        content.insert("chat template".to_owned(), content::text(&template.identity()));
         if let TokenizerSource::Train { vocab_size, data, need } = &source {
             settings.insert("model.scratch.tokenizer.rows".to_owned(), Value::from(need.name()));
             settings.insert("model.scratch.tokenizer.vocab_size".to_owned(), Value::from(*vocab_size));
@@ -127,19 +152,34 @@ impl Base {
         }
         let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
         let made = fs::read_to_string(place.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
-        let unmade = if made { None } else { Some(source.write(template.source())?) };
+        let unmade = if made { None } else { Some(source.write(&template)?) };
         let files = unmade.as_ref().map_or(place, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
+        // The model does not follow from them, but all rows do.
+        settings.extend(template_settings(recipe));
         let vocabulary = Vocabulary {
-            size: tokenizer.vocab_size(),
+            size: tokenizer.embedding_rows(),
             eos: tokenizer.eos_id(),
             pad: tokenizer.special_tokens().get("pad_token").and_then(|token| tokenizer.id(token)),
         };
+        let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
+        let named = match &spec.tokenizer {
+            TokenizerSpec::Path(path) => path,
+            TokenizerSpec::Train { .. } => place,
+        };
+        let (faults, _) = vocabulary::check(&tokenizer, &config, named);
+        if made && let Err(error) = ModelFolder::open(place) {
+            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", place.display())
+        }
         Ok(Self {
             artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
-            config: Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?,
+            config,
+            headless: None,
+            faults,
+            warnings: Vec::new(),
             // Once more, because the special tokens come from the tokenizer's files.
-            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?,
+            template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?
+                .with_kwargs(recipe.model.chat_template_kwargs.clone())?,
             tokenizer,
             content,
             settings,
@@ -188,6 +228,14 @@ impl Scratch {
     pub fn write_tokenizer(&self, folder: &Path) -> Result<()> {
         if let Some(tokenizer) = &self.tokenizer {
             copy_tokenizer(tokenizer.path(), folder)?;
+            let (from, to) = (tokenizer.path().join(ADDITIONAL), folder.join(ADDITIONAL));
+            if from.is_dir() {
+                fs::create_dir_all(&to).with_context(|| format!("cannot make `{}`", to.display()))?;
+                for entry in fs::read_dir(&from)? {
+                    let entry = entry?;
+                    fs::copy(entry.path(), to.join(entry.file_name()))?;
+                }
+            }
         }
         fs::write(folder.join(MADE_FROM), &self.made_from)?;
         Ok(())
@@ -235,30 +283,37 @@ impl<'a> TokenizerSource<'a> {
     }
 
     /// Writes the tokenizer's files into a folder that lives as long as the answer.
-    fn write(&self, template: &str) -> Result<TempDir> {
+    fn write(&self, template: &ChatTemplate) -> Result<TempDir> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         match self {
             Self::Folder(from) => {
                 copy_tokenizer(from, folder.path())?;
-                fs::write(folder.path().join(CHAT_TEMPLATE), template)?;
+                template.write(folder.path())?;
             }
             Self::Train { vocab_size, data, need } => {
                 let rows = read_rows(data, *need, &mut Ledger::new())?;
                 let (train, _) = split(rows, data.eval_fraction);
                 let texts: Vec<String> = train.iter().flat_map(|row| row.texts()).collect();
-                train_tokenizer(&texts, *vocab_size, template, folder.path())?;
+                train_tokenizer(&texts, *vocab_size, template.source(), folder.path())?;
             }
         }
         Ok(folder)
     }
 }
 
+/// The variables that a recipe gives its template, as settings.
+fn template_settings(recipe: &Resolved) -> BTreeMap<String, Value> {
+    let kwargs = recipe.model.chat_template_kwargs.iter();
+    kwargs.map(|(name, value)| (format!("model.chat_template_kwargs.{name}"), value.clone())).collect()
+}
+
 /// How the rows of a data set are read: what enters a fingerprint besides the files themselves.
 pub fn data_settings(key: &str, data: &DataSpec) -> Result<BTreeMap<String, Value>> {
-    let DataSpec { format, columns, eval_fraction, limit, .. } = data;
+    let DataSpec { format, columns, roles, eval_fraction, limit, .. } = data;
     let mut flat = BTreeMap::new();
     flatten(&format!("{key}.format"), serde_json::to_value(format)?, &mut flat);
     flatten(&format!("{key}.columns"), serde_json::to_value(columns)?, &mut flat);
+    flatten(&format!("{key}.roles"), serde_json::to_value(roles)?, &mut flat);
     flatten(&format!("{key}.eval_fraction"), serde_json::to_value(eval_fraction)?, &mut flat);
     flatten(&format!("{key}.limit"), serde_json::to_value(limit)?, &mut flat);
     Ok(flat)

@@ -36,6 +36,9 @@ pub struct BasePlan {
     pub device: DeviceSpec,
     #[serde(default)]
     pub dtype: Dtype,
+    /// What a person should know of it, and of other models that stages name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

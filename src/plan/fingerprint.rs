@@ -11,7 +11,7 @@
 //! | content of the base: config, weights, tokenizer, adapter; its value head, for stages that read it | its path, generation defaults |
 //! | content of a reward model in a folder | its path |
 //! | for random weights: shape, seed, what the tokenizer is trained on | |
-//! | the text of the chat template | where it came from |
+//! | the text of every chat template, `chat_template_kwargs` | where it came from |
 //! | the fingerprints of the stages that it starts from or compares with | where their results lie |
 //! | the stage's name (it seeds random numbers) | thread count, machine, wall clock, also where a template tells it |
 

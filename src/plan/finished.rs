@@ -17,6 +17,9 @@ pub struct Summary {
     pub rows: u64,
     /// Operations of the optimiser steps, by the plan's count.
     pub flops: f64,
+    /// What a person should know before using the result: see `report::collapse`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Summary {

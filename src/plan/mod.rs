@@ -8,9 +8,12 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`models`] | opens the other models that stages name |
+//! | [`vocabulary`] | whether tokens have rows in the embedding |
 //! | [`balance`] | whether KTO's weights fit its labels |
 //! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifact`] | models that stages pass on |
+//! | [`openable`] | whether a run will be able to open them |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
@@ -26,9 +29,12 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod finished;
 pub mod folder;
+pub mod models;
+pub mod openable;
 pub mod planner;
 pub mod resolve;
 pub mod rows;
 pub mod settings;
 pub mod staleness;
 pub mod steps;
+pub mod vocabulary;

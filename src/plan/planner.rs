@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 
+use crate::model::fault::Fault;
 use crate::plan::artifact::Artifacts;
 use crate::plan::base::{Base, data_settings};
 use crate::plan::content::Hashes;
@@ -18,11 +19,13 @@ use crate::plan::estimate::Stage;
 use crate::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
 use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
+use crate::plan::models::{self, Models};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{Source, StageSettings};
+use crate::plan::settings::{KindSettings, Source, StageSettings};
 use crate::plan::staleness::{self, Status};
 use crate::plan::steps::Steps;
+use crate::plan::vocabulary;
 use crate::recipe::diagnostics::Problem;
 
 /// What is asked of a recipe.
@@ -51,7 +54,7 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
     let mut hashes = Hashes::open(&folder.hashes());
     watch("opening the model")?;
     let base = Base::open(recipe, &folder, &mut hashes)
-        .map_err(|error| recipe.diagnostics(vec![recipe.problem_at("/model", message(&error), None)]))?;
+        .map_err(|error| recipe.diagnostics(problems(recipe, "/model", models::faults(&error))))?;
     let stages = needed(recipe, options.stage);
     let artifacts = Artifacts::of(base.artifact.clone(), &stages, &folder);
     let earlier = earlier_plan(&folder);
@@ -69,7 +72,9 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
         planned: Vec::new(),
         rows: IndexMap::new(),
         problems: Vec::new(),
+        models: Models::default(),
     };
+    planner.problems = problems(recipe, "/model", planner.base.faults.clone());
     for stage in &stages {
         watch(&format!("reading data `{}` for stage `{}`", stage.data, stage.name))?;
         planner.stage(stage)?;
@@ -92,11 +97,13 @@ struct Planner<'a> {
     planned: Vec<StagePlan>,
     rows: IndexMap<String, Rows>,
     problems: Vec<Problem>,
+    models: Models,
 }
 
 impl Planner<'_> {
     /// Plans one stage; what is wrong with its rows goes to `problems`.
     fn stage(&mut self, stage: &StageSettings) -> Result<()> {
+        self.check_models(stage);
         let place = self.folder.stage(&stage.name);
         let mut inputs = self.inputs(stage)?;
         let status = staleness::status(&place, &inputs, self.fresh)?;
@@ -110,6 +117,7 @@ impl Planner<'_> {
             None => match self.read(stage, &inputs) {
                 Ok(rows) => {
                     let counts = rows.counts();
+                    self.check_tokens(stage, &rows);
                     self.rows.insert(stage.name.clone(), rows);
                     counts
                 }
@@ -181,7 +189,7 @@ impl Planner<'_> {
             let fingerprint = fingerprint.map(|planned| planned.fingerprint.clone()).unwrap_or_default();
             stages.insert(role.to_owned(), StageInput { name: name.clone(), fingerprint });
         }
-        let tells_time = self.base.template.source().contains("strftime_now");
+        let tells_time = self.base.template.tells_time();
         Ok(Inputs {
             numerics,
             settings,
@@ -201,6 +209,38 @@ impl Planner<'_> {
             }
             None => Rows::read(stage, data, &self.base.template, &self.base.tokenizer),
         }
+    }
+
+    /// Opens the models that `stage` names; what is wrong with them goes to `problems`.
+    fn check_models(&mut self, stage: &StageSettings) {
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let sources = std::iter::once(("policy", &stage.policy)).chain(stage.kind.sources());
+        for (role, source) in sources {
+            let predicts = models::predicts(stage, role);
+            let (pointer, faults) = match source {
+                Source::Folder(_) => {
+                    let folder = self.artifacts.get(source).base;
+                    (format!("/stage/{index}/{role}"), self.models.check(&folder, predicts))
+                }
+                Source::Base => {
+                    let headless = self.base.headless.iter().filter(|_| predicts).cloned();
+                    ("/model/base".to_owned(), headless.collect())
+                }
+                Source::Stage(_) => continue,
+            };
+            self.problems.extend(problems(self.recipe, &pointer, faults));
+        }
+    }
+
+    /// Every token of the rows has a row in the embedding, and so has one that ends responses.
+    fn check_tokens(&mut self, stage: &StageSettings, rows: &Rows) {
+        let table = self.base.config.vocab_size;
+        let families = rows.train.iter().chain(&rows.held_out);
+        let fault = vocabulary::check_families(families, &self.base.tokenizer, table, &stage.data);
+        let ends = matches!(stage.kind, KindSettings::Ppo(_))
+            .then(|| vocabulary::check_ends(&rows.end_tokens, &self.base.tokenizer, table));
+        let faults = fault.into_iter().chain(ends.flatten()).collect();
+        self.problems.extend(problems(self.recipe, "/model", faults));
     }
 
     /// The run's folder has one place for each name.
@@ -228,6 +268,7 @@ impl Planner<'_> {
             artifact: self.base.artifact.clone(),
             scratch: self.base.scratch.is_some(),
             parameters: self.base.config.parameters(),
+            warnings: self.base.warnings.iter().chain(&self.models.warnings).cloned().collect(),
             device: self.recipe.model.device,
             dtype: self.recipe.model.dtype,
         };
@@ -266,6 +307,11 @@ fn earlier_plan(folder: &RunFolder) -> Option<Plan> {
 fn counts(plan: Option<Plan>) -> BTreeMap<String, Counts> {
     let stages = plan.map(|plan| plan.stages).unwrap_or_default();
     stages.into_iter().map(|stage| (stage.fingerprint, stage.counts)).collect()
+}
+
+/// Faults of a model as problems of the recipe.
+fn problems(recipe: &Resolved, pointer: &str, faults: Vec<Fault>) -> Vec<Problem> {
+    faults.into_iter().map(|fault| recipe.problem_at(pointer, fault.message, fault.help)).collect()
 }
 
 /// An error and its causes on one line.

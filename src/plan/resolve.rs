@@ -11,6 +11,7 @@ mod inherit;
 mod kinds;
 mod losses;
 mod model;
+mod opened;
 mod references;
 mod reward;
 mod stages;
@@ -25,6 +26,7 @@ pub use self::compute::Purpose;
 pub use self::reward::uses_head;
 use super::settings::StageSettings;
 use crate::data::spec::DataSpec;
+use crate::model::folder::{SINGLE, has_weights, no_weights};
 use crate::model::spec::{ModelOrigin, ModelSpec};
 use crate::recipe::diagnostics::{Diagnostics, Problem, Severity};
 use crate::recipe::document::Document;
@@ -62,15 +64,15 @@ impl Resolved {
         Problem { help, ..Problem::error(place, message) }
     }
 
-    /// Errors if the model's folder has no weights. A plan needs none; a run does.
+    /// Errors if the model's folder has no weights. A plan needs none; a run does, and a check of one.
     pub fn check_weights(&self) -> Result<(), Diagnostics> {
         let ModelOrigin::Folder(folder) = &self.model.origin else { return Ok(()) };
-        if model::has_weights(folder) {
+        if has_weights(folder) {
             return Ok(());
         }
         let written = self.document.json.pointer("/model/base").and_then(Value::as_str).unwrap_or_default();
-        let message = model::lacking(written, &["model.safetensors"]);
-        let help = Some(model::HUGGING_FACE_LAYOUT.to_owned());
+        let message = model::lacking(written, &[SINGLE]);
+        let help = no_weights(folder).help.or_else(|| Some(model::HUGGING_FACE_LAYOUT.to_owned()));
         Err(self.diagnostics(vec![self.problem_at("/model/base", message, help)]))
     }
 
@@ -82,7 +84,7 @@ impl Resolved {
 
 /// Reads the recipe at `path`, applies each `--set` of `overrides` (`stage.NAME.key=value`,
 /// `data.NAME.key=value`, `model.key=value`, …) and resolves it for `purpose`. Reads no
-/// weights and no rows. Errors with every problem found; warnings come along.
+/// weights but their headers, and no rows. Errors with every problem found; warnings come along.
 pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
     let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
@@ -113,10 +115,13 @@ pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resol
     let stages = stages::resolve(&mut checker, &recipe);
     references::check(&mut checker, &recipe, &data);
     reward::check(&mut checker, &recipe, model.as_ref());
-    reward::check_head(&mut checker, &recipe, &stages);
+    reward::check_head(&mut checker, &recipe, model.as_ref(), &stages);
     data::check_use(&mut checker, &recipe);
     idle::check(&mut checker, &recipe, &data, &stages);
     adapters::check(&mut checker, &stages, model.as_ref().and_then(|m| m.adapter.as_deref()));
+    if let (Some(model), Purpose::Run) = (&model, purpose) {
+        opened::check(&mut checker, model, &stages);
+    }
     let problems = checker.problems;
 
     let is_wrong = problems.iter().any(|problem| problem.severity == Severity::Error);

@@ -1,12 +1,12 @@
 //! Reads and tokenises the rows of a stage.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 
 use crate::data::ending::Ending;
-use crate::data::example::{Branch, Family};
-use crate::data::mismatch::add_mismatched;
+use crate::data::example::{Branch, Family, one_a_row};
+use crate::data::mismatch::{add_mismatched, ends_alone};
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
 use crate::data::{
@@ -18,8 +18,8 @@ use crate::plan::dropped;
 use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
 
-/// Questions that a stage is asked before and after training.
-const QUESTIONS: usize = 3;
+/// Questions that a stage is asked at each look: enough to see that all answers are one.
+const QUESTIONS: usize = 8;
 
 /// A stage's rows, ready for the engine.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Rows {
     pub ledger: Ledger,
     /// What the first held-out rows (training rows if none are held out) ask.
     pub questions: Vec<String>,
+    /// The right answers of each held-out row, where it names them; empty if no row does.
+    pub accepted_answers: Vec<Vec<String>>,
     /// Tokens that end answers, the end of turn first.
     pub end_tokens: Vec<u32>,
     /// The token that ends the assistant's turn, as text; `None` if the template writes none.
@@ -106,6 +108,7 @@ impl Rows {
             true => questions(&train, &train_rows),
             false => questions(&held_out, &held_out_rows),
         };
+        let accepted_answers = accepted_answers(&held_out, &held_out_rows);
         let ending = match need {
             // Prompts are answered, so it must be known how answers end.
             Need::Prompt => Ending::of(template, tokenizer)?,
@@ -114,9 +117,18 @@ impl Rows {
         };
         let (end, end_tokens) = end_tokens(&train, ending.end, tokenizer);
         let end_of_turn = end.and_then(|end| tokenizer.token(end));
-        let mut warnings: Vec<String> = ledger.warnings().map(str::to_owned).collect();
+        let mut warnings: Vec<String> = ledger.warnings().collect();
+        let unread = template.unread(template.kwargs());
+        if !unread.is_empty() {
+            let names = unread.join("`, `");
+            warnings
+                .push(format!("the template does not read `chat_template_kwargs` of `[model]`: `{names}`"));
+        }
         if let KindSettings::Kto(kto) = &stage.kind {
             warnings.extend(balance::warning(kto, &train));
+            if kto.loss == KtoLoss::Kto {
+                warnings.extend(alone(&train, &held_out, stage.training.batch_size));
+            }
         }
         let largest_window = largest_window(stage, &train);
         let closing = ending.closing;
@@ -125,6 +137,7 @@ impl Rows {
             held_out,
             ledger,
             questions,
+            accepted_answers,
             end_tokens,
             end_of_turn,
             closing,
@@ -151,13 +164,36 @@ impl Rows {
     }
 }
 
+/// What is to be said where a last micro-batch of KTO's has one row.
+fn alone(train: &[Family], held_out: &[Family], batch_size: usize) -> Option<String> {
+    let parts = [("training", train.len()), ("held-out", held_out.len())];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, rows)| ends_alone(*rows, batch_size))
+        .map(|(part, rows)| format!("the last of {rows} {part} rows"))
+        .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "{} has a micro-batch of {batch_size} to itself: the KL term takes its own answer for another \
+             row's, as TRL does",
+            parts.join(" and ")
+        )
+    })
+}
+
+/// What is right, of each row that is asked once; empty if none says.
+fn accepted_answers(families: &[Family], rows: &[Row]) -> Vec<Vec<String>> {
+    let by_number: HashMap<usize, &Row> = rows.iter().map(|row| (row.origin.row, row)).collect();
+    let of = |family: &Family| by_number.get(&family.row).map(|row| row.accepted_answers.clone());
+    let all: Vec<Vec<String>> = one_a_row(families).map(|family| of(family).unwrap_or_default()).collect();
+    if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
+}
+
 /// What the rows of the first families say last before the answer.
 fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
     let row = |family: &Family| rows.iter().find(|row| row.origin.row == family.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
-    // Both rows of an unpaired pair ask the same.
-    let pairs = families.chunk_by(|a, b| a.row == b.row);
-    pairs.filter_map(|same| row(same.first()?)).take(QUESTIONS).map(text).collect()
+    one_a_row(families).filter_map(row).take(QUESTIONS).map(text).collect()
 }
 
 /// The end of turn (the template's, else the special token that most answers end with), and all tokens

@@ -23,6 +23,11 @@ pub struct DataTable {
     /// Our names for the columns of the file, e.g. `{ prompt = "question", chosen = "answer" }`.
     #[schemars(with = "Option<Columns>")]
     pub columns: Option<IndexMap<String, String>>,
+    /// Names of roles in the files, by ours (`user`, `assistant`, `system`, `developer`, `tool`, `tool_call`),
+    /// e.g. `{ user = ["customer"], assistant = ["agent"] }`. Small and capital letters are alike; the usual
+    /// names (`human`, `gpt`, `function_call`, `observation`, …) are known.
+    #[schemars(with = "Option<Roles>")]
+    pub roles: Option<IndexMap<String, RoleNames>>,
     /// Share of the rows held out for evaluation, the same rows for every stage.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1, "default" = EVAL_FRACTION))]
     pub eval_fraction: Option<f64>,
@@ -43,6 +48,32 @@ pub struct DataTable {
 pub enum Sources {
     One(#[schemars(length(min = 1))] String),
     Many(#[schemars(length(min = 1), inner(length(min = 1)))] Vec<String>),
+}
+
+/// One name, or several.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RoleNames {
+    One(#[schemars(length(min = 1))] String),
+    Many(#[schemars(length(min = 1), inner(length(min = 1)))] Vec<String>),
+}
+
+/// Roles as chat templates name them: the value is what the file calls them. Only the schema is made
+/// from this type.
+#[derive(JsonSchema)]
+pub struct Roles {
+    /// Who asks.
+    pub user: Option<RoleNames>,
+    /// Who answers, and is trained.
+    pub assistant: Option<RoleNames>,
+    /// Who sets the scene.
+    pub system: Option<RoleNames>,
+    /// The system under its newer name.
+    pub developer: Option<RoleNames>,
+    /// What a tool gave back.
+    pub tool: Option<RoleNames>,
+    /// The assistant calling a tool: a turn whose text is the call as JSON.
+    pub tool_call: Option<RoleNames>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -94,4 +125,42 @@ pub struct Columns {
     pub input: Option<String>,
     /// The answer (Alpaca).
     pub output: Option<String>,
+    /// All answers to the row's question that are right: a list of texts.
+    pub accepted_answers: Option<String>,
+    /// Text that is trained whole.
+    pub text: Option<String>,
+    /// Tool schemas, as a list or as its JSON text.
+    pub tools: Option<String>,
+    /// Further variables of the chat template.
+    pub chat_template_kwargs: Option<String>,
+    /// How much better the chosen answer is.
+    pub margin: Option<String>,
+    /// Whether `output` is a good answer (LLaMA-Factory).
+    pub kto_tag: Option<String>,
+    /// Answers of which one is the best.
+    pub responses: Option<String>,
+    /// The place of the best of `responses`, from 0.
+    pub chosen_index: Option<String>,
+    /// The place of the one of `responses` that is rejected.
+    pub rejected_index: Option<String>,
+    /// The first of two answers, where `better_response_id` counts from 0.
+    pub response_0: Option<String>,
+    /// The second of two answers that are counted from 0, the first of two that are counted from 1.
+    pub response_1: Option<String>,
+    /// The second of two answers that are counted from 1.
+    pub response_2: Option<String>,
+    /// The number of the better answer, 0 or 1.
+    pub better_response_id: Option<String>,
+    /// Below 0 where `response_1` is better, above 0 where `response_2` is.
+    pub preference_strength: Option<String>,
+    /// The first of two answers, where `winner` names the better one.
+    pub response_a: Option<String>,
+    /// The second of two answers, where `winner` names the better one.
+    pub response_b: Option<String>,
+    /// The first of two conversations that begin alike.
+    pub conversation_a: Option<String>,
+    /// The second of two conversations that begin alike.
+    pub conversation_b: Option<String>,
+    /// Which of the two is better: `a`, `b` or `tie`.
+    pub winner: Option<String>,
 }

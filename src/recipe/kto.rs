@@ -19,7 +19,7 @@ pub struct KtoKeys {
     #[schemars(range(min = 0.0), extend("default" = WEIGHT))]
     pub undesirable_weight: Option<f64>,
     /// Whether the rows are pairs, which are taken apart: the chosen answer is a desirable row, the
-    /// rejected one an undesirable row.
+    /// rejected one an undesirable row. As TRL does, all chosen rows come before all rejected ones.
     #[schemars(extend("default" = false))]
     pub unpair: Option<bool>,
 }

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 pub const MAX_POSITION_EMBEDDINGS: usize = 2048;
 pub const ROPE_THETA: f64 = 10000.0;
@@ -12,16 +13,22 @@ pub const INITIALIZER_RANGE: f64 = 0.02;
 pub struct ModelTable {
     /// Folder of a model in Hugging Face layout (`config.json`, safetensors, `tokenizer.json`),
     /// relative to the recipe, or `ORG/NAME` of a model of the Hugging Face hub that is in the local
-    /// cache.
+    /// cache. The head of a reward model (`value_head.safetensors`, or `score.weight` of a
+    /// `…ForSequenceClassification`) is used as one named by `head` is.
     #[schemars(length(min = 1))]
     pub base: Option<String>,
     /// Folder of a PEFT adapter (`adapter_config.json`) that the base starts with, relative to the
-    /// recipe. `tuner = "lora"` trains it further.
+    /// recipe. `tuner = "lora"` trains it further, `tuner = "full"` merges it first. Read are LoRA and
+    /// rsLoRA with `rank_pattern` and `alpha_pattern`, tables of embedding and head (those that
+    /// `modules_to_save` names are trained too), LoRA on them (which is not trained further), and the head
+    /// of a sequence classifier (`score`), which is used as one named by `head` is. Other options, DoRA
+    /// among them, are refused by name.
     #[schemars(length(min = 1))]
     pub adapter: Option<String>,
-    /// A safetensors file with a value head (`v_head.summary.weight` or `score.weight`) for the base,
-    /// relative to the recipe: an rm stage trains it further, `reward = "base"` of a ppo stage scores
-    /// with it.
+    /// A safetensors file with a value head (`v_head.summary.weight` or `score.weight`, also among a
+    /// model's weights or an adapter's) for the base, relative to the recipe: an rm stage trains it
+    /// further, `reward = "base"` of a ppo stage scores with it. Default: the head that the adapter or the
+    /// base brings along; with neither, an rm stage starts with random weights.
     #[schemars(length(min = 1))]
     pub head: Option<String>,
     /// Floats of weights and activations. Sums, gradients of weights, and masters and moments of what
@@ -30,9 +37,14 @@ pub struct ModelTable {
     pub dtype: Option<Dtype>,
     /// Chat template: `model` (the model's own), the name of a shipped one (`chatml`, `llama3`, `qwen`,
     /// `mistral`, `gemma`, `phi`, `deepseek`, `zephyr`, `alpaca`, `plain`), or a `.jinja` file relative
-    /// to the recipe. A model from scratch has none of its own.
+    /// to the recipe. A model from scratch has none of its own. Of a model with several named templates
+    /// rows with tools take `tool_use` and all others `default`; `model:NAME` takes one for all rows.
     #[schemars(length(min = 1), extend("default" = "model"))]
     pub template: Option<String>,
+    /// Further variables for the chat template, as `apply_chat_template` takes them, e.g.
+    /// `{ enable_thinking = false, date_string = "26 Jul 2024" }`. A row's own `chat_template_kwargs`
+    /// win over them. `messages`, `tools` and `add_generation_prompt` follow from the row.
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// What computes: `cpu`, `cuda` (the first GPU) or `cuda:N` (GPU N, counted from 0). A GPU needs a
     /// `runner` that was built with CUDA.
     #[schemars(extend("default" = "cpu"))]

@@ -27,11 +27,12 @@ pub const SHARED: [&str; 1] = ["reference"];
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct PpoKeys {
     /// The reward model: `stage:NAME` for the result of an rm stage before this one, `base` for the
-    /// model itself with the `head` of `[model]`, or a folder relative to the recipe with a
-    /// `value_head.safetensors`. Default: the newest rm stage before this one. A response that ended is
-    /// scored with what the template writes after its end token. The value model starts from it too: with
-    /// `tuner = "lora"` an adapter and the head are trained (TRL trains the whole model), and the head has
-    /// a bias (TRL's has none).
+    /// model itself with its head or the `head` of `[model]`, or a folder relative to the recipe: a model
+    /// or adapter with a `value_head.safetensors`, a `…ForSequenceClassification` with one label, or a
+    /// PEFT adapter of one (`modules_to_save = ["score"]`), whose configuration names its base. Default:
+    /// the newest rm stage before this one. A response that ended is scored with what the template writes
+    /// after its end token. The value model starts from it too: with `tuner = "lora"` an adapter and the
+    /// head are trained (TRL trains the whole model), and the head has a bias (TRL's has none).
     #[schemars(length(min = 1))]
     pub reward: Option<String>,
     /// Weight of the KL term that is taken off the reward of every token: the larger, the closer the

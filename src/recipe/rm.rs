@@ -17,7 +17,8 @@ pub struct RmKeys {
     /// turns it off.
     #[schemars(range(min = 0.0), extend("default" = CENTER_REWARDS_COEFFICIENT))]
     pub center_rewards_coefficient: Option<f64>,
-    /// Whether the value head's bias is trained; without, it stays 0.
+    /// Whether the value head's bias is trained; without, it stays 0. The head of a sequence classifier
+    /// (`score.weight`) has none: there it is always 0.
     #[schemars(extend("default" = HEAD_BIAS))]
     pub head_bias: Option<bool>,
 }

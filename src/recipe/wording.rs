@@ -36,6 +36,7 @@ pub fn table(pointer: &str) -> String {
             format!("`{}`", rest.join("."))
         }
         [.., "columns"] => "`columns`".to_owned(),
+        ["data", _, "roles"] => "`roles`".to_owned(),
         _ => format!("`[{}]`", parts.join(".")),
     }
 }

@@ -10,18 +10,20 @@ use crate::report::number;
 use crate::report::stage_report::StageReport;
 
 /// Questions shown.
-const QUESTIONS: usize = 2;
+const QUESTIONS: usize = 3;
 /// Characters of an answer that are shown.
 const ANSWER_WIDTH: usize = 96;
 
 /// Held-out metrics of the table: heading, names in `metrics.jsonl`, of which a kind has one.
-const HELD_OUT: [(&str, &[&str]); 6] = [
+const HELD_OUT: [(&str, &[&str]); 8] = [
     ("held-out loss", &["eval_loss"]),
     ("token accuracy", &["eval_mean_token_accuracy"]),
     ("reward accuracy", &["eval_rewards/accuracies", "eval_accuracy"]),
     ("reward margin", &["eval_rewards/margins", "eval_margin"]),
     ("score", &["eval_objective/scores"]),
     ("KL", &["eval_objective/kl"]),
+    ("distinct", &["eval_val/distinct_responses"]),
+    ("exact match", &["eval_exact_match"]),
 ];
 
 /// The stages' table. Held-out figures are those before → after the stage.
@@ -49,6 +51,20 @@ pub fn table(stages: &[StageReport]) -> String {
     };
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(stages.iter().map(row)).collect();
     columns(&rows).join("\n")
+}
+
+/// What the stages warn of, a line each.
+pub fn warnings(stages: &[StageReport]) -> String {
+    let of = |stage: &StageReport| {
+        let name = stage.name.clone();
+        stage
+            .summary
+            .warnings
+            .iter()
+            .map(move |text| format!("warning: {name}: {text}\n"))
+            .collect::<Vec<_>>()
+    };
+    stages.iter().flat_map(of).collect()
 }
 
 /// Held-out questions, with the answers of the untrained model and of every stage's result.

@@ -23,6 +23,9 @@ pub struct Comparison {
     pub answer_tokens: usize,
     /// Tokens of the start's own answers, on average.
     pub start_answer_length: f64,
+    /// Share of the pairs' questions that the start answers right, where the rows say what is.
+    #[serde(default)]
+    pub start_exact_match: Option<f64>,
     pub stages: Vec<Compared>,
 }
 
@@ -41,6 +44,9 @@ pub struct Compared {
     pub kl: f64,
     /// Tokens of those answers.
     pub answer_length: f64,
+    /// Share of the pairs' questions that are answered right, where the rows say what is.
+    #[serde(default)]
+    pub exact_match: Option<f64>,
     /// Of training.
     pub seconds: f64,
 }
@@ -82,7 +88,7 @@ pub fn title(comparison: &Comparison) -> String {
 }
 
 pub fn heading() -> Vec<String> {
-    ["", "kind", "reward accuracy", "margin", "KL to the start", "answer length", "training"]
+    ["", "kind", "reward accuracy", "margin", "KL to the start", "answer length", "exact match", "training"]
         .map(str::to_owned)
         .to_vec()
 }
@@ -90,7 +96,9 @@ pub fn heading() -> Vec<String> {
 /// The start, then a row a stage.
 pub fn rows(comparison: &Comparison) -> impl Iterator<Item = Vec<String>> {
     let tokens = |length: f64| format!("{length:.1} tokens");
-    let start = ["start", "", "", "", "", &tokens(comparison.start_answer_length), ""];
+    let share = |share: Option<f64>| share.map(number::metric).unwrap_or_default();
+    let start_share = share(comparison.start_exact_match);
+    let start = ["start", "", "", "", "", &tokens(comparison.start_answer_length), &start_share, ""];
     let stage = move |stage: &Compared| {
         vec![
             stage.name.clone(),
@@ -99,6 +107,7 @@ pub fn rows(comparison: &Comparison) -> impl Iterator<Item = Vec<String>> {
             format!("{} nats", number::metric(stage.margin)),
             format!("{} nats", number::metric(stage.kl)),
             tokens(stage.answer_length),
+            share(stage.exact_match),
             number::duration(stage.seconds),
         ]
     };

@@ -128,7 +128,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// Held-out metrics worth a line, without their prefix.
-const HELD_OUT: [&str; 9] = [
+const HELD_OUT: [&str; 12] = [
     "loss",
     "mean_token_accuracy",
     "rewards/accuracies",
@@ -137,7 +137,10 @@ const HELD_OUT: [&str; 9] = [
     "margin",
     "objective/scores",
     "objective/kl",
-    "response_length",
+    "val/response_length",
+    "val/distinct_responses",
+    "val/top_response",
+    "exact_match",
 ];
 
 /// Something long that is going on. Its bar disappears when it ends.

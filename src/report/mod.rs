@@ -11,11 +11,13 @@
 //! | [`rows`] | what became of a stage's rows |
 //! | [`stage_report`] | all that a finished stage tells |
 //! | [`closing`] | the tables and samples that a run ends with |
+//! | [`collapse`] | warnings of responses that collapse |
 //! | [`plan_table`] | the plan, before a run |
 //! | [`page`] | `report.html` |
 //! | [`curve`] | a curve as inline SVG |
 
 pub mod closing;
+pub mod collapse;
 pub mod columns;
 pub mod comparison;
 pub mod console;

@@ -21,12 +21,16 @@ use crate::template;
 const TEMPLATE: &str = include_str!("../../templates/report.html.jinja");
 
 /// Curves of a stage: title, metric.
-const CURVES: [(&str, &str); 15] = [
+const CURVES: [(&str, &str); 19] = [
     ("loss", "loss"),
     ("held-out loss", "eval_loss"),
+    ("right held-out answers", "eval_exact_match"),
     ("score", "objective/scores"),
     ("held-out score", "eval_objective/scores"),
     ("KL to the reference", "objective/kl"),
+    ("KL of a response, upper tenth", "objective/kl_q90"),
+    ("distinct responses", "val/distinct_responses"),
+    ("most frequent response", "val/top_response"),
     ("accuracy", "accuracy"),
     ("held-out accuracy", "eval_accuracy"),
     ("margin of scores", "margin"),
@@ -66,6 +70,7 @@ struct Section {
     time: String,
     tokens_per_second: String,
     result: String,
+    warnings: Vec<String>,
     /// Metric, before, after.
     held_out: Vec<(String, String, String)>,
     curves: Vec<Curve>,
@@ -142,6 +147,7 @@ fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
             .map(|(reason, rows)| (reason.clone(), number::count(*rows)))
             .collect(),
         fingerprint: stage.fingerprint.clone(),
+        warnings: report.summary.warnings,
         name: report.name,
         kind: report.kind,
         samples: report.samples,

@@ -25,6 +25,9 @@ pub fn table(plan: &Plan) -> String {
         text += &format!(", with the adapter {}", adapter.display());
     }
     text += &format!("\ndevice: {}, {}\n", plan.base.device, plan.base.dtype.name());
+    for warning in &plan.base.warnings {
+        text += &format!("warning: {warning}\n");
+    }
     for (i, stage) in plan.stages.iter().enumerate() {
         block(&mut text, i + 1, stage);
     }

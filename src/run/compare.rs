@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 
 use crate::backend::Place;
 use crate::backend::random::{Purpose, Stream};
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Branch, Family, one_a_row};
 use crate::model::decoder::Decoder;
-use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
+use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
 use crate::model::policy::Models;
 use crate::plan::base::Base;
 use crate::plan::content;
@@ -20,6 +20,7 @@ use crate::plan::settings::{KindSettings, Source};
 use crate::report::comparison::{self, Compared, Comparison};
 use crate::report::console::Console;
 use crate::run::atomic;
+use crate::run::exact_match::Accepted;
 use crate::run::interrupt::Interrupt;
 use crate::run::walk::input;
 use crate::stages::Progress;
@@ -120,7 +121,7 @@ impl Comparing<'_> {
         let first = group.iter().find(|stage| reads_pairs(stage)).context("no stage reads pairs")?;
         let settings = &first.settings;
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
-        let Rows { held_out: pairs, end_tokens, .. } =
+        let Rows { held_out: pairs, end_tokens, accepted_answers, .. } =
             Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let mut opened = Models::at(self.place);
         let start = opened.frozen(&input(&first.policy))?;
@@ -131,6 +132,17 @@ impl Comparing<'_> {
             Reference::obtain(&self.folder.references(), &start, packaging, rows, None, &mut progress)?;
         let prompts = &pairs[..pairs.len().min(PROMPTS)];
         let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
+        let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
+        let accepted = Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
+        let exact_match = |decoder: &Decoder, progress: &mut Progress| {
+            let asked: Vec<&Family> = one_a_row(&pairs).collect();
+            let answer = |rows: &[usize], most| {
+                let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| asked[row].prompt.clone()).collect();
+                greedy(decoder, &prompts, most, &end_tokens)
+            };
+            accepted.exact_match(answer, progress)
+        };
+        let start_exact_match = exact_match(&start, &mut progress)?;
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
             // an adapter lies on the base that is there already; a model of its own goes with its turn
@@ -143,7 +155,9 @@ impl Comparing<'_> {
                 .map(|(policy, start)| policy - start)
                 .sum::<f64>();
             let n = gains.len() as f64;
+            let exact_match = exact_match(&decoder, &mut progress)?;
             stages.push(Compared {
+                exact_match,
                 name: stage.name().to_owned(),
                 fingerprint: stage.fingerprint.clone(),
                 kind: stage.settings.kind.name().to_owned(),
@@ -167,6 +181,7 @@ impl Comparing<'_> {
             prompts: prompts.len(),
             answer_tokens: ANSWER_TOKENS,
             start_answer_length: mean_length(&own),
+            start_exact_match,
             stages,
         })
     }

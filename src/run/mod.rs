@@ -7,6 +7,7 @@
 //! | [`train`] | the loop over optimiser steps |
 //! | [`checkpoint`] | what a half-finished stage leaves behind |
 //! | [`atomic`] | files and folders that are there whole or not at all |
+//! | [`exact_match`] | how many held-out questions are answered right |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`bench`] | a stage's steps, or answers to its prompts, timed; nothing saved |
 //! | [`lockfile`] | `recipe.lock`, and the lock that keeps two runs apart |
@@ -16,6 +17,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod compare;
 mod ends;
+pub mod exact_match;
 pub mod interrupt;
 pub mod lockfile;
 pub mod score;

@@ -10,9 +10,12 @@ use crate::data::format::Shape;
 use crate::data::source::{KINDS, for_each_row, is_known};
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
+use crate::model::fault::Faults;
 use crate::model::policy::Models;
 use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::plan::artifact::Artifact;
+use crate::plan::openable::{self, Role, not_a_reward_model};
+use crate::plan::vocabulary;
 use crate::report::console::Console;
 use crate::run::walk::input;
 use crate::stages::batch::Ask;
@@ -42,31 +45,22 @@ pub struct ScoredRows {
     pub ledger: Ledger,
 }
 
-/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage,
-/// or any model or adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be
-/// scored.
+/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage, a
+/// sequence classifier of transformers with one label, an adapter of one as PEFT saves it, or any model or
+/// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
     let artifact = Artifact::of_folder(model);
-    let head = artifact
-        .head
-        .as_ref()
-        .with_context(|| format!("`{}` is no reward model: it has no `{VALUE_HEAD}`", model.display()))?;
-    let template = ChatTemplate::for_model(None, Path::new("."), Some(model))?;
-    let tokenizer = Tokenizer::from_folder(model)?;
+    openable::check(&artifact, Role::Reward)?;
+    let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
+    // PEFT saves an adapter without the tokenizer, if it is not told to.
+    let speaks = [model, &artifact.base].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
+    let speaks = speaks.unwrap_or(model);
+    let template = ChatTemplate::for_model(None, Path::new("."), Some(speaks))?;
+    let tokenizer = Tokenizer::from_folder(speaks)?;
     for file in files {
         ensure!(is_known(file), "`{}` is no data file: rows are read from {KINDS}", file.display());
     }
-    let data = DataSpec {
-        name: "rows".to_owned(),
-        source: Vec::new(),
-        files: files.to_vec(),
-        format: None,
-        columns: Default::default(),
-        eval_fraction: 0.0,
-        limit: None,
-        max_bad_rows: 0,
-        max_dropped: 1.0,
-    };
+    let data = DataSpec { name: "rows".to_owned(), files: files.to_vec(), ..DataSpec::default() };
     let need = if are_pairs(files)? { Need::Preference } else { Need::Sft };
     let mut ledger = Ledger::new();
     let rows = read_rows(&data, need, &mut ledger)?;
@@ -76,6 +70,10 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&input(&artifact))?;
+    let (tokens, rows) = (families.iter().copied(), decoder.config.vocab_size);
+    if let Some(fault) = vocabulary::check_families(tokens, &tokenizer, rows, "rows") {
+        return Err(Faults(vec![fault]).into());
+    }
     let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     phase.finish();
     let packaging = Packaging::for_decoder(&decoder, false);

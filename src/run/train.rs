@@ -7,15 +7,19 @@ use anyhow::{Context, Result, bail};
 
 use crate::plan::folder::StageFolder;
 use crate::plan::settings::TrainingSettings;
+use crate::report::collapse::Watch;
 use crate::report::console::{Console, StepBar};
 use crate::report::jsonl;
 use crate::report::metrics::{MetricsFile, Row};
 use crate::report::samples::SampleRow;
 use crate::run::atomic;
 use crate::run::checkpoint::{self, Progress};
+use crate::run::exact_match::Accepted;
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
 use crate::stages::{StageRun, StepReport};
 
+/// The held-out metric that [`Accepted::exact_match`] gives.
+const EXACT_MATCH: &str = "eval_exact_match";
 /// Longest answer, in tokens.
 const SAMPLE_TOKENS: usize = 64;
 
@@ -34,6 +38,8 @@ pub struct Training<'a> {
 pub struct Questions<'a> {
     /// Of the first held-out rows (training rows if none are held out), in their order.
     pub texts: Vec<String>,
+    /// What is right to answer to each held-out row, where it says so; empty if none does.
+    pub accepted_answers: Vec<Vec<String>>,
     /// Tokens that end an answer.
     pub end_tokens: Vec<u32>,
     pub decode: &'a dyn Fn(&[u32]) -> Result<String>,
@@ -58,7 +64,8 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
         console.line(&format!("continuing after step {}", progress.step));
     }
     let metrics = MetricsFile::open(&folder.metrics(), progress.metrics_bytes)?;
-    let mut state = Loop { stage, training, metrics, progress };
+    let watch = Watch::over(&jsonl::read::<Row>(&folder.metrics())?);
+    let mut state = Loop { stage, training, metrics, watch, progress };
     if state.progress.step == 0 {
         state.sample()?;
         state.progress.evaluation_due = true;
@@ -72,6 +79,7 @@ struct Loop<'a> {
     stage: &'a mut dyn StageRun,
     training: &'a Training<'a>,
     metrics: MetricsFile,
+    watch: Watch,
     progress: Progress,
 }
 
@@ -120,8 +128,16 @@ impl Loop<'_> {
             let row = Row::new(step, self.epoch(), &self.progress.window.take());
             self.metrics.append(&row)?;
             bar.log(&row);
+            self.warn(&row);
         }
         Ok(())
+    }
+
+    /// Says what a row tells of responses that collapse.
+    fn warn(&mut self, row: &Row) {
+        for warning in self.watch.look(row) {
+            self.training.console.line(&format!("warning: {warning}"));
+        }
     }
 
     fn epoch(&self) -> f64 {
@@ -135,7 +151,21 @@ impl Loop<'_> {
             return Ok(());
         }
         let phase = self.training.console.phase("held-out rows");
-        let evaluated = self.stage.evaluate(&mut phase.progress(|| self.training.interrupt.check()));
+        let mut watch = phase.progress(|| self.training.interrupt.check());
+        let evaluated = self.stage.evaluate(&mut watch).and_then(|metrics| {
+            let Some(mut metrics) = metrics else { return Ok(None) };
+            let Questions { accepted_answers, end_tokens, decode, .. } = self.training.questions;
+            let accepted = Accepted { answers: accepted_answers, end_tokens, decode: *decode };
+            let answer = |asked: &[usize], most| {
+                let samples = self.stage.samples(asked, most, end_tokens)?;
+                Ok(samples.into_iter().map(|sample| sample.answer).collect())
+            };
+            if let Some(share) = accepted.exact_match(answer, &mut watch)? {
+                metrics.insert(EXACT_MATCH.to_owned(), share);
+            }
+            Ok(Some(metrics))
+        });
+        drop(watch);
         phase.finish();
         let evaluated = match evaluated {
             Err(error) if is_interrupt(&error) => return self.stop(),
@@ -145,6 +175,7 @@ impl Loop<'_> {
             let row = Row::new(self.progress.step, self.epoch(), &metrics);
             self.metrics.append(&row)?;
             self.training.console.evaluation(&row);
+            self.warn(&row);
         }
         self.progress.evaluation_due = false;
         Ok(())
@@ -160,10 +191,11 @@ impl Loop<'_> {
 
     /// Writes the model's answers as it stands now, beside those of before.
     fn sample(&mut self) -> Result<()> {
-        let Questions { texts, end_tokens, decode } = self.training.questions;
+        let Questions { texts, end_tokens, decode, .. } = self.training.questions;
         let path = self.training.folder.samples();
         let phase = self.training.console.phase("sample answers");
-        let answers = self.stage.samples(texts.len(), SAMPLE_TOKENS, end_tokens)?;
+        let asked: Vec<usize> = (0..texts.len()).collect();
+        let answers = self.stage.samples(&asked, SAMPLE_TOKENS, end_tokens)?;
         phase.finish();
         let step = self.progress.step;
         let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };

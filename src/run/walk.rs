@@ -29,7 +29,6 @@ use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
 use crate::stages::{self, StageInputs};
-use crate::template::CHAT_TEMPLATE;
 
 /// Reasons for cutting and dropping rows that a run tells before a stage.
 const REASONS: usize = 3;
@@ -58,6 +57,9 @@ pub fn walk(
     atomic::remove_leftovers(&folder.root)?;
     let mut planned = planner::plan(recipe, options, &console.watch(|| interrupt.check()))?;
     let plan = planned.plan;
+    for warning in &plan.base.warnings {
+        console.line(&format!("warning: {warning}"));
+    }
     // A run that changes nothing writes nothing.
     if !planned.rows.is_empty() {
         write_records(recipe, &plan, &folder)?;
@@ -145,7 +147,12 @@ fn run_stage(
     }
     let phase = console.phase("loading the model");
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
-    let questions = Questions { texts: read.questions, end_tokens: read.end_tokens.clone(), decode: &decode };
+    let questions = Questions {
+        texts: read.questions,
+        accepted_answers: read.accepted_answers,
+        end_tokens: read.end_tokens.clone(),
+        decode: &decode,
+    };
     let ends = Ends { tokens: read.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = stages::open(StageInputs {
         settings: &plan.settings,
@@ -177,7 +184,7 @@ fn run_stage(
     };
     // What the rows were rendered with, and how their answers end.
     let complete = |result: &Path| {
-        std::fs::write(result.join(CHAT_TEMPLATE), base.template.source())?;
+        base.template.write(result)?;
         ends.write(&plan.policy.base, result)
     };
     finish(stage.as_mut(), &training, plan.work.training, complete)

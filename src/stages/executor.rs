@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::answers::Answers;
 use super::dpo::Dpo;
@@ -15,11 +15,10 @@ use super::sft::Sft;
 use super::trainer::{Critic, Models, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
 use crate::backend::Place;
-use crate::data::example::Family;
+use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
-use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::artifact::VALUE_HEAD;
+use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// The rows of a stage, tokenised.
@@ -60,6 +59,11 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
     let (training, device) = (&settings.training, &place.device);
     let mut opened = policy::Models::at(place);
     let decoder = opened.trained(&policy, training.lora.as_ref(), training.seed)?;
+    ensure!(
+        !decoder.is_headless() || matches!(settings.kind, KindSettings::Rm(_)),
+        "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
+        policy.base.display()
+    );
     let packaging =
         packaging.unwrap_or_else(|| Packaging::for_decoder(&decoder, training.gradient_checkpointing));
     let mut models = Models { decoder, head: None, critic: None };
@@ -72,7 +76,13 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
         KindSettings::Orpo(orpo) => Box::new(Answers { objective: Orpo(orpo.clone()) }),
         KindSettings::Simpo(simpo) => Box::new(Answers { objective: Simpo(simpo.clone()) }),
         KindSettings::Rm(rm) => {
-            let part = if rm.head_bias { TrainedPart::WeightAndBias } else { TrainedPart::Weight };
+            // a classifier's head has no place for a bias
+            let found = policy.head.as_deref().map(StoredHead::find).transpose()?.flatten();
+            let is_classifier = found.is_some_and(|head| head.format == HeadFormat::Classifier);
+            let part = match rm.head_bias && !is_classifier {
+                true => TrainedPart::WeightAndBias,
+                false => TrainedPart::Weight,
+            };
             models.decoder = models.decoder.with_frozen_lm_head();
             let config = &models.decoder.config;
             models.head = Some(match &policy.head {
@@ -143,14 +153,14 @@ impl StageRun for Executor {
         Ok(Some(found.into_iter().map(|(name, value)| (format!("eval_{name}"), value)).collect()))
     }
 
-    fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
         if !self.kind.speaks() {
             return Ok(Vec::new());
         }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
-        // each answer of a pair may be a family of its own: a row is asked once
-        let rows = rows.chunk_by(|a, b| a.row == b.row).map(|families| &families[0]);
-        let prompts: Vec<Vec<u32>> = rows.take(n).map(|family| family.prompt.clone()).collect();
+        let rows: Vec<&Family> = one_a_row(rows).collect();
+        let prompts = asked.iter().filter_map(|&row| rows.get(row)).map(|family| family.prompt.clone());
+        let prompts: Vec<Vec<u32>> = prompts.collect();
         let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;
         Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Sample { prompt, answer }).collect())
     }
@@ -173,13 +183,10 @@ impl StageRun for Executor {
         let trainer = &self.trainer;
         crate::model::result::save(
             trainer.decoder(),
+            trainer.models.head.as_ref(),
             trainer.settings.lora.as_ref(),
             &self.policy.base,
             dir,
-        )?;
-        match &trainer.models.head {
-            Some(head) => head.save(&dir.join(VALUE_HEAD)),
-            None => Ok(()),
-        }
+        )
     }
 }

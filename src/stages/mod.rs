@@ -70,9 +70,10 @@ pub trait StageRun {
     fn step(&mut self, step: u64, progress: &mut Progress) -> Result<StepReport>;
     /// Metrics on the held-out rows, names prefixed `eval_`; `None` if there are none.
     fn evaluate(&mut self, progress: &mut Progress) -> Result<Option<Metrics>>;
-    /// Greedy continuations, at most `max_new_tokens` long, of the first `n` held-out prompts
-    /// (training prompts if none are held out). A reward model has none.
-    fn samples(&mut self, n: usize, max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>>;
+    /// Greedy continuations, at most `max_new_tokens` long, of the held-out prompts `asked` (training
+    /// prompts if none are held out), counted once a row; there are none of numbers past the last
+    /// prompt's. A reward model has none.
+    fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>>;
     /// Steps between two looks at such samples during training.
     fn sample_steps(&self) -> Option<u64> {
         None

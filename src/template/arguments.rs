@@ -1,6 +1,6 @@
 //! Arguments of a call, by position or by name, as Python binds them.
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 /// The arguments of a call to `name`.
@@ -22,7 +22,36 @@ impl<'a> Arguments<'a> {
 
     /// The arguments of a filter, which minijinja hands over apart.
     pub fn of_filter(name: &'a str, positional: &'a [Value], named: Kwargs) -> Self {
-        Arguments { name, positional, named: Some(named.into()) }
+        let named = Some(Value::from(named)).filter(|named| named.len() != Some(0));
+        Arguments { name, positional, named }
+    }
+
+    /// Refuses arguments beyond those called `names`.
+    pub fn only(&self, names: &[&str]) -> Result<(), Error> {
+        if self.positional.len() > names.len() {
+            let most = names.len();
+            return Err(self.error(&format!("takes at most {most} arguments, got {}", self.positional.len())));
+        }
+        let Some(named) = &self.named else { return Ok(()) };
+        for name in named.try_iter()? {
+            let name = name.as_str().unwrap_or_default().to_owned();
+            match names.iter().position(|known| *known == name) {
+                Some(index) if index >= self.positional.len() => {}
+                Some(_) => return Err(self.error(&format!("got `{name}` twice"))),
+                None => return Err(self.error(&format!("has no argument `{name}`"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Arguments by position.
+    pub fn positional(&self) -> &'a [Value] {
+        self.positional
+    }
+
+    /// Arguments by name, if there are any.
+    pub fn named(&self) -> Option<&Value> {
+        self.named.as_ref()
     }
 
     /// The argument at `index`, else the one called `name`.
@@ -54,7 +83,7 @@ impl<'a> Arguments<'a> {
         self.given(index, name)
             .map(|value| match value.as_i64() {
                 Some(number) => Ok(number),
-                None if value.is_true() && value == Value::from(true) => Ok(1),
+                None if value.kind() == ValueKind::Bool => Ok(i64::from(value.is_true())),
                 None => Err(self.error(&format!("`{name}` must be an integer"))),
             })
             .transpose()

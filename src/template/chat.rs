@@ -1,55 +1,83 @@
-//! A chat template, ready to render.
+//! A model's chat templates, ready to render.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 use minijinja::{Environment, Value};
+use serde_json::Map;
 
 use super::environment::environment;
-use super::special_tokens::{SpecialTokens, read_json};
-use super::{generation, rewrite, shipped};
+use super::reads::{self, REASONING};
+use super::sources::{ADDITIONAL, DEFAULT, Sources, TOOL_USE, choices, sources};
+use super::special_tokens::SpecialTokens;
+use super::turns::{self, TurnParts};
+use super::{CHAT_TEMPLATE, generation, rewrite};
 use crate::data::row::Message;
 
-const NAME: &str = "chat_template";
+/// Template variables that are not for a row or a recipe to set: their values follow from the row.
+const RESERVED: [&str; 5] =
+    ["messages", "tools", "add_generation_prompt", "chat_template", "continue_final_message"];
 
-/// A compiled template with the special tokens of its tokenizer.
-#[derive(Debug, Clone)]
+/// Further variables of a template, by name.
+pub type Kwargs = Map<String, serde_json::Value>;
+
+/// Compiled templates with the special tokens of their tokenizer: the one that a model has, or its
+/// named ones, of which `tool_use` renders rows with tools and `default` all others.
+#[derive(Clone)]
 pub struct ChatTemplate {
+    templates: IndexMap<String, Compiled>,
+    special_tokens: SpecialTokens,
+    kwargs: Kwargs,
+    environment: Environment<'static>,
+}
+
+#[derive(Debug, Clone)]
+struct Compiled {
     source: String,
     marks_generation: bool,
-    special_tokens: SpecialTokens,
-    environment: Environment<'static>,
+    /// The names of a turn's reasoning that it reads.
+    reasoning: Vec<&'static str>,
+    /// The name of the same template with marks around what it writes for each message.
+    with_turns: Option<String>,
 }
 
 /// What a template is asked to render, besides the messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rendering<'a> {
-    /// Tool schemas.
+    /// Tool schemas; an empty list is none.
     pub tools: Option<&'a serde_json::Value>,
     /// Whether to open the assistant's turn at the end.
     pub add_generation_prompt: bool,
+    /// Variables of the row; they win over those of the recipe.
+    pub kwargs: Option<&'a Kwargs>,
+}
+
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate")
+            .field("templates", &self.templates)
+            .field("special_tokens", &self.special_tokens)
+            .field("kwargs", &self.kwargs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ChatTemplate {
-    /// The template of a recipe: `template` (a shipped name, or a path relative to the recipe's
-    /// folder) if it is given, else the model's own: `chat_template.jinja`, else `chat_template` of
-    /// `tokenizer_config.json` (a string, or a list of named ones: `default`).
+    /// The templates of a recipe: `template` (a shipped name, a path relative to the recipe's folder,
+    /// or `model:NAME` for one of the model's named ones) if it is given, else the model's own:
+    /// `chat_template.jinja` and `additional_chat_templates/`, else `chat_template` of
+    /// `tokenizer_config.json` (a string, or a list of named ones).
     /// Special tokens come from the model's folder.
     pub fn for_model(template: Option<&str>, recipe_dir: &Path, model_dir: Option<&Path>) -> Result<Self> {
-        let source = match (template.filter(|name| *name != "model"), model_dir) {
-            (Some(name), _) => named(name, recipe_dir)?,
-            (None, Some(folder)) => own(folder)?,
-            (None, None) => bail!(
-                "no chat template: there is no model folder to take one from; set `template` in \
-                 `[model]` to one of {}, or to a path",
-                one_of_shipped()
-            ),
-        };
+        let sources = sources(template, recipe_dir, model_dir)?;
         let tokens = model_dir.map(SpecialTokens::read).transpose()?.unwrap_or_default();
-        Self::new(source, tokens)
+        Self::of_sources(sources, tokens, Zoned::now().datetime())
     }
 
     /// Compiles `source`; `strftime_now` tells the time of this call.
@@ -59,36 +87,134 @@ impl ChatTemplate {
 
     /// Compiles `source`; `strftime_now` tells `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
-        let (rewritten, marks_generation) = rewrite::rewrite(&source);
+        Self::of_sources(Sources::from([(DEFAULT.to_owned(), source)]), special_tokens, now)
+    }
+
+    /// Compiles templates by name. Errors if one does not compile.
+    pub fn of_sources(sources: Sources, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
         let mut environment = environment(now);
-        environment
-            .add_template_owned(NAME, rewritten)
-            .map_err(|error| anyhow!("the chat template does not compile: {}", told(&error)))?;
-        Ok(ChatTemplate { source, marks_generation, special_tokens, environment })
+        turns::add_to(&mut environment);
+        let several = sources.len() > 1;
+        let mut templates = IndexMap::new();
+        for (name, source) in sources {
+            let which = if several { format!(" `{name}`") } else { String::new() };
+            let (rewritten, marks_generation) = rewrite::rewrite(&source).map_err(|error| {
+                let (what, line) = (error.what, error.line);
+                anyhow!("the chat template{which} does not compile: {what} (line {line} of the template)")
+            })?;
+            environment
+                .add_template_owned(name.clone(), rewritten)
+                .map_err(|error| anyhow!("the chat template{which} does not compile: {}", told(&error)))?;
+            // A template that does not compile with marks in it is left without.
+            let with_turns = turns::mark_loops(&source).and_then(|marked| {
+                let marked_name = format!("{name} with turns");
+                let (rewritten, _) = rewrite::rewrite(&marked).ok()?;
+                environment.add_template_owned(marked_name.clone(), rewritten).ok().map(|()| marked_name)
+            });
+            let reasoning = REASONING.into_iter().filter(|key| reads::reads_key(&source, key)).collect();
+            templates.insert(name, Compiled { source, marks_generation, reasoning, with_turns });
+        }
+        if templates.is_empty() {
+            bail!("no chat template");
+        }
+        Ok(ChatTemplate { templates, special_tokens, kwargs: Kwargs::new(), environment })
     }
 
-    /// The same template with `strftime_now` bound to `now`, the start of a run.
+    /// The same templates with variables of their own, which those of a row win over. Errors if one of
+    /// them is not to be set.
+    pub fn with_kwargs(mut self, kwargs: Kwargs) -> Result<Self> {
+        if let Some(name) = reserved(&kwargs) {
+            bail!("`chat_template_kwargs.{name}`: {}", is_reserved(name));
+        }
+        self.kwargs = kwargs;
+        Ok(self)
+    }
+
+    /// The same templates with `strftime_now` bound to `now`, the start of a run.
     pub fn with_now(&self, now: DateTime) -> Result<Self> {
-        Self::at(self.source.clone(), self.special_tokens.clone(), now)
+        let sources = self.sources().map(|(name, source)| (name.to_owned(), source.to_owned()));
+        let same = Self::of_sources(sources.collect(), self.special_tokens.clone(), now)?;
+        same.with_kwargs(self.kwargs.clone())
     }
 
-    /// The template as it was read.
+    /// Every template as it was read, by its name.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.templates.iter().map(|(name, template)| (name.as_str(), template.source.as_str()))
+    }
+
+    /// The template as it was read; of several the one for rows without tools.
     pub fn source(&self) -> &str {
-        &self.source
+        let template = self.templates.get(DEFAULT).or_else(|| self.templates.values().next());
+        template.map_or("", |template| template.source.as_str())
+    }
+
+    /// What the templates are known by: the source of one, names and sources of several.
+    pub fn identity(&self) -> Cow<'_, str> {
+        if self.templates.len() == 1 && self.templates.contains_key(DEFAULT) {
+            return Cow::Borrowed(self.source());
+        }
+        let all: Map<String, serde_json::Value> =
+            self.sources().map(|(name, source)| (name.to_owned(), source.into())).collect();
+        Cow::Owned(serde_json::Value::Object(all).to_string())
+    }
+
+    /// Writes the templates into a model's folder, as transformers does: `default` as
+    /// `chat_template.jinja`, others into `additional_chat_templates/`.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        for (name, source) in self.sources() {
+            let path = match name {
+                DEFAULT => folder.join(CHAT_TEMPLATE),
+                name => {
+                    let additional = folder.join(ADDITIONAL);
+                    std::fs::create_dir_all(&additional)
+                        .with_context(|| format!("cannot make `{}`", additional.display()))?;
+                    additional.join(format!("{name}.jinja"))
+                }
+            };
+            std::fs::write(&path, source).with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        Ok(())
     }
 
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.special_tokens
     }
 
-    /// Whether the template marks what the model writes (`{% generation %}`).
-    pub fn marks_generation(&self) -> bool {
-        self.marks_generation
+    /// The variables that [`Self::with_kwargs`] set.
+    pub fn kwargs(&self) -> &Kwargs {
+        &self.kwargs
+    }
+
+    /// Whether a template tells the time.
+    pub fn tells_time(&self) -> bool {
+        self.sources().any(|(_, source)| source.contains("strftime_now"))
+    }
+
+    /// Whether the template that renders `rendering` marks what the model writes (`{% generation %}`).
+    pub fn marks_generation(&self, rendering: Rendering) -> bool {
+        self.choose(rendering).is_ok_and(|(_, template)| template.marks_generation)
+    }
+
+    /// Whether the template that renders `rendering` reads what a turn's author thought.
+    pub fn reads_reasoning(&self, rendering: Rendering) -> bool {
+        self.choose(rendering).is_ok_and(|(_, template)| !template.reasoning.is_empty())
+    }
+
+    /// Whether a template reads a key of a turn by its name.
+    pub fn reads_key(&self, key: &str) -> bool {
+        self.sources().any(|(_, source)| reads::reads_key(source, key))
+    }
+
+    /// Those of some variables that no template reads.
+    pub fn unread<'a>(&self, kwargs: &'a Kwargs) -> Vec<&'a str> {
+        let is_read = |name: &str| self.sources().any(|(_, source)| reads::names(source, name));
+        kwargs.keys().map(String::as_str).filter(|name| !is_read(name)).collect()
     }
 
     /// The text of a conversation.
     pub fn render(&self, messages: &[Message], rendering: Rendering) -> Result<String> {
-        self.render_value(self.context(messages, rendering, ""))
+        let (name, template) = self.choose(rendering)?;
+        self.render_value(name, self.context(template, messages, rendering, []))
     }
 
     /// The text of a conversation and the parts of it that the template marks as the model's.
@@ -98,12 +224,10 @@ impl ChatTemplate {
         rendering: Rendering,
     ) -> Result<(String, Vec<Range<usize>>)> {
         let plain = self.render(messages, rendering)?;
-        // A text may hold anything, this sentinel too; then another is taken.
-        let sentinel = (0..)
-            .map(|n: u32| format!("\u{e000}{n}\u{e001}"))
-            .find(|sentinel| !plain.contains(sentinel.as_str()))
-            .unwrap_or_default();
-        let marked = self.render_value(self.context(messages, rendering, &sentinel))?;
+        let sentinel = sentinel(&plain);
+        let (name, template) = self.choose(rendering)?;
+        let variable = (generation::SENTINEL, Value::from(sentinel.as_str()));
+        let marked = self.render_value(name, self.context(template, messages, rendering, [variable]))?;
         let (text, spans) = generation::strip(&marked, &sentinel);
         if text != plain {
             bail!("the template's text depends on how its generation blocks are rendered");
@@ -111,31 +235,113 @@ impl ChatTemplate {
         Ok((text, spans))
     }
 
+    /// Which part of `text`, which [`Self::render`] gave for the same arguments, the template writes
+    /// for each message. `None` if the template does not go over messages in loops, or does something
+    /// else with what it writes there.
+    pub fn turn_parts(&self, messages: &[Message], rendering: Rendering, text: &str) -> Option<TurnParts> {
+        let (_, template) = self.choose(rendering).ok()?;
+        let sentinel = sentinel(text);
+        let variable = (turns::SENTINEL, Value::from(sentinel.as_str()));
+        let context = self.context(template, messages, rendering, [variable]);
+        let marked = self.render_value(template.with_turns.as_ref()?, context).ok()?;
+        let (unmarked, parts) = turns::read_marks(&marked, &sentinel, messages.len())?;
+        (unmarked == text).then_some(parts)
+    }
+
     /// The template's text for any context, an object.
     pub fn render_context(&self, context: &serde_json::Value) -> Result<String> {
         if !context.is_object() {
             bail!("the context of a template must be a JSON object");
         }
-        self.render_value(value(context))
+        let name = self.templates.keys().next().map_or(DEFAULT, String::as_str);
+        self.render_value(name, value(context))
     }
 
-    fn context(&self, messages: &[Message], rendering: Rendering, sentinel: &str) -> Value {
-        let tools = rendering.tools.map_or(Value::from(()), value);
+    /// The template's text for variables read from JSON text.
+    pub fn render_with(&self, context: &super::Context) -> Result<String> {
+        let name = self.templates.keys().next().map_or(DEFAULT, String::as_str);
+        self.render_value(name, context.value())
+    }
+
+    /// As transformers chooses: `tool_use` where there are tools, else `default`.
+    fn choose(&self, rendering: Rendering) -> Result<(&str, &Compiled)> {
+        let tools = tools(rendering).and_then(|_| self.templates.get_key_value(TOOL_USE));
+        match tools.or_else(|| self.templates.get_key_value(DEFAULT)) {
+            Some((name, template)) => Ok((name, template)),
+            None => bail!(
+                "the model has no chat template called `{DEFAULT}`, which rows without tools need; choose \
+                 one by `template` in `[model]`: {}",
+                choices(self.templates.keys())
+            ),
+        }
+    }
+
+    fn context<const N: usize>(
+        &self,
+        template: &Compiled,
+        messages: &[Message],
+        rendering: Rendering,
+        variables: [(&'static str, Value); N],
+    ) -> Value {
+        let messages: Vec<Value> =
+            messages.iter().map(|message| value(&with_reasoning(message, template))).collect();
         let given = [
-            ("messages", messages.iter().map(|message| value(&message.to_json())).collect()),
-            ("tools", tools),
-            ("documents", Value::from(())),
+            ("messages", Value::from(messages.clone())),
+            (turns::MESSAGES, Value::from(messages)),
+            ("tools", tools(rendering).map_or(Value::from(()), value)),
             ("add_generation_prompt", Value::from(rendering.add_generation_prompt)),
-            (generation::SENTINEL, Value::from(sentinel)),
+            (generation::SENTINEL, Value::from("")),
         ];
         let tokens = self.special_tokens.iter().map(|(name, text)| (name, Value::from(text)));
-        Value::from_pairs(tokens.chain(given))
+        let kwargs = self.kwargs.iter().chain(rendering.kwargs.into_iter().flatten());
+        let kwargs = kwargs.map(|(name, kwarg)| (name.as_str(), value(kwarg)));
+        let before = [("documents", Value::from(()))].into_iter().chain(tokens).chain(kwargs);
+        Value::from_pairs(before.chain(given).chain(variables))
     }
 
-    fn render_value(&self, context: Value) -> Result<String> {
-        let template = self.environment.get_template(NAME).map_err(|error| anyhow!(told(&error)))?;
+    fn render_value(&self, name: &str, context: Value) -> Result<String> {
+        let template = self.environment.get_template(name).map_err(|error| anyhow!(told(&error)))?;
         template.render(context).map_err(|error| anyhow!(told(&error)))
     }
+}
+
+/// The first of some variables that is not to be set.
+pub fn reserved(kwargs: &Kwargs) -> Option<&str> {
+    kwargs.keys().map(String::as_str).find(|name| RESERVED.contains(name))
+}
+
+/// Why a reserved variable is refused.
+pub fn is_reserved(name: &str) -> &'static str {
+    match name {
+        "chat_template" => "a template is chosen by `template` in `[model]`",
+        _ => "follows from the row and is not to be set",
+    }
+}
+
+/// The tools of a rendering; an empty list is none.
+fn tools(rendering: Rendering<'_>) -> Option<&serde_json::Value> {
+    rendering.tools.filter(|tools| !tools.is_null() && tools.as_array().is_none_or(|list| !list.is_empty()))
+}
+
+/// The message as the template reads it, its reasoning under the names that the template may know it
+/// by. As transformers does: always `reasoning_content` and `thinking`.
+fn with_reasoning(message: &Message, template: &Compiled) -> serde_json::Value {
+    use serde_json::Value as Json;
+    let json = message.to_json();
+    let (Json::Object(map), Some((_, reasoning))) = (&json, message.reasoning()) else { return json };
+    let mut named = Map::from_iter([("thinking".to_owned(), reasoning.clone())]);
+    named.extend(map.clone());
+    named.insert(REASONING[0].to_owned(), reasoning.clone());
+    if template.reasoning.contains(&"reasoning") && !named.contains_key("reasoning") {
+        named.insert("reasoning".to_owned(), reasoning.clone());
+    }
+    Json::Object(named)
+}
+
+/// Text that `plain` does not hold: a text may hold anything, the first such text too.
+fn sentinel(plain: &str) -> String {
+    let numbered = (0..).map(|n: u32| format!("\u{e000}{n}\u{e001}"));
+    numbered.into_iter().find(|sentinel| !plain.contains(sentinel.as_str())).unwrap_or_default()
 }
 
 /// A JSON value as a template sees it.
@@ -162,41 +368,4 @@ fn told(error: &minijinja::Error) -> String {
         Some(line) => format!("{what} (line {line} of the template)"),
         None => what,
     }
-}
-
-fn named(name: &str, recipe_dir: &Path) -> Result<String> {
-    if let Some(source) = shipped::source(name) {
-        return Ok(source.to_owned());
-    }
-    let path = recipe_dir.join(name);
-    if !path.is_file() {
-        bail!("template `{name}`: neither a file (`{}`) nor one of {}", path.display(), one_of_shipped());
-    }
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
-}
-
-fn own(folder: &Path) -> Result<String> {
-    let path = folder.join(super::CHAT_TEMPLATE);
-    if path.is_file() {
-        return std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
-    }
-    let path = folder.join("tokenizer_config.json");
-    let config = read_json(&path)?.unwrap_or_default();
-    let template = &config["chat_template"];
-    let by_name = |named: &&serde_json::Value| named["name"] == "default";
-    let default = template.as_array().and_then(|named| named.iter().find(by_name));
-    match template.as_str().or_else(|| default?["template"].as_str()) {
-        Some(source) => Ok(source.to_owned()),
-        None => bail!(
-            "`{}` has no chat template (no `chat_template.jinja`, no `chat_template` in \
-             `tokenizer_config.json`); set `template` in `[model]` to one of {}, or to a path",
-            folder.display(),
-            one_of_shipped()
-        ),
-    }
-}
-
-fn one_of_shipped() -> String {
-    let names: Vec<String> = shipped::names().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }

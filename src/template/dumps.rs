@@ -19,6 +19,9 @@ pub struct Style {
     pub sort_keys: bool,
 }
 
+/// How deep a value may be nested.
+const DEEPEST: usize = 900;
+
 /// The value as JSON text. Errors if it holds what JSON cannot (an undefined value, a function).
 pub fn dumps(value: &Value, style: &Style) -> Result<String, Error> {
     let (item, key) = match &style.separators {
@@ -45,11 +48,10 @@ impl Writer<'_> {
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => self.out.push_str(&number(value)),
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
-            ValueKind::Seq => self.items(value, depth)?,
-            ValueKind::Iterable if value.len().is_some() => self.items(value, depth)?,
+            ValueKind::Seq if python::type_name(value) != "range" => self.items(value, depth)?,
             ValueKind::Map => self.map(value, depth)?,
-            ValueKind::Undefined => return Err(unserialisable("Undefined")),
-            kind => return Err(unserialisable(&kind.to_string())),
+            _ if python::type_name(value) == "int" => self.out.push_str(&python::str(value)),
+            _ => return Err(unserialisable(python::type_name(value))),
         }
         Ok(())
     }
@@ -57,6 +59,9 @@ impl Writer<'_> {
     fn items(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         self.out.push('[');
         let mut any = false;
+        if depth > DEEPEST {
+            return Err(unserialisable("a value nested this deeply"));
+        }
         for item in value.try_iter()? {
             self.separate(any, depth + 1);
             any = true;
@@ -79,7 +84,7 @@ impl Writer<'_> {
                 ValueKind::None => self.string("null"),
                 ValueKind::Bool => self.string(if key.is_true() { "true" } else { "false" }),
                 ValueKind::Number => self.string(&number(key)),
-                kind => return Err(unserialisable(&format!("a key of type {kind}"))),
+                _ => return Err(unserialisable(&format!("a key of type {}", python::type_name(key)))),
             }
             self.out.push_str(self.key);
             self.value(&value.get_item(key)?, depth + 1)?;

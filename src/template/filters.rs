@@ -1,60 +1,129 @@
-//! Filters that differ between minijinja and Jinja2, as Jinja2 has them.
+//! Jinja2's filters of texts and numbers, with its `tojson` replaced by Hugging Face's.
+//! Those of sequences are in [`sequences`](super::sequences).
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, filters};
+use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
 use super::dumps::{Style, dumps};
-use super::{python, strings};
+use super::objects::Generator;
+use super::python::{self, error, type_name};
+use super::{markup, methods, numbers, printf, sequences, strings, wrap};
 
 /// A filter: the value before the bar, and the arguments in its parentheses.
-type Filter = fn(&Value, &Arguments) -> Result<Value, Error>;
+pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
 
-const FILTERS: [(&str, Filter); 20] = [
-    ("tojson", tojson),
-    ("string", |value, _| Ok(Value::from(python::str(value)))),
-    ("pprint", |value, _| Ok(Value::from(python::repr(value)))),
-    ("trim", trim),
-    ("join", join),
-    ("replace", replace),
-    ("items", items),
-    ("center", center),
-    ("wordcount", wordcount),
-    ("truncate", truncate),
-    ("indent", indent),
-    ("length", length),
-    ("count", length),
-    ("default", default),
-    ("d", default),
-    ("e", escape),
-    ("escape", escape),
-    ("forceescape", escape),
-    ("int", int),
-    ("float", float),
+/// Name, arguments, filter.
+type Named = (&'static str, &'static [&'static str], Filter);
+
+const FILTERS: [Named; 37] = [
+    ("tojson", &["ensure_ascii", "indent", "separators", "sort_keys"], |_, value, given| {
+        tojson(value, given)
+    }),
+    ("string", &[], |_, value, _| Ok(soft(value))),
+    ("safe", &[], |_, value, _| Ok(Value::from_safe_string(python::str(value)))),
+    ("pprint", &[], |_, value, _| Ok(Value::from(python::repr(value)))),
+    ("trim", &["chars"], |_, value, given| trim(value, given)),
+    ("upper", &[], |state, value, _| methods::call(state, &soft(value), "upper", &[])),
+    ("lower", &[], |state, value, _| methods::call(state, &soft(value), "lower", &[])),
+    ("capitalize", &[], |state, value, _| methods::call(state, &soft(value), "capitalize", &[])),
+    ("title", &[], |_, value, _| Ok(Value::from(strings::title_filter(&python::str(value))))),
+    ("replace", &["old", "new", "count"], |_, value, given| replace(value, given)),
+    ("items", &[], |_, value, _| items(value)),
+    ("center", &["width"], |_, value, given| center(value, given)),
+    ("wordcount", &[], |_, value, _| wordcount(value)),
+    ("truncate", &["length", "killwords", "end", "leeway"], |_, value, given| truncate(value, given)),
+    ("indent", &["width", "first", "blank"], |_, value, given| indent(value, given)),
+    ("wordwrap", &["width", "break_long_words", "wrapstring", "break_on_hyphens"], |_, value, given| {
+        wrap::wordwrap(value, given)
+    }),
+    ("length", &[], |_, value, _| length(value)),
+    ("count", &[], |_, value, _| length(value)),
+    ("default", &["default_value", "boolean"], |_, value, given| default(value, given)),
+    ("d", &["default_value", "boolean"], |_, value, given| default(value, given)),
+    ("e", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped_value(value)))),
+    ("escape", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped_value(value)))),
+    ("forceescape", &[], |_, value, _| Ok(Value::from_safe_string(markup::escaped(&python::str(value))))),
+    ("int", &["default", "base"], |_, value, given| numbers::int(value, given)),
+    (FLOAT, &["default"], |_, value, given| numbers::float(value, given)),
+    ("abs", &[], |_, value, _| numbers::abs(value)),
+    ("round", &["precision", "method"], |_, value, given| numbers::round(value, given)),
+    ("attr", &["name"], |_, value, given| attr(value, given)),
+    ("urlencode", &[], |_, value, _| markup::urlencode(value)),
+    ("striptags", &[], |_, value, _| Ok(Value::from(strings::striptags(&python::str(value))))),
+    ("filesizeformat", &["binary"], |_, value, given| numbers::filesizeformat(value, given)),
+    ("xmlattr", &["autospace"], |_, value, given| markup::xmlattr(value, given)),
+    ("join", &["d", "attribute"], |_, value, given| sequences::join(value, given)),
+    ("first", &[], |_, value, _| sequences::first(value)),
+    ("last", &[], |_, value, _| sequences::last(value)),
+    ("list", &[], |_, value, _| Ok(Value::from(python::iterate(value)?))),
+    ("reverse", &[], |_, value, _| sequences::reverse(value)),
 ];
+
+/// The filter that reads floats.
+pub const FLOAT: &str = "float";
 
 pub fn add_to(environment: &mut Environment) {
     for unknown_to_jinja2 in ["split", "lines", "bool", "chain", "zip"] {
         environment.remove_filter(unknown_to_jinja2);
     }
-    for (name, filter) in FILTERS {
-        let bound = move |value: &Value, positional: Rest<Value>, named: Kwargs| {
-            filter(value, &Arguments::of_filter(name, &positional, named))
-        };
-        environment.add_filter(name, bound);
+    for (name, names, filter) in FILTERS {
+        add(environment, name, Some(names), filter);
     }
+    sequences::add_to(environment);
+    add(environment, "format", None, |_, value, given| format(value, given));
     environment.add_filter(ITERABLE, iterable);
+    environment.add_filter(UNPACKABLE, unpackable);
+}
+
+/// Adds a filter; arguments beyond `names` are refused.
+pub fn add(
+    environment: &mut Environment,
+    name: &'static str,
+    names: Option<&'static [&'static str]>,
+    filter: Filter,
+) {
+    let bound = move |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
+        let given = Arguments::of_filter(name, &positional, named);
+        if let Some(names) = names {
+            given.only(names)?;
+        }
+        filter(state, value, &given)
+    };
+    environment.add_filter(name, bound);
 }
 
 /// The filter that [`rewrite`](super::rewrite) puts after what a loop goes over.
 pub const ITERABLE: &str = "__iterable__";
 
-/// What a loop may go over: in Python, not `None`.
+/// The same where a loop has several variables.
+pub const UNPACKABLE: &str = "__unpackable__";
+
+/// What such a loop goes over: strings and dictionaries among its items are unpacked as in Python.
+fn unpackable(value: Value) -> Result<Value, Error> {
+    let items = python::iterate(&value)?.into_iter().map(|item| match item.kind() {
+        ValueKind::String | ValueKind::Map => python::iterate(&item).map(Value::from),
+        _ => Ok(item),
+    });
+    items.collect()
+}
+
+/// What a loop goes over: the characters of a string, nothing of what is undefined.
 fn iterable(value: Value) -> Result<Value, Error> {
-    if value.is_none() {
-        return Err(Error::new(ErrorKind::InvalidOperation, "`None` is not iterable"));
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => Ok(value),
+        _ => python::iterate(&value).map(Value::from),
     }
-    Ok(value)
+}
+
+/// A string as it is, safe or not; anything else as `str()`.
+fn soft(value: &Value) -> Value {
+    if value.as_str().is_some() { value.clone() } else { Value::from(python::str(value)) }
+}
+
+/// `text`, safe if `value` is.
+fn like(value: &Value, text: String) -> Value {
+    if value.is_safe() { Value::from_safe_string(text) } else { Value::from(text) }
 }
 
 /// `tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, the filter
@@ -88,32 +157,11 @@ fn spaces(width: i64) -> String {
 
 fn trim(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let text = python::str(value);
-    Ok(Value::from(match arguments.string(0, "chars")? {
+    let trimmed = match arguments.string(0, "chars")? {
         Some(set) => text.trim_matches(|c| set.contains(c)),
         None => strings::strip(&text),
-    }))
-}
-
-fn join(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let attribute = arguments.given(1, "attribute");
-    let mut texts = Vec::new();
-    for item in value.try_iter()? {
-        texts.push(python::str(&match &attribute {
-            Some(path) => at_path(&item, path)?,
-            None => item,
-        }));
-    }
-    let separator = arguments.get(0, "d").map_or(String::new(), |separator| python::str(&separator));
-    Ok(Value::from(texts.join(&separator)))
-}
-
-/// The value at a dotted path, or at an index.
-fn at_path(value: &Value, path: &Value) -> Result<Value, Error> {
-    let Some(path) = path.as_str() else { return value.get_item(path) };
-    path.split('.').try_fold(value.clone(), |value, part| match part.parse::<usize>() {
-        Ok(index) => value.get_item(&Value::from(index)),
-        Err(_) => value.get_item(&Value::from(part)),
-    })
+    };
+    Ok(like(value, trimmed.to_owned()))
 }
 
 fn replace(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -126,83 +174,66 @@ fn replace(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(Value::from(python::str(value).replacen(&text(0, "old")?, &text(1, "new")?, most)))
 }
 
-fn items(value: &Value, _: &Arguments) -> Result<Value, Error> {
-    if value.is_undefined() { Ok(Value::from(Vec::<Value>::new())) } else { filters::items(value) }
+fn items(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Ok(Generator::value(Vec::new())),
+        ValueKind::Map => Ok(Generator::value(methods::pairs(value)?)),
+        _ => Err(error(format!("items() takes a dictionary, not `{}`", type_name(value)))),
+    }
 }
 
-fn length(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let length = if value.is_undefined() { Some(0) } else { value.len() };
-    let countless = || arguments.error(&format!("finds no length in a value of type {}", value.kind()));
+fn length(value: &Value) -> Result<Value, Error> {
+    let length = match value.kind() {
+        ValueKind::Undefined => Some(0),
+        ValueKind::String => value.as_str().map(|text| text.chars().count()),
+        _ => value.len(),
+    };
+    let countless = || error(format!("a value of type `{}` has no length", type_name(value)));
     length.map(Value::from).ok_or_else(countless)
 }
 
 fn default(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     if value.is_undefined() || (arguments.is_true(1, "boolean") && !value.is_true()) {
-        return Ok(arguments.get(0, "default_value").unwrap_or_else(|| Value::from("")));
+        // An undefined default stays undefined.
+        let given = arguments.positional().first().cloned();
+        return Ok(given.or_else(|| arguments.get(0, "default_value")).unwrap_or_else(|| Value::from("")));
     }
     Ok(value.clone())
 }
 
-fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let base = arguments.integer(1, "base")?.unwrap_or(10);
-    let read = match value.as_str() {
-        Some(text) => whole_number(text, base),
-        None if value.kind() == ValueKind::Bool => Some(i64::from(value.is_true())),
-        None if python::float(value).is_some_and(|number| !number.is_finite()) => None,
-        None => f64::try_from(value.clone()).ok().map(|number| number.trunc() as i64),
-    };
-    if value.as_i64().is_some() && value.is_integer() {
-        return Ok(value.clone());
-    }
-    Ok(read.map(Value::from).or_else(|| arguments.get(0, "default")).unwrap_or_else(|| Value::from(0)))
+/// An attribute, not an item: of Python's own types these are methods.
+fn attr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let name = python::str(&arguments.get(0, "name").unwrap_or_default());
+    Ok(match value.kind() {
+        ValueKind::Undefined => return Err(error(format!("`{name}` of a value that is not defined"))),
+        ValueKind::Plain => value.get_attr(&name).unwrap_or_default(),
+        _ => super::lookup::bound_method(value, &name).unwrap_or_default(),
+    })
 }
 
-/// `int(text, base)`, else `int(float(text))`.
-fn whole_number(text: &str, base: i64) -> Option<i64> {
-    let text = strings::strip(text).replace('_', "");
-    let digits = match base {
-        16 => text.trim_start_matches("0x").trim_start_matches("0X"),
-        8 => text.trim_start_matches("0o").trim_start_matches("0O"),
-        2 => text.trim_start_matches("0b").trim_start_matches("0B"),
-        _ => &text,
-    };
-    let radix = u32::try_from(base).ok().filter(|base| (2..=36).contains(base))?;
-    let as_float = || text.parse::<f64>().ok().filter(|number| number.is_finite());
-    i64::from_str_radix(digits, radix).ok().or_else(|| as_float().map(|number| number.trunc() as i64))
-}
-
-fn float(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let read = match value.as_str() {
-        Some(text) => strings::strip(text).parse::<f64>().ok(),
-        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
-        None => f64::try_from(value.clone()).ok(),
-    };
-    let default = || arguments.get(0, "default").unwrap_or_else(|| Value::from(0.0));
-    Ok(read.map_or_else(default, Value::from))
-}
-
-fn escape(value: &Value, _: &Arguments) -> Result<Value, Error> {
-    let mut out = String::new();
-    for c in python::str(value).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            c => out.push(c),
+fn format(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let values = match arguments.named() {
+        Some(_) if !arguments.positional().is_empty() => {
+            return Err(error("format() takes values by position or by name, not both"));
         }
+        Some(named) => Value::from_pairs(methods::entries(named)?),
+        None => Value::from(minijinja::value::Tuple::from(arguments.positional())),
+    };
+    let text = python::str(value);
+    if value.is_safe() {
+        return printf::format_safe(&text, &values).map(Value::from_safe_string);
     }
-    Ok(Value::from_safe_string(out))
+    printf::format(&text, &values).map(Value::from)
 }
 
 fn center(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let width = arguments.integer(0, "width")?.unwrap_or(80);
-    strings::center(&python::str(value), width, " ", arguments)
+    let centred = strings::center(&python::str(value), width, " ", arguments)?;
+    Ok(like(value, python::str(&centred)))
 }
 
 /// Runs of letters, digits and underscores.
-fn wordcount(value: &Value, _: &Arguments) -> Result<Value, Error> {
+fn wordcount(value: &Value) -> Result<Value, Error> {
     let text = python::str(value);
     let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     Ok(Value::from(words.filter(|word| !word.is_empty()).count()))
@@ -213,6 +244,9 @@ fn truncate(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let length = usize::try_from(arguments.integer(0, "length")?.unwrap_or(255)).unwrap_or(0);
     let end = arguments.string(2, "end")?.unwrap_or_else(|| "...".into());
     let leeway = usize::try_from(arguments.integer(3, "leeway")?.unwrap_or(5)).unwrap_or(0);
+    if length < end.chars().count() {
+        return Err(arguments.error("needs a length that its `end` fits in"));
+    }
     if text.chars().count() <= length.saturating_add(leeway) {
         return Ok(Value::from(text));
     }
@@ -230,11 +264,14 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         Some(width) if width.as_str().is_some() => python::str(&width),
         _ => spaces(arguments.integer(0, "width")?.unwrap_or(4)),
     };
+    let Some(text) = value.as_str() else {
+        return Err(error(format!("indent() takes a string, not `{}`", type_name(value))));
+    };
     let blank = arguments.is_true(2, "blank");
-    let text = python::str(value) + "\n";
-    let lines: Vec<&str> = text.lines().collect();
+    // A last line end adds an empty line, which is how Jinja2 keeps it.
+    let text = text.to_owned() + "\n";
     let mut out = String::new();
-    for (index, line) in lines.iter().enumerate() {
+    for (index, line) in strings::lines(&text, false).into_iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
@@ -243,5 +280,5 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         }
         out.push_str(line);
     }
-    Ok(Value::from(out))
+    Ok(like(value, out))
 }

@@ -1,49 +1,137 @@
-//! Methods of Python's strings, lists and dictionaries, and what [`rewrite`](super::rewrite) turns
-//! slices and `%` into.
+//! Methods of Python's strings, lists, tuples and dictionaries.
 
-use minijinja::formatting::{FormatStyle, format};
-use minijinja::value::{Tuple, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::value::{Tuple, Value};
+use minijinja::{Error, State};
 use minijinja_contrib::pycompat;
 
 use super::arguments::Arguments;
-use super::{rewrite, slice, strings};
+use super::objects::View;
+use super::operators::{equal, value_of};
+use super::python::{self, changes, error, type_name};
+use super::{markup, str_format, strings};
 
 /// Calls `value.name(arguments)`.
 pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let bound = Arguments::new(name, arguments);
-    if name == rewrite::SLICE {
-        return slice::slice(value, &bound);
-    }
     if let Some(text) = value.as_str() {
-        if name == rewrite::FORMAT {
-            let operand = arguments.first().cloned().unwrap_or_default();
-            let operands = if operand.is_tuple() { operand.try_iter()?.collect() } else { vec![operand] };
-            return format(FormatStyle::Printf, text, &operands).map(Value::from);
+        if value.is_safe() {
+            return of_safe(state, text, name, arguments).map(safe);
         }
-        if let Some(result) = strings::call(text, name, &bound) {
-            return result;
-        }
+        return of_text(state, value, text, name, &bound, arguments);
     }
-    match (value.kind(), name) {
-        (ValueKind::Seq, "index") => {
-            let wanted = arguments.first().cloned().unwrap_or_default();
-            let found = value.try_iter()?.position(|item| item == wanted);
+    let kind = type_name(value);
+    if changes(value, name) {
+        // As in Jinja2's immutable sandbox, which `apply_chat_template` uses.
+        return Err(error(format!("access to `{name}` of a {kind} is unsafe: templates change nothing")));
+    }
+    match (kind, name) {
+        ("list" | "tuple" | "range", "index") => {
+            let wanted = bound.get(0, "value").unwrap_or_default();
+            let found = value.try_iter()?.position(|item| equal(&item, &wanted));
             found.map(Value::from).ok_or_else(|| bound.error("finds no such item"))
         }
-        (ValueKind::Seq, "copy") => Ok(value.try_iter()?.collect()),
-        (ValueKind::Map, "copy") => Ok(value.clone()),
-        (
-            ValueKind::Seq,
-            "append" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" | "clear",
-        )
-        | (ValueKind::Map, "pop" | "update" | "clear" | "setdefault" | "popitem") => {
-            // As in Jinja2's immutable sandbox, which `apply_chat_template` uses.
-            let kind = value.kind();
-            let detail = format!("access to `{name}` of a {kind} is unsafe: templates change nothing");
-            Err(Error::new(ErrorKind::InvalidOperation, detail))
+        ("list" | "tuple" | "range", "count") => {
+            let wanted = bound.get(0, "value").unwrap_or_default();
+            Ok(Value::from(value.try_iter()?.filter(|item| equal(item, &wanted)).count()))
+        }
+        ("list", "copy") => Ok(value.try_iter()?.collect()),
+        ("dict", "copy") => Ok(value.clone()),
+        ("dict", "get") => {
+            bound.only(&["key", "default"])?;
+            if bound.named().is_some() {
+                return Err(bound.error("takes its default by position only"));
+            }
+            let key = bound.get(0, "key").ok_or_else(|| bound.error("needs a key"))?;
+            let default = || bound.positional().get(1).cloned().unwrap_or_else(|| Value::from(()));
+            Ok(value_of(value, &key).unwrap_or_else(default))
+        }
+        ("dict", "keys") => {
+            bound.only(&[])?;
+            Ok(View::value("dict_keys", value.try_iter()?.collect()))
+        }
+        ("dict", "values") => {
+            bound.only(&[])?;
+            Ok(View::value("dict_values", entries(value)?.into_iter().map(|(_, value)| value).collect()))
+        }
+        ("dict", "items") => {
+            bound.only(&[])?;
+            Ok(View::value("dict_items", pairs(value)?))
+        }
+        ("float", "is_integer") => {
+            Ok(Value::from(python::float(value).is_some_and(|number| number.fract() == 0.0)))
         }
         _ => pycompat::unknown_method_callback(state, value, name, arguments),
+    }
+}
+
+/// Keys and values of a dictionary.
+pub fn entries(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
+    dict.try_iter()?.map(|key| dict.get_item(&key).map(|value| (key, value))).collect()
+}
+
+/// The same as tuples.
+pub fn pairs(dict: &Value) -> Result<Vec<Value>, Error> {
+    Ok(entries(dict)?.into_iter().map(|(key, value)| Value::from(Tuple::from([key, value]))).collect())
+}
+
+fn of_text(
+    state: &mut State,
+    value: &Value,
+    text: &str,
+    name: &str,
+    bound: &Arguments,
+    arguments: &[Value],
+) -> Result<Value, Error> {
+    if name == "format" {
+        return str_format::str_format(text, bound, |value| Ok(value.clone())).map(Value::from);
+    }
+    match strings::call(text, name, bound) {
+        Some(result) => result,
+        None => pycompat::unknown_method_callback(state, value, name, arguments),
+    }
+}
+
+/// A method of a text that `safe` or `escape` gave: what is put into it is escaped.
+fn of_safe(state: &mut State, text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    let escaped = |value: &Value| match value.as_str() {
+        Some(text) if !value.is_safe() => Value::from(markup::escaped(text)),
+        _ => value.clone(),
+    };
+    let mut arguments = arguments.to_vec();
+    match name {
+        "format" => {
+            let bound = Arguments::new(name, &arguments);
+            let escaped = |value: &Value| Ok(Value::from(markup::escaped_value(value)));
+            return str_format::str_format(text, &bound, escaped).map(Value::from);
+        }
+        "join" => {
+            if let Some(items) = arguments.first_mut() {
+                *items = python::iterate(items)?.iter().map(escaped).collect();
+            }
+        }
+        "replace" => {
+            if let Some(new) = arguments.get_mut(1) {
+                *new = escaped(new);
+            }
+        }
+        _ => {}
+    }
+    let bound = Arguments::new(name, &arguments);
+    of_text(state, &Value::from(text), text, name, &bound, &arguments)
+}
+
+/// Strings of a result that came from a safe text are safe.
+fn safe(result: Value) -> Value {
+    let of = |value: Value| match value.as_str() {
+        Some(text) => Value::from_safe_string(text.to_owned()),
+        None => value.clone(),
+    };
+    match type_name(&result) {
+        "list" => result.try_iter().into_iter().flatten().map(of).collect(),
+        "tuple" => {
+            Value::from(Tuple::from(result.try_iter().into_iter().flatten().map(of).collect::<Vec<_>>()))
+        }
+        _ => of(result),
     }
 }
 

@@ -2,25 +2,54 @@
 
 mod arguments;
 mod chat;
+mod closures;
+mod context;
 mod dumps;
 mod environment;
+mod escapes;
 mod filters;
+mod functions;
 mod generation;
+mod lexer;
+mod literals;
+mod lookup;
+mod macros;
+mod markup;
 mod methods;
+mod namespace;
+mod numbers;
+mod objects;
+mod operands;
+mod operators;
+mod parser;
+mod printf;
 mod python;
+mod reads;
 mod rewrite;
+mod sequences;
 mod shipped;
 mod slice;
+mod sources;
+mod spec;
 mod special_tokens;
+mod str_format;
 mod strftime;
 mod strings;
+mod syntax;
 mod tests;
+mod turns;
+mod wrap;
+mod writer;
 
 pub(crate) use chat::value;
-pub use chat::{ChatTemplate, Rendering};
+pub use chat::{ChatTemplate, Kwargs, Rendering, is_reserved, reserved};
+pub use context::Context;
+pub use reads::REASONING;
 pub use shipped::names as shipped_names;
 
+pub use sources::{ADDITIONAL, DEFAULT, OF_MODEL, TOOL_USE, choices, own};
 pub use special_tokens::SpecialTokens;
+pub use turns::TurnParts;
 
 /// The file of a model's folder that holds its template.
 pub const CHAT_TEMPLATE: &str = "chat_template.jinja";

@@ -2,8 +2,141 @@
 
 use std::fmt::Write;
 
-use minijinja::Value;
 use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
+
+use super::objects::{BigInteger, Generator, Group, Method, Range, View};
+
+/// The name of a value's type.
+pub fn type_name(value: &Value) -> &'static str {
+    match value.kind() {
+        ValueKind::Undefined => "Undefined",
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if value.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String if value.is_safe() => "Markup",
+        ValueKind::String => "str",
+        ValueKind::Bytes => "bytes",
+        _ if value.downcast_object_ref::<BigInteger>().is_some() => "int",
+        _ if value.downcast_object_ref::<Range>().is_some() => "range",
+        _ if value.downcast_object_ref::<Generator>().is_some() => "generator",
+        _ if value.downcast_object_ref::<Method>().is_some() => "method",
+        _ if value.is_tuple() || value.downcast_object_ref::<Group>().is_some() => "tuple",
+        ValueKind::Seq => "list",
+        ValueKind::Map => "dict",
+        ValueKind::Iterable => value.downcast_object_ref::<View>().map_or("iterator", |view| view.kind),
+        _ => "object",
+    }
+}
+
+const DICT_METHODS: [&str; 11] =
+    ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
+const LIST_METHODS: [&str; 11] =
+    ["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
+const STRING_METHODS: [&str; 46] = [
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+];
+
+/// Whether a value of some type has a method of this name.
+pub fn is_method(name: &str) -> bool {
+    name == "zfill"
+        || DICT_METHODS.contains(&name)
+        || LIST_METHODS.contains(&name)
+        || STRING_METHODS.contains(&name)
+}
+
+/// Whether `value` has a method of this name that changes nothing: Jinja2's sandbox hides the others.
+pub fn has_method(value: &Value, name: &str) -> bool {
+    match type_name(value) {
+        "str" | "Markup" => name == "zfill" || STRING_METHODS.contains(&name),
+        "dict" => DICT_METHODS.contains(&name) && !changes(value, name),
+        "list" => LIST_METHODS.contains(&name) && !changes(value, name),
+        "tuple" | "range" => matches!(name, "count" | "index"),
+        _ => false,
+    }
+}
+
+/// Whether the method would change a list or a dictionary.
+pub fn changes(value: &Value, name: &str) -> bool {
+    match type_name(value) {
+        "dict" => matches!(name, "clear" | "pop" | "popitem" | "setdefault" | "update"),
+        "list" => {
+            matches!(name, "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort")
+        }
+        _ => false,
+    }
+}
+
+/// What a loop over `value` goes over. Errors if Python cannot go over it.
+pub fn iterate(value: &Value) -> Result<Vec<Value>, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Ok(Vec::new()),
+        ValueKind::String => {
+            Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect())
+        }
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => Ok(value.try_iter()?.collect()),
+        _ => Err(error(format!("a value of type `{}` cannot be iterated over", type_name(value)))),
+    }
+}
+
+/// An error of an operation.
+pub fn error(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, detail.into())
+}
+
+/// Refuses what is not defined.
+pub fn defined(value: &Value) -> Result<(), Error> {
+    match value.is_undefined() {
+        true => Err(Error::new(ErrorKind::UndefinedError, "a value that is not defined cannot be used so")),
+        false => Ok(()),
+    }
+}
 
 /// `str(value)`: strings as they are, all else as `repr`.
 pub fn str(value: &Value) -> String {
@@ -21,19 +154,39 @@ pub fn repr(value: &Value) -> String {
     out
 }
 
+/// `ascii(value)`: `repr` with escapes for what is not ASCII.
+pub fn ascii(value: &Value) -> String {
+    let mut out = String::new();
+    for c in repr(value).chars() {
+        match c as u32 {
+            0..=0x7f => out.push(c),
+            code @ 0x80..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
+}
+
 fn write_repr(out: &mut String, value: &Value) {
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
+        ValueKind::String if value.is_safe() => {
+            out.push_str("Markup(");
+            write_string_repr(out, value.as_str().unwrap_or_default());
+            out.push(')');
+        }
         ValueKind::String => write_string_repr(out, value.as_str().unwrap_or_default()),
         ValueKind::Number => match float(value) {
             Some(number) => out.push_str(&float_repr(number)),
             None => out.push_str(&value.to_string()),
         },
-        ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+        ValueKind::Seq if type_name(value) != "range" => {
+            let is_tuple = type_name(value) == "tuple";
+            let (open, close) = if is_tuple { ('(', ')') } else { ('[', ']') };
             out.push(open);
             write_items(out, value);
-            if value.is_tuple() && value.len() == Some(1) {
+            if is_tuple && value.len() == Some(1) {
                 out.push(',');
             }
             out.push(close);
@@ -120,7 +273,7 @@ fn write_string_repr(out: &mut String, text: &str) {
 
 /// `str.isprintable` of one character, near enough: no control, format, private or unassigned
 /// characters that occur in text, and no separator but the space.
-fn is_printable(c: char) -> bool {
+pub fn is_printable(c: char) -> bool {
     let separator = c.is_whitespace() && c != ' ';
     let format = matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'

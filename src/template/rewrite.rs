@@ -1,367 +1,398 @@
-//! Rewrites a template's source where minijinja and Jinja2 read it differently:
+//! Rewrites a template from Jinja2's language to minijinja's.
 //!
+//! Both read nearly the same text, and where they do not, templates in the wild depend on Jinja2: on
+//! its lexer's whitespace, on Python's operators, attributes and truth, on scopes that are Python's.
+//! So the source is read as Jinja2 reads it ([`lexer`](super::lexer), [`parser`](super::parser)) and
+//! written anew: expressions by [`writer`](super::writer), statements here. Lines stay those of the
+//! template, for errors. What is written differently:
+//!
+//! - what a loop goes over passes a filter that knows what Python can iterate over;
 //! - `{% generation %}` becomes a call block (see [`generation`](super::generation));
-//! - `x[a:b:c]` becomes `x.__slice__(a, b, c)`: Python's slices, any step, on any length;
-//! - `"…" % x` becomes `"…".__mod__(x)`: printf formatting of a literal;
-//! - `{% for x in y %}` goes over `y|__iterable__`, which refuses `None`;
-//! - string literals get Python's escapes.
+//! - `{% set object.name = … %}` becomes a function call, for namespaces of our own;
+//! - bodies of `set`, `filter` and such have a scope of their own;
+//! - bodies that are closures name the variables that they read first, so that all are captured;
+//! - a macro with defaults, or one that reads `varargs` or `kwargs`, is wrapped (see
+//!   [`macros`](super::macros)).
 
-use super::{filters, generation};
+use std::collections::BTreeSet;
 
-/// The method that slices are rewritten to.
-pub const SLICE: &str = "__slice__";
+use super::lexer::{Kind, SyntaxError, tokens};
+use super::parser::Parser;
+use super::syntax::{Expr, Node};
+use super::writer::Writer;
+use super::{filters, generation, namespace};
 
-/// The method that `%` after a string literal is rewritten to.
-pub const FORMAT: &str = "__mod__";
+/// The rewritten source, and whether it has generation blocks.
+pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
+    let mut rewriter = Rewriter {
+        parser: Parser::new(tokens(source)?),
+        writer: Writer::new(),
+        assigned: Vec::new(),
+        enclosing: Vec::new(),
+        closures: 0,
+        blocks: 0,
+        marks_generation: false,
+    };
+    rewriter.body(&[])?;
+    Ok((rewriter.writer.out, rewriter.marks_generation))
+}
 
-/// The rewritten source, and whether it had generation blocks. Line ends become `\n`, as Jinja2
-/// reads them.
-pub fn rewrite(source: &str) -> (String, bool) {
-    let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source.as_str();
-    let mut marks_generation = false;
-    while let Some(start) = rest.find("{").filter(|_| !rest.is_empty()) {
-        out.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let length = if rest.starts_with("{#") {
-            copy(&mut out, rest, rest.find("#}").map_or(rest.len(), |end| end + 2))
-        } else if let Some((open, name, close, length)) = bare_tag(rest) {
-            match name {
-                "generation" | "endgeneration" => {
-                    marks_generation = true;
-                    let body = match name {
-                        "generation" => format!("call {}()", generation::FUNCTION),
-                        _ => "endcall".to_owned(),
-                    };
-                    out.push_str(&format!("{{%{open} {body} {close}%}}"));
-                    length
+/// How deep statements may be nested.
+const DEEPEST: usize = 60;
+
+/// What a statement stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enclosing {
+    Loop,
+    /// A branch: leaving a loop from within is as from the loop itself.
+    Branch,
+    /// A scope or a captured text.
+    Scope,
+    /// A macro, the body of a call: no loop around it can be left.
+    Closure,
+}
+
+pub(super) struct Rewriter {
+    pub(super) parser: Parser,
+    pub(super) writer: Writer,
+    /// Variables that were assigned, in order.
+    pub(super) assigned: Vec<String>,
+    enclosing: Vec<Enclosing>,
+    /// Closures so far.
+    pub(super) closures: usize,
+    /// Captured texts so far.
+    blocks: usize,
+    marks_generation: bool,
+}
+
+pub(super) type Done = Result<(), SyntaxError>;
+
+impl Rewriter {
+    /// Text and tags up to a tag whose name is one of `ends`, which is read up to its name; without
+    /// any, up to the end of the template.
+    fn body(&mut self, ends: &[&str]) -> Result<String, SyntaxError> {
+        let first = self.parser.line();
+        loop {
+            let token = self.parser.next();
+            match token.kind {
+                Kind::Data(text) => self.writer.data(&text),
+                Kind::PrintBegin => {
+                    let printed = self.parser.tuple(true, &[])?;
+                    self.parser.expect_end(&Kind::PrintEnd)?;
+                    self.print(&printed);
                 }
-                "raw" => copy(&mut out, rest, raw_block(rest, length)),
-                _ => copy(&mut out, rest, length),
-            }
-        } else if rest.starts_with("{%") || rest.starts_with("{{") {
-            let end = if rest.starts_with("{%") { "%}" } else { "}}" };
-            let head = loop_head(rest);
-            out.push_str(&rest[..head.max(2)]);
-            if head > 0 {
-                let iterable = loop_iterable(&rest[head..]);
-                out.push('(');
-                expression(&mut out, &rest[head..head + iterable], None);
-                out.push_str(&format!(")|{} ", filters::ITERABLE));
-                head + iterable + expression(&mut out, &rest[head + iterable..], Some(end))
-            } else {
-                2 + expression(&mut out, &rest[2..], Some(end))
-            }
-        } else {
-            copy(&mut out, rest, 1)
-        };
-        rest = &rest[length..];
-    }
-    out.push_str(rest);
-    (out, marks_generation)
-}
-
-fn copy(out: &mut String, text: &str, length: usize) -> usize {
-    out.push_str(&text[..length]);
-    length
-}
-
-/// A tag of a single word at the beginning of `text`: its whitespace signs, its word, its length.
-fn bare_tag(text: &str) -> Option<(&str, &str, &str, usize)> {
-    let inner = text.strip_prefix("{%")?;
-    let inner = &inner[..inner.find("%}")?];
-    let open = &inner[..usize::from(inner.starts_with(['-', '+']))];
-    let word = inner[open.len()..].trim_end_matches(['-', '+']);
-    let close = &inner[open.len() + word.len()..];
-    let name = word.trim();
-    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    is_word.then_some((open, name, close, inner.len() + 4))
-}
-
-/// Length of a raw block whose opening tag has length `open`.
-fn raw_block(text: &str, open: usize) -> usize {
-    let mut at = open;
-    while let Some(next) = text[at..].find("{%") {
-        at += next;
-        match bare_tag(&text[at..]) {
-            Some((_, "endraw", _, length)) => return at + length,
-            _ => at += 2,
-        }
-    }
-    text.len()
-}
-
-/// Length of `{% for … in ` at the beginning of `text`; 0 if it is something else.
-fn loop_head(text: &str) -> usize {
-    let Some(inner) = text.strip_prefix("{%") else { return 0 };
-    let signed = inner.trim_start_matches(['-', '+']).trim_start();
-    if !signed.starts_with("for") || !signed[3..].starts_with(char::is_whitespace) {
-        return 0;
-    }
-    let head = word(signed, &["in"]).map(|at| text.len() - signed.len() + at + "in".len());
-    head.unwrap_or(0)
-}
-
-/// Length of what a loop goes over: up to its `if`, to `recursive`, or to the tag's end.
-fn loop_iterable(text: &str) -> usize {
-    word(text, &["if", "recursive", "%}", "-%}", "+%}"]).unwrap_or(text.len())
-}
-
-/// Where the first of some words stands outside of brackets and strings.
-fn word(text: &str, words: &[&str]) -> Option<usize> {
-    let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let starts =
-            |word: &str| rest.starts_with(word) && !(is_part(c) && rest[word.len()..].starts_with(is_part));
-        if words.iter().any(|word| starts(word)) {
-            return Some(at);
-        }
-        at += match c {
-            '(' | '[' | '{' => group(rest),
-            '\'' | '"' => string(&mut String::new(), rest),
-            c if is_part(c) => rest.len() - rest.trim_start_matches(is_part).len(),
-            c => c.len_utf8(),
-        };
-    }
-    None
-}
-
-/// A bracket that is open: where it stands in `out`, and the colons directly inside it.
-struct Open {
-    bracket: char,
-    at: usize,
-    colons: Vec<usize>,
-}
-
-/// Rewrites an expression up to and with `end` (or all of `text`); returns the length read.
-fn expression(out: &mut String, text: &str, end: Option<&str>) -> usize {
-    let mut open: Vec<Open> = Vec::new();
-    let mut at = 0;
-    let mut after_string = false;
-    while let Some(c) = text[at..].chars().next() {
-        let rest = &text[at..];
-        if let Some(end) = end.filter(|end| open.is_empty() && rest.starts_with(end)) {
-            return at + copy(out, rest, end.len());
-        }
-        let was_string = after_string;
-        after_string = (was_string && c.is_whitespace()) || c == '\'' || c == '"';
-        at += match c {
-            '\'' | '"' => string(out, rest),
-            '(' | '[' | '{' => {
-                open.push(Open { bracket: c, at: out.len(), colons: Vec::new() });
-                copy(out, rest, 1)
-            }
-            ')' | ']' | '}' => {
-                let opened = open.pop();
-                match opened.filter(|opened| opened.bracket == '[' && !opened.colons.is_empty()) {
-                    Some(slice) => {
-                        let call = slice_call(&out[slice.at..], &slice);
-                        out.truncate(slice.at);
-                        out.push_str(&call);
-                        1
+                Kind::TagBegin => {
+                    let line = self.parser.line();
+                    let name = self.parser.expect_name("the name of a tag")?;
+                    if ends.contains(&name.as_str()) {
+                        return Ok(name);
                     }
-                    None => copy(out, rest, 1),
+                    self.statement(&name, line)?;
+                }
+                _ if ends.is_empty() => return Ok(String::new()),
+                _ => {
+                    let expected: Vec<String> = ends.iter().map(|end| format!("`{end}`")).collect();
+                    let what = format!(
+                        "unexpected end of the template, expected {} for the tag of line {first}",
+                        expected.join(" or ")
+                    );
+                    return Err(SyntaxError::new(token.line, what));
                 }
             }
-            ':' => {
-                if let Some(inside) = open.last_mut() {
-                    inside.colons.push(out.len());
+        }
+    }
+
+    /// The body of a tag whose head has been read, up to one of `ends`.
+    pub(super) fn inside(&mut self, what: Enclosing, ends: &[&str]) -> Result<String, SyntaxError> {
+        self.parser.skip(":");
+        self.parser.expect_end(&Kind::TagEnd)?;
+        if self.enclosing.len() >= DEEPEST {
+            return self.parser.error("the template's tags are nested too deeply");
+        }
+        self.enclosing.push(what);
+        let end = self.body(ends)?;
+        self.enclosing.pop();
+        Ok(end)
+    }
+
+    pub(super) fn end_of_tag(&mut self) -> Done {
+        self.parser.expect_end(&Kind::TagEnd)
+    }
+
+    fn print(&mut self, printed: &Expr) {
+        self.writer.push("{{ ");
+        self.writer.expression(printed);
+        self.writer.push(" }}");
+    }
+
+    /// Opens a tag at a line of the template.
+    pub(super) fn open(&mut self, line: usize, head: &str) {
+        self.writer.push("{% ");
+        self.writer.go_to(line);
+        self.writer.push(head);
+    }
+
+    pub(super) fn close(&mut self, tag: &str) {
+        self.writer.push(&format!("{{% {tag} %}}"));
+    }
+
+    fn statement(&mut self, name: &str, line: usize) -> Done {
+        match name {
+            "if" => self.conditional(line),
+            "for" => self.for_loop(line),
+            "set" => self.set(line),
+            "macro" => self.define_macro(line),
+            "call" => self.call(line),
+            "filter" => self.filter(line),
+            "with" => self.with(line),
+            "print" => loop {
+                let printed = self.parser.expression()?;
+                self.print(&printed);
+                if !self.parser.skip(",") {
+                    return self.end_of_tag();
                 }
-                copy(out, rest, 1)
+            },
+            "generation" => {
+                self.marks_generation = true;
+                self.open(line, &format!("call {}()", generation::FUNCTION));
+                self.closure(&[], &["endgeneration"])?;
+                self.close("endcall");
+                self.end_of_tag()
             }
-            '%' if was_string => {
-                let length = operand(&rest[1..]);
-                out.push_str(&format!(".{FORMAT}("));
-                expression(out, &rest[1..1 + length], None);
-                out.push(')');
-                1 + length
+            "block" => self.block(line),
+            "break" | "continue" => self.leave_loop(name, line),
+            "include" | "import" | "from" | "extends" => {
+                let what = format!("the tag `{name}` needs other templates; a chat template stands alone");
+                Err(SyntaxError::new(line, what))
             }
-            c => copy(out, rest, c.len_utf8()),
-        };
+            "autoescape" => self.autoescape(line),
+            name => Err(SyntaxError::new(line, format!("unknown tag `{name}`"))),
+        }
     }
-    at
-}
 
-/// `[a:b:c` as a call; what is left out is `none`.
-fn slice_call(text: &str, slice: &Open) -> String {
-    let mut bounds: Vec<&str> = Vec::new();
-    let mut from = 1;
-    for colon in slice.colons.iter().map(|colon| colon - slice.at).chain([text.len()]) {
-        let bound = text[from..colon].trim();
-        bounds.push(if bound.is_empty() { "none" } else { bound });
-        from = colon + 1;
-    }
-    format!(".{SLICE}({})", bounds.join(", "))
-}
-
-/// Length of the operand at the beginning of `text`: a primary with attributes, subscripts, calls
-/// and filters.
-fn operand(text: &str) -> usize {
-    let mut at = text.len() - text.trim_start().len();
-    at += usize::from(text[at..].starts_with('-'));
-    loop {
-        let rest = &text[at..];
-        at += match rest.chars().next() {
-            Some('(' | '[' | '{') => group(rest),
-            Some('\'' | '"') => string(&mut String::new(), rest),
-            Some('.') => 1,
-            Some('|') => 1 + (rest.len() - 1 - rest[1..].trim_start().len()),
-            Some(c) if c.is_alphanumeric() || c == '_' => c.len_utf8(),
-            Some(c) if c.is_whitespace() && rest.trim_start().starts_with('|') => c.len_utf8(),
-            _ => return at,
-        };
-    }
-}
-
-/// Length of a bracketed group.
-fn group(text: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth -= 1,
-            '\'' | '"' => {
-                at += string(&mut String::new(), &text[at..]);
-                continue;
+    fn conditional(&mut self, line: usize) -> Done {
+        let mut head = ("if", line);
+        loop {
+            let test = self.parser.tuple(false, &[])?;
+            self.open(head.1, head.0);
+            self.writer.push(" ");
+            self.writer.expression(&test);
+            self.writer.push(" %}");
+            let end = self.inside(Enclosing::Branch, &["elif", "else", "endif"])?;
+            match end.as_str() {
+                "elif" => head = ("elif", self.parser.line()),
+                "else" => {
+                    self.close("else");
+                    self.inside(Enclosing::Branch, &["endif"])?;
+                    break;
+                }
+                _ => break,
             }
-            _ => {}
         }
-        at += c.len_utf8();
-        if depth == 0 {
-            break;
-        }
+        self.close("endif");
+        self.end_of_tag()
     }
-    at
-}
 
-/// Rewrites the string literal at the beginning of `text`; returns its length.
-fn string(out: &mut String, text: &str) -> usize {
-    let quote = text.as_bytes()[0];
-    let mut end = 1;
-    while let Some(&byte) = text.as_bytes().get(end) {
-        match byte {
-            b'\\' => end += 1 + text[end + 1..].chars().next().map_or(0, char::len_utf8),
-            byte if byte == quote => break,
-            _ => end += 1,
+    fn for_loop(&mut self, line: usize) -> Done {
+        let target = self.target(&["in"])?;
+        if !self.parser.skip_name("in") {
+            return self.parser.error("a loop needs `in` after its variables");
         }
-    }
-    if end >= text.len() {
-        // Never closed: minijinja says so.
-        return copy(out, text, text.len());
-    }
-    let inside = &text[1..end];
-    if !inside.contains('\\') {
-        return copy(out, text, end + 1);
-    }
-    out.push('"');
-    for c in unescape(inside).chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c => out.push(c),
+        let items = self.parser.tuple(false, &["recursive", "if"])?;
+        let test = if self.parser.skip_name("if") { Some(self.parser.expression()?) } else { None };
+        let recursive = self.parser.skip_name("recursive");
+        self.open(line, &format!("for {target} in "));
+        self.writer.expression(&items);
+        let several = target.contains(',');
+        self.writer.push(&format!("|{}", if several { filters::UNPACKABLE } else { filters::ITERABLE }));
+        if let Some(test) = test {
+            self.writer.push(" if ");
+            self.writer.expression(&test);
         }
-    }
-    out.push('"');
-    end + 1
-}
+        self.writer.push(if recursive { " recursive %}" } else { " %}" });
 
-/// Python's escapes; those that it does not know stay as they are.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('\\') {
-        out.push_str(&rest[..start]);
-        rest = &rest[start + 1..];
-        let Some(c) = rest.chars().next() else { break };
-        let (decoded, length) = match c {
-            '\n' => (None, 1),
-            '\\' | '\'' | '"' => (Some(c), 1),
-            'a' => (Some('\u{7}'), 1),
-            'b' => (Some('\u{8}'), 1),
-            'f' => (Some('\u{c}'), 1),
-            'n' => (Some('\n'), 1),
-            'r' => (Some('\r'), 1),
-            't' => (Some('\t'), 1),
-            'v' => (Some('\u{b}'), 1),
-            '0'..='7' => coded(rest, 0, 8, 1..=3),
-            'x' => coded(rest, 1, 16, 2..=2),
-            'u' => coded(rest, 1, 16, 4..=4),
-            'U' => coded(rest, 1, 16, 8..=8),
-            _ => (Some('\\'), 0),
+        let (start, closures, assigned) = (self.writer.out.len(), self.closures, self.assigned.len());
+        let end = self.inside(Enclosing::Loop, &["endfor", "else"])?;
+        if self.closures > closures {
+            // A closure outlives an iteration: what one assigns must not be seen in the next.
+            let names: BTreeSet<&String> = self.assigned[assigned..].iter().collect();
+            let fresh: String = names.iter().map(|name| format!("{{% set {name} = {name} %}}")).collect();
+            self.writer.out.insert_str(start, &fresh);
+        }
+        if end == "else" {
+            self.close("else");
+            self.inside(Enclosing::Branch, &["endfor"])?;
+        }
+        self.close("endfor");
+        self.end_of_tag()
+    }
+
+    /// What is assigned to: a name, or several with commas and parentheses.
+    fn target(&mut self, ends: &[&str]) -> Result<String, SyntaxError> {
+        let target = self.parser.target(ends)?;
+        target_text(&target, &mut self.assigned)
+    }
+
+    fn set(&mut self, line: usize) -> Done {
+        let first = self.parser.target(&[])?;
+        let attribute = match &first.node {
+            Node::Attribute(object, name) => Some((object.clone(), name.clone())),
+            _ => None,
         };
-        out.extend(decoded);
-        rest = &rest[length..];
+        let target = match &attribute {
+            Some(_) => String::new(),
+            None => target_text(&first, &mut self.assigned)?,
+        };
+        if self.parser.skip("=") {
+            let value = self.parser.tuple(true, &[])?;
+            match &attribute {
+                Some((object, name)) => {
+                    self.set_attribute(line, object, name, |writer| writer.expression(&value))
+                }
+                None => {
+                    self.open(line, &format!("set {target} = "));
+                    self.writer.expression(&value);
+                    // Several names take what can be gone over.
+                    self.writer.push(if target.contains(',') { "|list %}" } else { " %}" });
+                }
+            }
+            return self.end_of_tag();
+        }
+        let filters = self.parser.block_filters(true)?;
+        let text = self.captured(line, "endset")?;
+        let value = |writer: &mut Writer| {
+            writer.push(&text);
+            if let Some(filters) = &filters {
+                writer.push("|");
+                writer.expression(filters);
+            }
+        };
+        match &attribute {
+            Some((object, name)) => self.set_attribute(line, object, name, value),
+            None => {
+                self.open(line, &format!("set {target} = "));
+                value(&mut self.writer);
+                self.writer.push(" %}");
+            }
+        }
+        self.end_of_tag()
     }
-    out.push_str(rest);
-    out
+
+    fn set_attribute(&mut self, line: usize, object: &Expr, name: &str, value: impl FnOnce(&mut Writer)) {
+        self.open(line, &format!("do {}(", namespace::SET));
+        self.writer.expression(object);
+        self.writer.push(&format!(", \"{name}\", "));
+        value(&mut self.writer);
+        self.writer.push(") %}");
+    }
+
+    /// A body up to `end`, in a scope of its own: the variable that holds its text.
+    fn captured(&mut self, line: usize, end: &str) -> Result<String, SyntaxError> {
+        self.blocks += 1;
+        let name = format!("__text_{}__", self.blocks);
+        self.open(line, &format!("set {name} %}}"));
+        self.close("with");
+        self.inside(Enclosing::Scope, &[end])?;
+        self.close("endwith");
+        self.close("endset");
+        Ok(name)
+    }
+
+    fn filter(&mut self, line: usize) -> Done {
+        let Some(filters) = self.parser.block_filters(false)? else { return self.end_of_tag() };
+        let text = self.captured(line, "endfilter")?;
+        self.writer.push(&format!("{{{{ {text}|"));
+        self.writer.expression(&filters);
+        self.writer.push(" }}");
+        self.end_of_tag()
+    }
+
+    fn with(&mut self, line: usize) -> Done {
+        let mut bound: Vec<(String, Expr)> = Vec::new();
+        while *self.parser.kind() != Kind::TagEnd {
+            if !bound.is_empty() {
+                self.parser.expect(",")?;
+            }
+            let target = self.target(&[])?;
+            let target = if target.contains(',') { format!("({target})") } else { target };
+            self.parser.expect("=")?;
+            bound.push((target, self.parser.expression()?));
+        }
+        // Values know nothing of the names before them, so all are bound at once.
+        self.open(line, "with");
+        if !bound.is_empty() {
+            let targets: Vec<&str> = bound.iter().map(|(target, _)| target.as_str()).collect();
+            self.writer.push(&format!(" ({},) = (", targets.join(", ")));
+            for (_, value) in &bound {
+                self.writer.expression(value);
+                self.writer.push(",");
+            }
+            self.writer.push(")");
+        }
+        self.writer.push(" %}");
+        self.inside(Enclosing::Scope, &["endwith"])?;
+        self.close("endwith");
+        self.end_of_tag()
+    }
+
+    fn autoescape(&mut self, line: usize) -> Done {
+        if self.parser.expression()?.node != Node::Bool(false) {
+            let what = "`autoescape` is supported with `false` only: chat templates are not escaped";
+            return Err(SyntaxError::new(line, what));
+        }
+        self.open(line, "with %}");
+        self.inside(Enclosing::Scope, &["endautoescape"])?;
+        self.close("endwith");
+        self.end_of_tag()
+    }
+
+    fn block(&mut self, line: usize) -> Done {
+        let name = self.parser.expect_name("the name of a block")?;
+        self.parser.skip_name("scoped");
+        self.parser.skip_name("required");
+        self.open(line, &format!("block {name} %}}"));
+        self.inside(Enclosing::Closure, &["endblock"])?;
+        self.parser.skip_name(&name);
+        self.close("endblock");
+        self.end_of_tag()
+    }
+
+    fn leave_loop(&mut self, name: &str, line: usize) -> Done {
+        let around = self.enclosing.iter().rev().find(|what| **what != Enclosing::Branch);
+        match around {
+            Some(Enclosing::Loop) => self.close(name),
+            Some(Enclosing::Scope) => {
+                let what = format!("`{name}` within `with`, `filter` or a `set` block is not supported");
+                return Err(SyntaxError::new(line, what));
+            }
+            _ => return Err(SyntaxError::new(line, format!("`{name}` outside of a loop"))),
+        }
+        self.end_of_tag()
+    }
 }
 
-/// A character by its code: `skip` bytes, then digits of `radix`. One that is not a code stays.
-fn coded(
-    text: &str,
-    skip: usize,
-    radix: u32,
-    digits: std::ops::RangeInclusive<usize>,
-) -> (Option<char>, usize) {
-    let count = text[skip..].chars().take(*digits.end()).take_while(|c| c.is_digit(radix)).count();
-    let code = text.get(skip..skip + count).and_then(|code| u32::from_str_radix(code, radix).ok());
-    match code.and_then(char::from_u32).filter(|_| digits.contains(&count)) {
-        Some(c) => (Some(c), skip + count),
-        None => (Some('\\'), 0),
+/// A target as minijinja writes it; its names are noted.
+fn target_text(target: &Expr, names: &mut Vec<String>) -> Result<String, SyntaxError> {
+    match &target.node {
+        Node::Name(name) => {
+            names.push(name.clone());
+            Ok(name.clone())
+        }
+        Node::Tuple(items) | Node::List(items) => {
+            let items: Result<Vec<String>, SyntaxError> = items
+                .iter()
+                .map(|item| {
+                    let text = target_text(item, names)?;
+                    Ok(if matches!(item.node, Node::Name(_)) { text } else { format!("({text})") })
+                })
+                .collect();
+            let items = items?;
+            Ok(if items.len() == 1 { format!("{},", items[0]) } else { items.join(", ") })
+        }
+        _ => Err(SyntaxError::new(target.line, "only names can be assigned to")),
     }
 }
 
 #[cfg(test)]
-mod unit_tests {
-    use super::*;
-
-    fn rewritten(source: &str) -> String {
-        rewrite(source).0
-    }
-
-    #[test]
-    fn slices_become_calls() {
-        assert_eq!(rewritten("{{ x[::-1] }}"), "{{ x.__slice__(none, none, -1) }}");
-        assert_eq!(
-            rewritten("{% for m in a.b[1:c[:2]|length][0] %}"),
-            "{% for m in( a.b.__slice__(1, c.__slice__(none, 2)|length)[0] )|__iterable__ %}"
-        );
-        assert_eq!(rewritten("{{ {'a': [1, 2]}['a'] }} [1:2]"), "{{ {'a': [1, 2]}['a'] }} [1:2]");
-        assert_eq!(rewritten("{{ '[1:2]' }}{# x[1:] #}"), "{{ '[1:2]' }}{# x[1:] #}");
-        assert_eq!(
-            rewritten("{% raw %}{{ x[1:] }}{% endraw %}{{ x[1:] }}"),
-            "{% raw %}{{ x[1:] }}{% endraw %}{{ x.__slice__(1, none) }}"
-        );
-    }
-
-    #[test]
-    fn loops_refuse_none() {
-        assert_eq!(
-            rewritten("{%- for k, v in x.y('in', [1 if a else 2]) if v in k recursive -%}"),
-            "{%- for k, v in( x.y('in', [1 if a else 2]) )|__iterable__ if v in k recursive -%}"
-        );
-        assert_eq!(rewritten("{% for inner in index-%}"), "{% for inner in( index)|__iterable__ -%}");
-        assert_eq!(rewritten("{% fortune in x %}"), "{% fortune in x %}");
-        assert_eq!(rewritten("{% for x"), "{% for x");
-    }
-
-    #[test]
-    fn literals_are_formatted_and_unescaped() {
-        assert_eq!(rewritten("{{ '%s' % x.y[0]|trim ~ 'b' }}"), "{{ '%s' .__mod__( x.y[0]|trim) ~ 'b' }}");
-        assert_eq!(rewritten("{{ '%d' % (1, 2) }}{% if x %}"), "{{ '%d' .__mod__( (1, 2)) }}{% if x %}");
-        assert_eq!(rewritten(r#"{{ 'a\'\"\x41\d\n' }}"#), "{{ \"a'\\\"A\\\\d\n\" }}");
-        assert_eq!(rewritten("{% set x = 'a' %}"), "{% set x = 'a' %}");
-        assert_eq!(rewritten("{{ 'open"), "{{ 'open");
-    }
-
-    #[test]
-    fn generation_tags_become_call_blocks() {
-        let (source, found) = rewrite("{% if x %}a{%- generation -%} {{ y }}{% endgeneration %}{% endif %}");
-        assert!(found);
-        assert_eq!(source, "{% if x %}a{%- call __generation__() -%} {{ y }}{% endcall %}{% endif %}");
-        assert!(!rewrite("{% set generation = 1 %}{{ generation }}{%").1);
-    }
-}
+#[path = "rewrite_tests.rs"]
+mod unit_tests;

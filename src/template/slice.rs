@@ -4,6 +4,7 @@ use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::arguments::Arguments;
+use super::python;
 
 /// `value[start:stop:step]`; bounds left out are `None`.
 pub fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -12,19 +13,21 @@ pub fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     if step == 0 {
         return Err(Error::new(ErrorKind::InvalidOperation, "slice step cannot be zero"));
     }
+    python::defined(value)?;
     if let Some(text) = value.as_str() {
         let characters: Vec<char> = text.chars().collect();
         let taken = indices(characters.len(), start, stop, step);
-        return Ok(Value::from(taken.map(|index| characters[index]).collect::<String>()));
+        let text = taken.map(|index| characters[index]).collect::<String>();
+        return Ok(if value.is_safe() { Value::from_safe_string(text) } else { Value::from(text) });
     }
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        let kind = value.kind();
-        return Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} cannot be sliced")));
+    let kind = python::type_name(value);
+    if value.kind() != ValueKind::Seq {
+        return Err(Error::new(ErrorKind::InvalidOperation, format!("`{kind}` cannot be sliced")));
     }
     let items: Vec<Value> = value.try_iter()?.collect();
     let taken = indices(items.len(), start, stop, step).map(|index| items[index].clone());
     let taken: Vec<Value> = taken.collect();
-    Ok(if value.is_tuple() { Value::from(Tuple::from(taken)) } else { Value::from(taken) })
+    Ok(if kind == "tuple" { Value::from(Tuple::from(taken)) } else { Value::from(taken) })
 }
 
 /// Indices into `length` items, in order: CPython's `PySlice_AdjustIndices`.

@@ -26,10 +26,6 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
         "endswith" => affixed(text, arguments, |text, affix| text.ends_with(affix)),
         "find" | "index" => position(text, arguments, name == "index", |text, what| text.find(what)),
         "rfind" | "rindex" => position(text, arguments, name == "rindex", |text, what| text.rfind(what)),
-        "count" => arguments.required_string(0, "sub").map(|what| match what.is_empty() {
-            true => Value::from(text.chars().count() + 1),
-            false => Value::from(text.matches(what.as_str()).count()),
-        }),
         "replace" => replaced(text, arguments),
         "removeprefix" => arguments
             .required_string(0, "prefix")
@@ -43,10 +39,73 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
         "casefold" => Ok(Value::from(text.to_lowercase().replace('ß', "ss"))),
         "center" | "ljust" | "rjust" => justified(text, name, arguments),
         "zfill" => arguments.integer(0, "width").map(|width| zero_filled(text, width.unwrap_or(0))),
-        "isdigit" | "isdecimal" => Ok(all(text, |c| c.is_ascii_digit())),
+        "isdecimal" => Ok(all(text, is_decimal)),
+        "isdigit" => Ok(all(text, |c| {
+            is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '①'..='⑨')
+        })),
+        "isnumeric" => Ok(all(text, char::is_numeric)),
+        "expandtabs" => {
+            arguments.integer(0, "tabsize").map(|size| expanded(text, size.unwrap_or(8))).map(Value::from)
+        }
+        "istitle" => Ok(Value::from(title(text) == text && text.chars().any(char::is_alphabetic))),
+        "isidentifier" => Ok(Value::from(
+            !text.starts_with(|c: char| c.is_ascii_digit())
+                && !text.is_empty()
+                && text.chars().all(|c| c == '_' || c.is_alphanumeric()),
+        )),
+        "isprintable" => Ok(Value::from(text.chars().all(super::python::is_printable))),
+        "capitalize" => {
+            let mut characters = text.chars();
+            let first = characters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
+            Ok(Value::from(first + &characters.as_str().to_lowercase()))
+        }
+        "count" => count(text, arguments),
         "isspace" => Ok(all(text, is_space)),
         _ => return None,
     })
+}
+
+/// A decimal digit of one of the scripts in wide use.
+fn is_decimal(c: char) -> bool {
+    const ZEROS: [u32; 22] = [
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
+        0xe50, 0xed0, 0xf20, 0x1040, 0x17e0, 0x1810, 0xa620, 0xff10,
+    ];
+    ZEROS.iter().any(|zero| (*zero..zero + 10).contains(&(c as u32)))
+}
+
+/// `text.count(sub, start, end)`.
+fn count(text: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let what = arguments.required_string(0, "sub")?;
+    let Some((text, _)) = window(text, arguments)? else { return Ok(Value::from(0)) };
+    Ok(Value::from(match what.is_empty() {
+        true => text.chars().count() + 1,
+        false => text.matches(what.as_str()).count(),
+    }))
+}
+
+/// Tabs as spaces up to the next multiple of `size`.
+fn expanded(text: &str, size: i64) -> String {
+    let size = usize::try_from(size).unwrap_or(0).min(1024);
+    let (mut out, mut column) = (String::new(), 0);
+    for c in text.chars() {
+        match c {
+            '\t' => {
+                let width = if size == 0 { 0 } else { size - column % size };
+                out.push_str(&" ".repeat(width));
+                column += width;
+            }
+            '\n' | '\r' => {
+                out.push(c);
+                column = 0;
+            }
+            c => {
+                out.push(c);
+                column += 1;
+            }
+        }
+    }
+    out
 }
 
 /// `str.isspace` of one character.
@@ -115,6 +174,11 @@ fn rsplit_at_spaces(text: &str, most: usize) -> Vec<&str> {
 }
 
 fn splitlines(text: &str, keep_ends: bool) -> Value {
+    lines(text, keep_ends).into_iter().map(Value::from).collect()
+}
+
+/// Lines as `str.splitlines` has them: a last line end opens none.
+pub fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let ends = |c: char| {
         matches!(
             c,
@@ -129,10 +193,44 @@ fn splitlines(text: &str, keep_ends: bool) -> Value {
             tail if tail.starts_with("\r\n") => 2,
             tail => tail.chars().next().map_or(0, char::len_utf8),
         };
-        lines.push(Value::from(&rest[..if keep_ends { at + end } else { at }]));
+        lines.push(&rest[..if keep_ends { at + end } else { at }]);
         rest = &rest[at + end..];
     }
-    Value::from(lines)
+    lines
+}
+
+/// The filter `title`: a capital after white space, a hyphen or an opening bracket.
+pub fn title_filter(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut starts = true;
+    for c in text.chars() {
+        if is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<') {
+            out.push(c);
+            starts = true;
+        } else if std::mem::take(&mut starts) {
+            out.extend(c.to_uppercase());
+        } else {
+            out.extend(c.to_lowercase());
+        }
+    }
+    out
+}
+
+/// The filter `striptags`: text without HTML's tags and comments, entities read, white space folded.
+pub fn striptags(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(start) = text.find("<!--") {
+        let Some(length) = text[start..].find("-->") else { break };
+        text.replace_range(start..start + length + 3, "");
+    }
+    while let Some(start) = text.find('<') {
+        let Some(length) = text[start..].find('>') else { break };
+        text.replace_range(start..start + length + 1, "");
+    }
+    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    entities.iter().fold(words.join(" "), |text, (entity, c)| text.replace(entity, c))
 }
 
 /// The part of a text between two character positions, as Python counts them, and where it begins.
@@ -188,7 +286,8 @@ fn replaced(text: &str, arguments: &Arguments) -> Result<Value, Error> {
 
 fn joined(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     let mut out = String::new();
-    for (index, item) in arguments.get(0, "iterable").unwrap_or_default().try_iter()?.enumerate() {
+    let items = arguments.get(0, "iterable").unwrap_or_default();
+    for (index, item) in super::python::iterate(&items)?.into_iter().enumerate() {
         if index > 0 {
             out.push_str(text);
         }

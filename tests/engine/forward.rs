@@ -41,7 +41,7 @@ fn log_probs_and_logits_agree_with_transformers() {
 
         let (hidden, _) = decoder.forward(&tokens, Keep::Nothing).unwrap();
         let last = hidden.narrow(0, n - 1, 1).unwrap();
-        let logits = matmul(&last, &decoder.head().value.t().unwrap()).unwrap();
+        let logits = matmul(&last, &decoder.head().unwrap().value.t().unwrap()).unwrap();
         let logits: Vec<f64> = logits.to_vec2::<f32>().unwrap()[0].iter().map(|&z| f64::from(z)).collect();
         let head = numbers(&want["last_logits_head"]);
         close(model, &logits[..head.len()], &head);

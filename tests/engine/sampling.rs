@@ -38,7 +38,7 @@ fn logits(decoder: &Decoder, prompt: &[u32]) -> Vec<f64> {
     let needed = [prompt.len() as u32 - 1];
     let tokens = Tokens { ids: prompt, packing: &packing, needed: &needed, dropout: None };
     let (hidden, _) = decoder.forward(&tokens, Keep::Nothing).unwrap();
-    let logits = hidden.matmul(&decoder.head().value.t().unwrap()).unwrap();
+    let logits = hidden.matmul(&decoder.head().unwrap().value.t().unwrap()).unwrap();
     logits.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 

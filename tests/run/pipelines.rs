@@ -30,6 +30,13 @@ const OBJECTIVE: &[&str] = &[
     "objective/rlhf_reward",
     "objective/scores",
     "val/num_eos_tokens",
+    "val/num_responses",
+    "val/distinct_responses",
+    "val/top_response",
+    "val/response_length",
+    "objective/kl_q10",
+    "objective/kl_q50",
+    "objective/kl_q90",
 ];
 
 /// What a kind's steps tell, beside what every kind's do: TRL's names.
@@ -55,8 +62,10 @@ fn metrics_of(kind: &str) -> Vec<&'static [&'static str]> {
 /// What a kind tells of held-out rows.
 fn held_out_metrics_of(kind: &str) -> Vec<&'static [&'static str]> {
     match kind {
-        "ppo" => vec![OBJECTIVE, &["objective/scores_std", "response_length"]],
-        other => [metrics_of(other), vec![&["loss"]]].concat(),
+        "ppo" => vec![OBJECTIVE, &["objective/scores_std", "exact_match"]],
+        // a reward model answers nothing
+        "rm" => [metrics_of("rm"), vec![&["loss"]]].concat(),
+        other => [metrics_of(other), vec![&["loss", "exact_match"]]].concat(),
     }
 }
 

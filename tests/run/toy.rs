@@ -70,8 +70,12 @@ impl Toy {
     /// Trains in `folder` to the end, or to what stops it.
     pub fn run(mut self, folder: &StageFolder, settings: &TrainingSettings) -> Result<()> {
         let decode = |tokens: &[u32]| Ok(format!("{tokens:?}"));
-        let questions =
-            Questions { texts: vec!["first".into(), "second".into()], end_tokens: vec![0], decode: &decode };
+        let questions = Questions {
+            texts: vec!["first".into(), "second".into()],
+            accepted_answers: Vec::new(),
+            end_tokens: vec![0],
+            decode: &decode,
+        };
         let interrupt = self.interrupt.clone();
         let training = Training {
             settings,
@@ -136,10 +140,10 @@ impl StageRun for Toy {
         Ok(Some(Metrics::from([("eval_loss".to_owned(), sum)])))
     }
 
-    fn samples(&mut self, n: usize, _: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
+    fn samples(&mut self, asked: &[usize], _: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {
         assert_eq!(end_tokens, [0]);
         let answer = |i: usize| vec![(self.state.weights[i] * 1e6).abs() as u32];
-        Ok((0..n).map(|i| Sample { prompt: vec![i as u32], answer: answer(i) }).collect())
+        Ok(asked.iter().map(|&i| Sample { prompt: vec![i as u32], answer: answer(i) }).collect())
     }
 
     fn save_state(&self, dir: &Path) -> Result<()> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes expected.json: what Jinja2 renders, set up as transformers' `apply_chat_template` does.
-Needs transformers and jinja2 (made with 5.23.0 and 3.1.6). A rendering that raises is null."""
+Needs transformers and jinja2 (made with 5.24.0 and 3.1.6). A rendering that raises is null."""
 import json
 from pathlib import Path
 from transformers.utils.chat_template_utils import _compile_jinja_template

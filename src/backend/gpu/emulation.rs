@@ -235,7 +235,7 @@ fn assign(dst: &Tensor, src: &Tensor) -> Result<()> {
     dst.inplace_op2(src, &Assign)
 }
 
-/// The address of a CPU tensor's first element, to be read or written while the tensor lives.
+/// The address of a CPU tensor's first element, to be read or written while the tensor lives; 0 if it has none.
 pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     struct First<'a>(&'a Cell<u64>);
     impl InplaceOp1 for First<'_> {
@@ -254,6 +254,10 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
             self.0.set(start + (layout.start_offset() * bytes) as u64);
             Ok(())
         }
+    }
+    // candle refuses strides of 0, as of `[3, 0]`
+    if tensor.elem_count() == 0 {
+        return Ok(0);
     }
     let found = Cell::new(0);
     tensor.inplace_op1(&First(&found))?;

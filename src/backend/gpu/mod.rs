@@ -14,6 +14,8 @@
 pub mod cuda;
 #[cfg(test)]
 pub mod emulation;
+#[cfg(any(test, feature = "cuda"))]
+mod folders;
 pub mod launch;
 pub mod memory;
 pub mod open;
@@ -119,11 +121,34 @@ impl Gpu {
 
 /// A new tensor whose elements are whatever the memory held; in tests, NaNs.
 pub fn unwritten(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    let shape = shape.into();
+    // a device launches nothing over no elements
     #[cfg(test)]
-    return super::counted::only_what_stays(|| Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype));
+    if shape.elem_count() > 0 {
+        return super::counted::only_what_stays(|| Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype));
+    }
     // SAFETY: any bits are a number, and who asks writes all of them before anything reads one
-    #[cfg(not(test))]
-    unsafe {
-        Tensor::empty(shape.into(), dtype, device)
+    unsafe { Tensor::empty(shape, dtype, device) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_without_elements_and_grids_without_blocks_are_nothing_to_do() {
+        trial::each(|trial| {
+            for shape in [(0, 5), (3, 0), (0, 0)] {
+                let none = unwritten(shape, trial.dtype, &trial.device).unwrap();
+                assert_eq!((none.dims2().unwrap(), none.dtype()), (shape, trial.dtype));
+                let kernel = format!("add_{}", suffix(&none).unwrap());
+                let arguments = [Arg::from(&none), (&none).into(), (&none).into(), Arg::U64(0)];
+                let gpu = Gpu::of(&none).unwrap().unwrap();
+                gpu.launch(&kernel, Grid::of(0, 32), &arguments).unwrap();
+            }
+            let some = unwritten((2, 3), trial.dtype, &trial.device).unwrap();
+            let values = some.to_device(&Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+            assert!(values.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|x| x.is_nan()));
+        });
     }
 }

@@ -3,6 +3,8 @@
 use candle_core::{Device, Tensor, Var};
 
 use super::super::gpu::trial::{self, Trial, Twin};
+use super::super::gpu::{self, Gpu};
+use super::super::matmul::matmul;
 use super::sweep::Sweep;
 use super::*;
 
@@ -112,19 +114,50 @@ fn kernels_agree() {
     });
 }
 
+/// The logits that kernels see, on the CPU: made as [`Sweep`] makes them.
+fn logits(hidden: &Tensor, head: &Tensor) -> Tensor {
+    let (rows, vocabulary) = (hidden.dim(0).unwrap(), head.dim(0).unwrap());
+    let stride = vocabulary.next_multiple_of(8);
+    let logits = gpu::unwritten((rows, stride), DType::F32, hidden.device()).unwrap();
+    let logits = logits.narrow(1, 0, vocabulary).unwrap();
+    let gpu = Gpu::of(hidden).unwrap().unwrap();
+    gpu.matmul(&logits, hidden, &head.t().unwrap(), 1.0, false).unwrap();
+    logits.to_device(&Device::Cpu).unwrap()
+}
+
 #[test]
 fn logits_of_any_size_and_equal_logits_are_no_trouble() {
     trial::each(|trial| {
         for scale in [0.0, 40.0] {
             let (hidden, head, targets, _) = drawn(trial, 40, 16, 131);
             let hidden = trial.twin(&(hidden.cpu * scale).unwrap());
-            let (want, _) = trial.cpu(|| log_probs(&hidden.cpu, &head.cpu, &targets, false)).unwrap();
             let (got, _) = log_probs(&hidden.gpu, &head.gpu, &targets, false).unwrap();
+            // Logits of ±400 differ in the fourth decimal if the product is summed in another order, and an
+            // entropy below 1 with them: that is the product's, and what is made of the logits is exact.
+            let logits = logits(&hidden.gpu, &head.gpu);
+            let product = trial.cpu(|| matmul(&hidden.cpu, &head.cpu.t().unwrap())).unwrap();
+            trial.within(&logits, &product, 1e-5);
+            let mut rows = logits.to_vec2::<f32>().unwrap();
+            let want = rows.iter_mut().zip(&targets).map(|(row, &target)| softmax_row(row, target as usize));
+            let want = collect(&want.collect::<Vec<_>>());
             for (got, want) in numbers(&got).iter().zip(&numbers(&want)) {
                 trial.within(got, want, 1e-5);
             }
             assert_eq!(got.is_arg_max, want.is_arg_max);
         }
+    });
+}
+
+#[test]
+fn no_targets_are_no_trouble() {
+    trial::each(|trial| {
+        let none = trial.twin(&Tensor::zeros((0, 16), DType::F32, &Device::Cpu).unwrap());
+        let head = trial.random(131, 16);
+        let (found, direction) = log_probs(&none.gpu, &head.gpu, &[], true).unwrap();
+        assert_eq!((found, direction.unwrap().dims()), (LogProbs::default(), [0, 16].as_slice()));
+        let grad = trial.put(&Tensor::zeros((131, 16), DType::F32, &Device::Cpu).unwrap());
+        let d_hidden = head_backward(&none.gpu, &head.gpu, &[], &[], &grad).unwrap();
+        assert_eq!(d_hidden.dims(), [0, 16]);
     });
 }
 

@@ -1,12 +1,36 @@
 //! The shapes that rows come in, and how each becomes a [`Row`](super::row::Row).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`wire`] | rows as files have them; schemas are made from these types |
+//! | `shape` | which shape a row has, told by its keys |
+//! | `json_text`, `media` | what is done with any row first: JSON text is read, pictures are refused |
+//! | `decode`, `pairs`, `told`, `question` | from a row's type to its question and answers |
+//! | `turns`, `roles`, `marks`, `calls`, `transcript` | from turns to messages |
+//! | `pair`, `finish` | from messages to what is trained |
+//! | `left`, `notes` | keys that nothing reads, and what else is to be said of a file |
 
+mod calls;
 mod decode;
+mod finish;
+mod index;
+mod json_text;
 mod label;
+mod left;
+mod marks;
+mod media;
+mod notes;
 mod pair;
+mod pairs;
+mod question;
 mod roles;
 mod shape;
+mod told;
 mod transcript;
+mod turns;
 pub mod wire;
 
 pub use decode::{Content, decode};
+pub use notes::Notes;
+pub use roles::{Roles, known_roles};
 pub use shape::{Need, Shape};

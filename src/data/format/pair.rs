@@ -1,7 +1,10 @@
 //! A question and its two answers, out of rows that repeat the question in both.
 
-use crate::data::reason::Reason;
+use crate::data::reason::{Reason, quoted};
 use crate::data::row::Message;
+
+/// The first character of scripts that put no spaces between words.
+const CJK: char = '\u{2e80}';
 
 /// Prompt, chosen answer, rejected answer.
 pub type Pair = (Vec<Message>, Vec<Message>, Vec<Message>);
@@ -13,9 +16,44 @@ pub fn split_common_prompt(mut chosen: Vec<Message>, rejected: Vec<Message>) -> 
     let longest = common.min(chosen.len().saturating_sub(1)).min(rejected.len().saturating_sub(1));
     let ends_in_question =
         |length: &usize| chosen.get(length - 1).is_some_and(|last| last.role != "assistant");
-    let length = (1..=longest).rev().find(ends_in_question).ok_or(Reason::NoCommonPrompt)?;
+    let Some(length) = (1..=longest).rev().find(ends_in_question) else {
+        let begins = |turns: &[Message]| match turns.first() {
+            Some(turn) => format!("`{}: {}`", turn.role, quoted(&turn.text())),
+            None => "nothing".to_owned(),
+        };
+        return Err(Reason::NoCommonPrompt { chosen: begins(&chosen), rejected: begins(&rejected) });
+    };
     let answer = chosen.split_off(length);
     Ok((chosen, answer, rejected[length..].to_vec()))
+}
+
+/// Takes the words that two texts begin with as their prompt. TRL parts them within a word too; a
+/// prompt that ends in half a word is one that nobody asks.
+pub fn split_common_text(chosen: &str, rejected: &str) -> Result<(String, String, String), Reason> {
+    let same = chosen.chars().zip(rejected.chars()).take_while(|(a, b)| a == b);
+    let common: usize = same.map(|(same, _)| same.len_utf8()).sum();
+    // Words end at white space; a character of a script that has none between words is one by itself.
+    let ends_word = |c: char| c.is_whitespace() || c >= CJK;
+    let parts = |end: &usize| {
+        let (prompt, chosen, rejected) = (&chosen[..*end], &chosen[*end..], &rejected[*end..]);
+        let at_word =
+            prompt.chars().next_back().is_some_and(ends_word) || chosen.starts_with(char::is_whitespace);
+        at_word && ![prompt, chosen, rejected].iter().any(|part| part.trim().is_empty())
+    };
+    let mut ends = chosen.char_indices().map(|(start, _)| start).take_while(|start| *start <= common);
+    let mut ends: Vec<usize> = ends.by_ref().collect();
+    ends.extend((common == chosen.len()).then_some(common));
+    match ends.into_iter().rev().find(parts) {
+        Some(end) => {
+            let answer = |text: &str| text[end..].trim_start().to_owned();
+            Ok((chosen[..end].trim_end().to_owned(), answer(chosen), answer(rejected)))
+        }
+        None if chosen == rejected => Err(Reason::ChosenEqualsRejected),
+        None => {
+            let begins = |text: &str| format!("`{}`", quoted(text));
+            Err(Reason::NoCommonPrompt { chosen: begins(chosen), rejected: begins(rejected) })
+        }
+    }
 }
 
 /// Whether an answer of a row is in fact the whole conversation, prompt included.
@@ -53,7 +91,27 @@ mod tests {
         // They part at a question: the answer before it belongs to both answers.
         assert_eq!(lengths("u1 a1 u2 a2", "u1 a1 u3 a3"), Ok((1, 3, 3)));
         assert_eq!(lengths("u1 a1", "u1 a1"), Ok((1, 1, 1)));
-        assert_eq!(lengths("u1 a1", "u2 a1"), Err(Reason::NoCommonPrompt));
-        assert_eq!(lengths("u1", "u1"), Err(Reason::NoCommonPrompt));
+        for (chosen, rejected) in [("u1 a1", "u2 a1"), ("u1", "u1")] {
+            let (chosen_begins, rejected_begins) = (&chosen[..2], &rejected[..2]);
+            let begins = |turn: &str| format!("`user: {turn}`");
+            let reason =
+                Reason::NoCommonPrompt { chosen: begins(chosen_begins), rejected: begins(rejected_begins) };
+            assert_eq!(lengths(chosen, rejected), Err(reason));
+        }
+    }
+
+    #[test]
+    fn texts_part_at_a_word() {
+        let split = |chosen, rejected| split_common_text(chosen, rejected).ok();
+        let parts = |a: &str, b: &str, c: &str| Some((a.to_owned(), b.to_owned(), c.to_owned()));
+        assert_eq!(
+            split("Two and two? Four.", "Two and two? Five."),
+            parts("Two and two?", "Four.", "Five.")
+        );
+        assert_eq!(split("Say banana", "Say banjo"), parts("Say", "banana", "banjo"));
+        assert_eq!(split("Q: a\nA: b", "Q: a\nA: b c"), parts("Q: a\nA:", "b", "b c"));
+        assert_eq!(split("你好吗我好", "你好吗他坏"), parts("你好吗", "我好", "他坏"));
+        assert_eq!(split("Four.", "Five."), None);
+        assert_eq!(split("same words", "same words"), parts("same", "words", "words"));
     }
 }

@@ -1,32 +1,49 @@
-//! Names of roles, and the order in which turns may come.
+//! Names of roles.
 
-use crate::data::row::Message;
+use indexmap::IndexMap;
 
-/// Our name of a role: ShareGPT's and others' names mapped, templates' own names kept. `None`: not
-/// a role that is known.
-pub fn role(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "user" | "human" | "prompter" => "user",
-        "assistant" | "gpt" | "chatgpt" | "bing" | "bard" | "model" | "bot" => "assistant",
-        "system" => "system",
-        "developer" => "developer",
-        "tool" | "observation" | "ipython" | "function" | "function_response" => "tool",
-        _ => return None,
-    })
+/// The role of turns that call tools: they become the assistant's.
+pub const TOOL_CALL: &str = "tool_call";
+
+/// Our roles and the names that they go by in data sets, small and capital letters alike.
+const ROLES: [(&str, &[&str]); 6] = [
+    ("user", &["human", "prompter"]),
+    ("assistant", &["gpt", "chatgpt", "bing", "bard", "model", "bot"]),
+    ("system", &[]),
+    ("developer", &[]),
+    ("tool", &["observation", "ipython", "function", "function_response", "tool_response"]),
+    (TOOL_CALL, &["function_call"]),
+];
+
+/// Names of roles in a data set that the recipe maps: our role → theirs.
+pub type Roles = IndexMap<String, Vec<String>>;
+
+/// Our role of that name.
+fn ours(name: &str) -> Option<&'static str> {
+    ROLES.iter().find(|(role, _)| *role == name).map(|(role, _)| *role)
 }
 
-/// Whether turns may follow each other so: system or developer turns first, then user and assistant
-/// in turn, the user first; tool results stand between two assistant turns.
-pub fn alternate(messages: &[Message]) -> bool {
-    let head = messages.iter().take_while(|m| matches!(m.role.as_str(), "system" | "developer"));
-    let turns = &messages[head.count()..];
-    turns.first().is_none_or(|first| first.role == "user")
-        && turns.windows(2).all(|pair| {
-            matches!(
-                (pair[0].role.as_str(), pair[1].role.as_str()),
-                ("user", "assistant") | ("assistant", "user" | "tool") | ("tool", "tool" | "assistant")
-            )
-        })
+/// Our role for a name in a data set: as the recipe maps it, else as it is known. `None`: not a role
+/// that is known.
+pub fn role(name: &str, roles: &Roles) -> Option<&'static str> {
+    let same = |known: &str| known.to_lowercase() == name.to_lowercase();
+    let mapped = roles.iter().find(|(_, theirs)| theirs.iter().any(|known| same(known)));
+    match mapped {
+        Some((role, _)) => ours(role),
+        None => ROLES
+            .iter()
+            .find(|(role, names)| same(role) || names.iter().any(|known| same(known)))
+            .map(|(role, _)| *role),
+    }
+}
+
+/// The roles that are known, for messages.
+pub fn known_roles() -> String {
+    let role = |(role, names): &(&str, &[&str])| match names.is_empty() {
+        true => format!("`{role}`"),
+        false => format!("`{role}` (`{}`)", names.join("`, `")),
+    };
+    format!("known are {}", ROLES.iter().map(role).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -34,27 +51,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_alternate_from_the_user_on() {
-        let may = |roles: &str| {
-            alternate(&roles.split(' ').map(|role| Message::new(role, "x")).collect::<Vec<_>>())
-        };
-        for good in [
-            "user",
-            "system user assistant",
-            "user assistant user assistant",
-            "system developer user assistant tool tool assistant user",
-        ] {
-            assert!(may(good), "{good}");
+    fn names_are_known_in_any_case_and_the_recipe_s_come_first() {
+        let none = Roles::new();
+        for (name, role) in [("Human", "user"), ("GPT", "assistant"), ("Tool_Call", TOOL_CALL)] {
+            assert_eq!(self::role(name, &none), Some(role), "{name}");
         }
-        for bad in [
-            "assistant",
-            "system assistant",
-            "user user",
-            "user assistant assistant",
-            "user system assistant",
-            "user tool",
-        ] {
-            assert!(!may(bad), "{bad}");
-        }
+        assert_eq!(role("customer", &none), None);
+        let theirs = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mapped = Roles::from_iter([
+            ("user".to_owned(), theirs(&["Customer", "model"])),
+            ("assistant".to_owned(), theirs(&["agent"])),
+        ]);
+        assert_eq!(role("customer", &mapped), Some("user"));
+        assert_eq!(role("model", &mapped), Some("user"));
+        assert_eq!(role("Agent", &mapped), Some("assistant"));
+        assert_eq!(role("gpt", &mapped), Some("assistant"));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::decode::LABELS;
 use crate::data::spec::Format;
 
 /// What a kind of stage reads.
@@ -49,17 +50,20 @@ impl Need {
     pub fn expected(self) -> &'static str {
         match self {
             Need::Sft => {
-                "`messages`, `conversations`, `prompt` and `completion`, `instruction` and `output`, \
-                 `query` and `response`, or a preference row; map other names with `columns`"
+                "`messages`, `conversations`, `prompt` and `completion` (or `response`), `instruction` and \
+                 `output`, `query` and `response`, `text`, or a preference row; map other names with `columns`"
             }
             Need::Unpaired { unpair: false } => {
                 "`prompt`, `completion` and `label`, or `messages` and `label`; map other names with `columns`"
             }
             Need::Prompt => "a `prompt`, or any row of the other formats; map other names with `columns`",
             Need::Preference | Need::Unpaired { unpair: true } => {
-                "`chosen` and `rejected` (with `prompt` or `conversations`), `messages` and \
-                 `rejected_response` or `rejected_messages`, or `query`, `response` and \
-                 `rejected_response`; map other names with `columns`"
+                "`chosen` and `rejected` (with `prompt`, `instruction` or `conversations`), `messages` and \
+                 `rejected_response` or `rejected_messages`, `query`, `response` and `rejected_response`, or \
+                 answers side by side and which is the better: `responses` and `chosen_index`, `response_0`, \
+                 `response_1` and `better_response_id`, `response_1`, `response_2` and `preference_strength`, \
+                 `response_a`, `response_b` (or `conversation_a`, `conversation_b`) and `winner`; map other \
+                 names with `columns`"
             }
         }
     }
@@ -68,7 +72,8 @@ impl Need {
 /// One way to write a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// `{prompt, chosen, rejected}`, or `{chosen, rejected}` with the common prompt implied.
+    /// `{prompt, chosen, rejected}`, `{instruction, input, chosen, rejected}`, or `{chosen, rejected}`
+    /// with the common prompt implied.
     ChosenRejected,
     /// ShareGPT `{conversations, chosen, rejected}`.
     ConversationsChosenRejected,
@@ -76,22 +81,37 @@ pub enum Shape {
     MessagesRejected,
     /// Older ms-swift `{system, query, history, response, rejected_response}`.
     QueryResponseRejected,
+    /// `{prompt, responses, chosen_index}`.
+    ChosenIndex,
+    /// PKU-SafeRLHF `{prompt, response_0, response_1, better_response_id}`.
+    BetterResponse,
+    /// HelpSteer2-Preference `{prompt, response_1, response_2, preference_strength}`.
+    PreferenceStrength,
+    /// `{prompt, response_a, response_b, winner}`.
+    Winner,
+    /// Arena `{conversation_a, conversation_b, winner}`.
+    ConversationWinner,
+    /// Older Alpaca `{instruction, input, output}`, `output` holding both answers.
+    AlpacaPair,
     Messages,
     /// ShareGPT `{conversations}`.
     Conversations,
     PromptCompletion,
+    PromptResponse,
     /// `{instruction, input, output, system, history}`.
     Alpaca,
     QueryResponse,
     /// `{prompt}` alone.
     Prompt,
+    /// `{text}`, trained whole.
+    Text,
 }
 
-/// Keys that hold whether an answer is desirable.
-const LABELS: [&str; 2] = ["label", "kto_tag"];
+/// A shape, the format it belongs to, and the keys that tell it, alternatives in order.
+type Told = (Shape, Format, &'static [&'static [&'static str]]);
 
 /// Shapes and the keys that tell them, the more particular first.
-const SHAPES: [(Shape, Format, &[&[&str]]); 10] = [
+const SHAPES: [Told; 18] = [
     (Shape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
     (Shape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
     (
@@ -100,12 +120,20 @@ const SHAPES: [(Shape, Format, &[&[&str]]); 10] = [
         &[&["messages", "rejected_response"], &["messages", "rejected_messages"]],
     ),
     (Shape::QueryResponseRejected, Format::Preference, &[&["query", "response", "rejected_response"]]),
+    (Shape::ChosenIndex, Format::Preference, &[&["responses", "chosen_index"]]),
+    (Shape::BetterResponse, Format::Preference, &[&["response_0", "response_1", "better_response_id"]]),
+    (Shape::PreferenceStrength, Format::Preference, &[&["response_1", "response_2", "preference_strength"]]),
+    (Shape::Winner, Format::Preference, &[&["response_a", "response_b", "winner"]]),
+    (Shape::ConversationWinner, Format::Preference, &[&["conversation_a", "conversation_b", "winner"]]),
+    (Shape::AlpacaPair, Format::Preference, &[&["instruction", "output"]]),
     (Shape::Messages, Format::Sft, &[&["messages"]]),
     (Shape::Conversations, Format::Sft, &[&["conversations"]]),
     (Shape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),
     (Shape::Alpaca, Format::Sft, &[&["instruction", "output"]]),
     (Shape::QueryResponse, Format::Sft, &[&["query", "response"]]),
+    (Shape::PromptResponse, Format::Sft, &[&["prompt", "response"]]),
     (Shape::Prompt, Format::Prompt, &[&["prompt"]]),
+    (Shape::Text, Format::Sft, &[&["text"]]),
 ];
 
 impl Shape {
@@ -124,10 +152,22 @@ impl Shape {
             Need::Unpaired { unpair: false } => of == Format::Sft && labelled && format != Some(Format::Sft),
             Need::Prompt => true,
         };
+        let fits = |shape: Shape| match shape {
+            // Alpaca's output is one answer or both.
+            Shape::AlpacaPair => row.get("output").is_some_and(Value::is_array),
+            // Text that is trained whole asks nothing and answers nothing.
+            Shape::Text => need == Need::Sft,
+            _ => true,
+        };
         SHAPES
             .iter()
-            .filter(|(_, of, _)| serves(*of) && named(*of))
+            .filter(|(shape, of, _)| serves(*of) && named(*of) && fits(*shape))
             .find(|(_, _, keys)| keys.iter().any(|keys| keys.iter().all(|key| row.contains_key(*key))))
             .map(|(shape, _, _)| *shape)
+    }
+
+    /// Whether rows of the shape have one answer, or none, rather than a better and a worse one.
+    pub fn has_one_answer(self) -> bool {
+        SHAPES.iter().any(|(shape, format, _)| *shape == self && *format != Format::Preference)
     }
 }

@@ -1,5 +1,5 @@
-//! Comma-separated values under a header. Every cell is text, but for lists of turns, which data
-//! sets write as JSON into a cell; an empty cell of a record is no value.
+//! Comma-separated values under a header. Every cell is text: what it holds as JSON or in digits is read
+//! later, by the name of its column.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -8,12 +8,14 @@ use anyhow::{Result, anyhow, bail};
 use csv::ErrorKind;
 use serde_json::{Map, Value};
 
+use super::lines::Noting;
 use super::open::read_error;
 use super::{RawRow, Sink};
 use crate::data::reason::Reason;
 
 pub fn for_each_row(path: &Path, reader: impl BufRead, sink: &mut Sink) -> Result<()> {
-    let mut csv = csv::Reader::from_reader(reader);
+    let (noting, lines) = Noting::new(reader);
+    let mut csv = csv::Reader::from_reader(noting);
     let file_error = |line: usize, error: csv::Error| match error.into_kind() {
         ErrorKind::Io(error) => read_error(path, line, &error),
         other => anyhow!("`{}`: {other:?}", path.display()),
@@ -26,15 +28,19 @@ pub fn for_each_row(path: &Path, reader: impl BufRead, sink: &mut Sink) -> Resul
     let header: Vec<&str> =
         header.into_iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
     let mut record = csv::ByteRecord::new();
-    for line in 1.. {
-        let object = match csv.read_byte_record(&mut record) {
+    let mut line = 1;
+    loop {
+        let start = csv.position().byte();
+        let read = csv.read_byte_record(&mut record);
+        let line_before = std::mem::replace(&mut line, lines.at(start));
+        let object = match read {
             Ok(false) => break,
             Ok(true) => cells(&header, &record),
             Err(error) => match error.kind() {
                 ErrorKind::UnequalLengths { expected_len, len, .. } => {
                     Err(Reason::NotCsv(format!("{len} cells under a header of {expected_len}")))
                 }
-                _ => return Err(file_error(line - 1, error)),
+                _ => return Err(file_error(line_before, error)),
             },
         };
         if sink(RawRow { line, object })?.is_break() {
@@ -48,37 +54,7 @@ fn cells(header: &[&str], record: &csv::ByteRecord) -> Result<Map<String, Value>
     let mut map = Map::new();
     for (&name, cell) in header.iter().zip(record) {
         let cell = std::str::from_utf8(cell).map_err(|_| Reason::NotUtf8)?;
-        if let Some(value) = value(name, cell) {
-            map.insert(name.to_owned(), value);
-        }
+        map.insert(name.to_owned(), cell.into());
     }
     Ok(map)
-}
-
-fn value(name: &str, cell: &str) -> Option<Value> {
-    // Empty answers and prompts are rows of no use, not rows without the column.
-    let optional = matches!(name, "system" | "input" | "history" | "tools" | "margin");
-    if cell.is_empty() && optional {
-        return None;
-    }
-    if name == "margin" {
-        return Some(cell.trim().parse::<f64>().map_or_else(|_| cell.into(), Value::from));
-    }
-    let parsed = cell.starts_with(['[', '{']).then(|| serde_json::from_str::<Value>(cell).ok());
-    match parsed.flatten() {
-        Some(parsed) if name == "tools" || is_turns(&parsed) => Some(parsed),
-        _ => Some(Value::String(cell.to_owned())),
-    }
-}
-
-/// Whether a value is a list of messages, or of `[question, answer]` pairs.
-fn is_turns(value: &Value) -> bool {
-    let is_message = |turn: &Value| turn.get("role").is_some() || turn.get("from").is_some();
-    let is_pair = |turn: &Value| {
-        turn.as_array().is_some_and(|pair| pair.len() == 2 && pair.iter().all(Value::is_string))
-    };
-    is_message(value)
-        || value.as_array().is_some_and(|turns| {
-            !turns.is_empty() && (turns.iter().all(is_message) || turns.iter().all(is_pair))
-        })
 }

@@ -28,7 +28,7 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
         anyhow!("`{}`: not UTF-8 at line {line}", path.display())
     })?;
-    let mut rows = Rows { sink, failed: None, stopped: false };
+    let mut rows = Rows { sink, starts: Starts::new(bytes), failed: None, stopped: false };
     let mut json = serde_json::Deserializer::from_str(text);
     let result = (&mut rows).deserialize(&mut json).and_then(|()| json.end());
     match (rows.failed, rows.stopped, result) {
@@ -41,6 +41,7 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
 /// Hands each element of an array to the sink, so that only one is held at a time.
 struct Rows<'a, 'b> {
     sink: &'a mut Sink<'b>,
+    starts: Starts<'a>,
     failed: Option<anyhow::Error>,
     stopped: bool,
 }
@@ -61,10 +62,9 @@ impl<'de> Visitor<'de> for &mut Rows<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let mut line = 0;
         while let Some(value) = elements.next_element::<Value>()? {
-            line += 1;
-            match (self.sink)(object(line, value)) {
+            let row = object(self.starts.next().unwrap_or_default(), value);
+            match (self.sink)(row) {
                 Ok(ControlFlow::Continue(())) => continue,
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => self.failed = Some(error),
@@ -74,5 +74,63 @@ impl<'de> Visitor<'de> for &mut Rows<'_, '_> {
             return Err(serde::de::Error::custom("stopped"));
         }
         Ok(())
+    }
+}
+
+/// The lines at which the elements of an array begin, found without parsing them: where the parser
+/// accepts the text, a bracket or comma outside of strings means what it says.
+struct Starts<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    line: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Whether the next byte that is no white space begins an element.
+    awaited: bool,
+}
+
+impl<'a> Starts<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes: bytes.iter(), line: 1, depth: 0, in_string: false, escaped: false, awaited: false }
+    }
+}
+
+impl Iterator for Starts<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        for &byte in self.bytes.by_ref() {
+            let begins = self.awaited && !byte.is_ascii_whitespace();
+            self.awaited &= !begins;
+            self.line += usize::from(byte == b'\n');
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'[' | b'{' => {
+                    self.depth += 1;
+                    self.awaited = self.depth == 1;
+                }
+                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                b',' if self.depth == 1 => self.awaited = true,
+                _ => {}
+            }
+            if begins {
+                return Some(self.line);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_begin_where_they_are_written() {
+        let text = "[\n\n {\"a\": [1,\n 2]} ,\n\"],\\\"\\\\\", [\n],\n3, null\n]";
+        assert_eq!(Starts::new(text.as_bytes()).take(5).collect::<Vec<_>>(), [3, 5, 5, 7, 7]);
     }
 }

@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod jsonl;
+mod lines;
 mod open;
 mod parquet;
 
@@ -17,7 +18,7 @@ use super::reason::Reason;
 /// One row as the file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawRow {
-    /// Line of a `.jsonl` file, row number of the others (both from 1).
+    /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
     pub line: usize,
     pub object: Result<Map<String, Value>, Reason>,
 }
@@ -31,6 +32,16 @@ pub const KINDS: &str = ".jsonl, .json, .csv or .parquet, each also .gz or .zst"
 /// Whether the name of `path` is of such a kind.
 pub fn is_known(path: &Path) -> bool {
     ["jsonl", "ndjson", "json", "csv", "parquet"].contains(&open::kind(path).0.as_str())
+}
+
+/// What [`RawRow::line`] counts in a file of that name.
+pub fn unit(path: &Path) -> &'static str {
+    if open::kind(path).0 == "parquet" { "row" } else { "line" }
+}
+
+/// Whether a line of a file of that name may hold several rows.
+pub fn has_many_rows_a_line(path: &Path) -> bool {
+    open::kind(path).0 == "json"
 }
 
 /// Reads the rows of `path` in order. Rows that cannot be read go to `sink` with their reason; an

@@ -149,7 +149,7 @@ mod tests {
                     let second =
                         feed(&decoder, &cache, &batch.iter().map(piece).collect::<Vec<_>>()).unwrap();
                     let rows = |hidden| {
-                        let logits = row_product(&hidden, &decoder.head().value).unwrap();
+                        let logits = row_product(&hidden, &decoder.head().unwrap().value).unwrap();
                         logits.to_vec2::<f32>().unwrap()
                     };
                     found.extend(rows(first).into_iter().zip(rows(second)));

@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
     /// Chooses a token for each taker, ascending by row, from `hidden` `[rows, hidden]`; those that go
     /// on are active.
     fn choose(&mut self, hidden: &Tensor, takers: Vec<Taker>) -> Result<()> {
-        let head = &self.decoder.head().value;
+        let head = &self.decoder.head()?.value;
         let vocabulary = self.decoder.config.vocab_size;
         let mut takers = takers.into_iter().peekable();
         let rows = hidden.dim(0)?;

@@ -7,14 +7,15 @@ use super::Stage;
 use super::memory::FLOAT;
 use crate::model::config::Config;
 use crate::model::spec::Dtype;
+use crate::plan::openable;
 use crate::plan::settings::{KindSettings, LoraSettings};
 
 impl Stage<'_> {
     /// Weights that are trained, value heads included.
     pub fn trainable(&self) -> u64 {
         // A trunk under a value head has no output layer to train.
-        let (model, trunk) = match &self.training.lora {
-            Some(lora) => (lora_parameters(self.model, lora), lora_parameters(self.model, lora)),
+        let (model, trunk) = match self.adapter() {
+            Some(adapter) => (adapter, adapter),
             None => (self.model.parameters(), self.model.parameters() - self.model.lm_head_weights()),
         };
         let weight = self.model.hidden_size as u64;
@@ -25,13 +26,25 @@ impl Stage<'_> {
         }
     }
 
+    /// Weights of the adapter that a lora stage trains: of the one that it continues, or of a new one.
+    fn adapter(&self) -> Option<u64> {
+        let lora = self.training.lora.as_ref()?;
+        let continued = self.policy.adapter.as_deref().filter(|folder| openable::is_adapter(folder));
+        // One that cannot be opened is a problem of its own.
+        let continued = continued.and_then(|folder| openable::places(folder, self.model, true).ok());
+        Some(match continued {
+            Some((_, places)) => places.trainable(self.model) as u64,
+            None => lora_parameters(self.model, lora),
+        })
+    }
+
     /// Bytes of weights in memory at once.
     pub(super) fn held(&self) -> u64 {
         let model = self.model;
         let (frozen, trained) = (self.dtype.bytes(), self.trained_weight());
         let base = frozen * model.parameters();
         let head = model.hidden_size as u64 + 1;
-        let adapter = self.training.lora.as_ref().map_or(0, |lora| lora_parameters(model, lora));
+        let adapter = self.adapter().unwrap_or(0);
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
         let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
         let judge = frozen * adapter + merged;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::checker::Checker;
+use crate::model::adapter;
 use crate::plan::settings::{LoraSettings, Source, StageSettings, TargetModules};
+use crate::recipe::diagnostics::Place;
 use crate::recipe::stage::TargetModule;
 
 /// What two adapters must agree in.
@@ -28,20 +28,15 @@ impl Adapter {
         }
     }
 
-    /// Of `adapter_config.json`. Patterns instead of a list of modules are left to the loader.
+    /// Of an adapter in a folder; `None` if it cannot be opened, which is told elsewhere.
     fn read(folder: &Path) -> Option<Self> {
-        let config = std::fs::read(folder.join("adapter_config.json")).ok()?;
-        let config: Value = serde_json::from_slice(&config).ok()?;
-        // PEFT may name modules by their whole path: `model.layers.0.self_attn.q_proj`.
-        let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
-        let modules = config["target_modules"]
-            .as_array()
-            .map(|names| listed(names.iter().filter_map(Value::as_str).map(last).collect()));
+        let adapter = adapter::Adapter::open(folder).ok()?;
+        let modules = adapter.modules();
         Some(Adapter {
-            rank: config["r"].as_u64().map(|rank| rank.to_string()),
-            alpha: config["lora_alpha"].as_f64().map(|alpha| alpha.to_string()),
-            target_modules: modules,
-            rslora: Some(config["use_rslora"].as_bool().unwrap_or(false).to_string()),
+            rank: Some(adapter.config.rank.to_string()),
+            alpha: Some(adapter.config.alpha.to_string()),
+            target_modules: (!modules.is_empty()).then(|| listed(modules)),
+            rslora: Some(adapter.config.rslora.to_string()),
         })
     }
 
@@ -79,11 +74,18 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
         };
         let own = Adapter::of(lora);
         match &stage.policy {
-            Source::Folder(_) => {}
+            Source::Folder(folder) => {
+                if let Some(theirs) = Adapter::read(folder) {
+                    let whose = "the adapter of its `policy`".to_owned();
+                    let at = checker.stage_key_place(index, "policy");
+                    compare(checker, index, stage, &own, &theirs, Whose::Files(at), whose);
+                }
+            }
             Source::Base => {
                 if let Some(theirs) = &of_model {
                     let whose = "the adapter of `[model]`".to_owned();
-                    compare(checker, index, stage, &own, theirs, None, whose);
+                    let at = checker.document.value_place("/model/adapter");
+                    compare(checker, index, stage, &own, theirs, Whose::Files(at), whose);
                 }
             }
             Source::Stage(name) => {
@@ -92,11 +94,19 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
                 if let Some(theirs) = &stages[before].training.lora {
                     let whose = format!("the adapter of stage `{name}`");
                     let theirs = Adapter::of(theirs);
-                    compare(checker, index, stage, &own, &theirs, Some(before), whose);
+                    compare(checker, index, stage, &own, &theirs, Whose::Stage(before), whose);
                 }
             }
         }
     }
+}
+
+/// Where an adapter comes from.
+enum Whose {
+    /// The stage of that index.
+    Stage(usize),
+    /// A folder, which is named there.
+    Files(Option<Place>),
 }
 
 fn compare(
@@ -105,7 +115,7 @@ fn compare(
     stage: &StageSettings,
     own: &Adapter,
     theirs: &Adapter,
-    before: Option<usize>,
+    before: Whose,
     whose: String,
 ) {
     for ((key, own), (_, theirs)) in own.keys().into_iter().zip(theirs.keys()) {
@@ -121,15 +131,15 @@ fn compare(
             "stage `{}` continues {whose}, so `{key}` must be the same: `{own}` here, `{theirs}` there",
             stage.name
         );
-        let place = match before {
-            Some(before) => checker.stage_key_place(before, &pointer),
-            None => checker.document.value_place("/model/adapter"),
+        let place = match &before {
+            Whose::Stage(before) => checker.stage_key_place(*before, &pointer),
+            Whose::Files(place) => place.clone(),
         };
         let problem = checker.error(&at, message);
         problem.related.extend(place.map(|place| (place, "there".to_owned())));
-        problem.help = Some(match before {
-            Some(_) => "write `lora` once, in `[defaults]`".to_owned(),
-            None => format!("set `{key}` of `lora` to that of the adapter"),
+        problem.help = Some(match &before {
+            Whose::Stage(_) => "write `lora` once, in `[defaults]`".to_owned(),
+            Whose::Files(_) => format!("set `{key}` of `lora` to that of the adapter"),
         });
     }
 }

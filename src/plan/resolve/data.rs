@@ -10,7 +10,9 @@ use crate::data::hub::{self, RepoKind};
 use crate::data::named::{Named, named, names};
 use crate::data::source;
 use crate::data::spec::{DataSpec, Format};
-use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RowFormat, Sources};
+use crate::recipe::data::{
+    DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RoleNames, RowFormat, Sources,
+};
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
@@ -76,11 +78,35 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         files,
         format: written.or(known.map(|set| set.format)),
         columns,
+        roles: roles(checker, name, table),
         eval_fraction: table.eval_fraction.unwrap_or(EVAL_FRACTION),
         limit: table.limit,
         max_bad_rows: table.max_bad_rows.unwrap_or(MAX_BAD_ROWS),
         max_dropped: table.max_dropped.unwrap_or(MAX_DROPPED),
     }
+}
+
+/// Names of roles, ours → theirs. Errors if a name is given twice.
+fn roles(checker: &mut Checker, name: &str, table: &DataTable) -> IndexMap<String, Vec<String>> {
+    let at = format!("{}/roles", Checker::data_table(name));
+    let mut roles: IndexMap<String, Vec<String>> = IndexMap::new();
+    for (ours, theirs) in table.roles.iter().flatten() {
+        let theirs = match theirs {
+            RoleNames::One(one) => vec![one.clone()],
+            RoleNames::Many(many) => many.clone(),
+        };
+        for (index, one) in theirs.iter().enumerate() {
+            let same = |other: &String| other.to_lowercase() == one.to_lowercase();
+            let taken = roles.iter().find(|(_, names)| names.iter().any(same)).map(|(role, _)| role);
+            let taken = taken.or_else(|| theirs[..index].iter().any(same).then_some(ours));
+            if let Some(role) = taken {
+                let message = format!("the role `{one}` is given to `{role}` already");
+                checker.error(&format!("{at}/{ours}"), message).help = Some("name each role once".to_owned());
+            }
+        }
+        roles.insert(ours.clone(), theirs);
+    }
+    roles
 }
 
 /// The data set that `source` names, if it is no file's name.

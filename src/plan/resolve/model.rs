@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::checker::Checker;
 use super::compute::{self, Purpose};
 use crate::data::hub::{self, RepoKind};
@@ -43,7 +41,13 @@ pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: Purpose) -> Opti
     };
     let adapter = model.adapter.as_ref().map(|adapter| checker.path(adapter));
     let head = model.head.as_ref().map(|head| checker.path(head));
-    Some(ModelSpec { origin, adapter, head, template, device, dtype })
+    let chat_template_kwargs = model.chat_template_kwargs.clone().unwrap_or_default();
+    if let Some(name) = template::reserved(&chat_template_kwargs) {
+        let message = format!("`{name}` {}", template::is_reserved(name));
+        checker.error(&format!("/model/chat_template_kwargs/{name}"), message).help =
+            Some("take it out".to_owned());
+    }
+    Some(ModelSpec { origin, adapter, head, template, chat_template_kwargs, device, dtype })
 }
 
 pub const HUGGING_FACE_LAYOUT: &str = "give the folder of a model in Hugging Face layout";
@@ -51,11 +55,6 @@ pub const HUGGING_FACE_LAYOUT: &str = "give the folder of a model in Hugging Fac
 /// What is wrong with a model's folder that lacks files.
 pub fn lacking(folder: &str, files: &[&str]) -> String {
     format!("the model folder `{folder}` has no {}", suggest::quoted(files))
-}
-
-/// Whether a model's folder has weights, in one file or in several.
-pub fn has_weights(folder: &Path) -> bool {
-    ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file())
 }
 
 /// A model's folder, or, of a hub id that is no folder, the one in the local Hugging Face cache.
@@ -133,7 +132,30 @@ fn chat_template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Op
                 checker.error(at, format!("{whose} has no chat template of its own")).help =
                     Some(format!("add `template` to `[model]`; {choose}"));
             }
+            if let Some(Ok(own)) = model.base.as_ref().map(|base| template::own(&base_folder(checker, base)))
+                && !own.is_empty()
+                && !own.contains_key(template::DEFAULT)
+                && !own.contains_key(template::TOOL_USE)
+            {
+                let message =
+                    format!("this model has several chat templates, none called `{}`", template::DEFAULT);
+                checker.error(at, message).help =
+                    Some(format!("set `template` in `[model]`: {}", template::choices(own.keys())));
+            }
             None
+        }
+        Some(name) if name.starts_with(template::OF_MODEL) => {
+            let folder = model.base.as_ref().map(|base| base_folder(checker, base));
+            let own = folder.and_then(|folder| template::own(&folder).ok()).unwrap_or_default();
+            if !own.contains_key(&name[template::OF_MODEL.len()..]) {
+                let message =
+                    format!("this model has no chat template `{}`", &name[template::OF_MODEL.len()..]);
+                checker.error(at, message).help = Some(match own.is_empty() {
+                    true => choose,
+                    false => format!("it has {}", template::choices(own.keys())),
+                });
+            }
+            Some(name.to_owned())
         }
         Some(name) if shipped.contains(&name) => Some(name.to_owned()),
         Some(name) => {
@@ -151,9 +173,8 @@ fn chat_template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Op
 
 /// Whether a model's folder brings a chat template.
 fn has_template(folder: &Path) -> bool {
-    let config = std::fs::read(folder.join("tokenizer_config.json")).unwrap_or_default();
-    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
-    folder.join("chat_template.jinja").is_file() || !config["chat_template"].is_null()
+    // What is wrong with its files is said where they are read.
+    template::own(folder).is_ok_and(|own| !own.is_empty())
 }
 
 fn scratch_spec(checker: &mut Checker, recipe: &Recipe, scratch: &ScratchTable) -> Option<ScratchSpec> {

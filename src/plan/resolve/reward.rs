@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::checker::Checker;
 use super::stages::Reference;
-use crate::backend::weights_file::WeightFiles;
+use crate::model::config::Config;
 use crate::model::spec::{ModelOrigin, ModelSpec, TokenizerSpec};
+use crate::model::value_head::StoredHead;
 use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::plan::openable;
 use crate::plan::settings::{KindSettings, Source, StageSettings};
 use crate::recipe::stage::Kind;
 use crate::recipe::suggest;
@@ -18,6 +20,9 @@ use crate::recipe::written::Recipe;
 
 /// Names of a value head's weight: ours (and TRL's), and that of sequence classification.
 const HEAD_WEIGHTS: [&str; 2] = ["v_head.summary.weight", "score.weight"];
+
+const REWARD_MODELS: &str = "give the `model` folder of a finished rm stage, a sequence classifier with one \
+     label as transformers saves it, or an adapter of one as PEFT does";
 
 /// Checks every ppo stage's reward model.
 pub fn check(checker: &mut Checker, recipe: &Recipe, model: Option<&ModelSpec>) {
@@ -41,7 +46,7 @@ pub fn check(checker: &mut Checker, recipe: &Recipe, model: Option<&ModelSpec>) 
                 check_folder(checker, stages, &at, folder, model);
             }
             Some(_) => {
-                if !checker.is_written("/model/head") {
+                if !checker.is_written("/model/head") && model.and_then(own_head).is_none() {
                     checker.error(&at, "the base model has no value head, so it gives no reward").help =
                         Some("name a file with one: `head` of `[model]`".to_owned());
                 }
@@ -66,16 +71,18 @@ fn check_folder(
         });
         return;
     }
-    if !folder.join(VALUE_HEAD).is_file() {
-        checker.error(at, format!("`{written}` is no reward model: it has no `{VALUE_HEAD}`")).help =
-            Some("give the `model` folder of a finished rm stage".to_owned());
+    let artifact = Artifact::of_folder(&folder);
+    if artifact.head.is_none() && openable::check_readable(&artifact).is_ok() {
+        let message = format!(
+            "`{written}` is no reward model: it has no `{VALUE_HEAD}`, and its weights have no `score.weight`"
+        );
+        checker.error(at, message).help = Some(REWARD_MODELS.to_owned());
         return;
     }
-    let theirs =
-        [folder.clone(), Artifact::of_folder(&folder).base].map(|place| place.join("tokenizer.json"));
+    let theirs = [folder.clone(), artifact.base].map(|place| place.join("tokenizer.json"));
     let Some(theirs) = theirs.into_iter().find(|path| path.is_file()) else {
         checker.error(at, format!("the reward model `{written}` has no `tokenizer.json`")).help =
-            Some("give the `model` folder of a finished rm stage".to_owned());
+            Some(REWARD_MODELS.to_owned());
         return;
     };
     if let Some(own) = model.and_then(tokenizer_of)
@@ -138,9 +145,30 @@ fn vocabulary(path: &Path) -> Option<BTreeMap<String, u64>> {
     Some(tokens)
 }
 
-/// Checks `head` of `[model]`, and whether anything starts from it.
-pub fn check_head(checker: &mut Checker, recipe: &Recipe, stages: &[StageSettings]) {
-    let Some(written) = recipe.model.as_ref().and_then(|model| model.head.as_deref()) else { return };
+/// The file with a head that the base or its adapter brings along.
+pub fn own_head(model: &ModelSpec) -> Option<PathBuf> {
+    let ModelOrigin::Folder(base) = &model.origin else { return None };
+    Artifact::of(base.clone(), model.adapter.clone()).head
+}
+
+/// Checks `head` of `[model]`, or else the head that the base or its adapter brings along, and whether
+/// anything starts from it.
+pub fn check_head(
+    checker: &mut Checker,
+    recipe: &Recipe,
+    model: Option<&ModelSpec>,
+    stages: &[StageSettings],
+) {
+    let config = model.and_then(|model| match &model.origin {
+        ModelOrigin::Folder(base) => Config::read(base).ok(),
+        ModelOrigin::Scratch(_) => None,
+    });
+    let Some(written) = recipe.model.as_ref().and_then(|model| model.head.as_deref()) else {
+        if let Some((model, path)) = model.and_then(|model| Some((model, own_head(model)?))) {
+            check_own_head(checker, model, &path, config.as_ref(), stages);
+        }
+        return;
+    };
     let at = "/model/head";
     let path = checker.path(written);
     if checker.is_written("/model/scratch") {
@@ -148,14 +176,37 @@ pub fn check_head(checker: &mut Checker, recipe: &Recipe, stages: &[StageSetting
     } else if !path.is_file() {
         checker.error(at, format!("there is no file `{written}`")).help =
             Some("paths are relative to the recipe's folder".to_owned());
-    } else if !WeightFiles::open(&[path])
-        .is_ok_and(|file| HEAD_WEIGHTS.iter().any(|name| file.contains(name)))
-    {
+    } else if StoredHead::find(&path).is_ok_and(|head| head.is_none()) {
         checker.error(at, format!("`{written}` has no value head")).help =
             Some(format!("it must be a safetensors file with one of {}", suggest::quoted(&HEAD_WEIGHTS)));
+    } else if let Err(error) = openable::find_head(&path, config.as_ref()) {
+        checker.error(at, format!("{error:#}"));
     } else if !stages.iter().any(uses_head) {
         let message = "`head` does nothing: no rm stage starts from the base, and no `reward` is `base`";
         checker.warning(at, message);
+    }
+}
+
+/// A head that nobody named.
+fn check_own_head(
+    checker: &mut Checker,
+    model: &ModelSpec,
+    path: &Path,
+    config: Option<&Config>,
+    stages: &[StageSettings],
+) {
+    let of_adapter = model.adapter.as_ref().is_some_and(|adapter| path.starts_with(adapter));
+    let (at, whose) = if of_adapter { ("/model/adapter", "adapter") } else { ("/model/base", "base") };
+    if !stages.iter().any(uses_head) {
+        let message = format!(
+            "the {whose} is a reward model, and its head (`{}`) does nothing: no rm stage starts from it, and \
+             no `reward` is `base`",
+            path.file_name().unwrap_or_default().display()
+        );
+        checker.warning(at, message);
+    } else if let Err(error) = openable::find_head(path, config) {
+        checker.error(at, format!("{error:#}")).help =
+            Some("name another head, `head` of `[model]`, or a base without one".to_owned());
     }
 }
 

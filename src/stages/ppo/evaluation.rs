@@ -22,8 +22,6 @@ impl Ppo {
         let mean = judged.scores.iter().sum::<f64>() / n;
         let squares: f64 = judged.scores.iter().map(|score| (score - mean).powi(2)).sum();
         metrics.insert("objective/scores_std".to_string(), (squares / (n - 1.0).max(1.0)).sqrt());
-        let tokens: usize = judged.tokens.iter().map(Vec::len).sum();
-        metrics.insert("response_length".to_string(), tokens as f64 / n);
         Ok(metrics)
     }
 }

@@ -25,6 +25,7 @@
 mod evaluation;
 mod rollout;
 mod shape;
+mod variety;
 
 use std::path::Path;
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Ppo;
+use super::variety::variety;
 use crate::backend::random::Stream;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
@@ -227,14 +228,20 @@ impl Ppo {
             pairs().map(|(&old, &rho)| kl(self.settings.kl_estimator, old, rho)).sum::<f64>() / n;
         let score = scores.iter().sum::<f64>() / n;
         let penalty = -self.settings.kl_coef * divergence;
-        Metrics::from([
+        let mut metrics = Metrics::from([
             ("objective/kl".to_string(), divergence),
             ("objective/entropy".to_string(), -judged.policy.iter().flatten().sum::<f64>() / n),
             ("objective/non_score_reward".to_string(), penalty),
             ("objective/rlhf_reward".to_string(), penalty + score),
             ("objective/scores".to_string(), score),
             ("val/num_eos_tokens".to_string(), judged.ended.iter().filter(|ended| **ended).count() as f64),
-        ])
+        ]);
+        let of_response = |(policy, reference): (&Vec<f64>, &Vec<f64>)| {
+            policy.iter().zip(reference).map(|(&old, &rho)| kl(self.settings.kl_estimator, old, rho)).sum()
+        };
+        let divergences = judged.policy.iter().zip(&judged.reference).map(of_response).collect();
+        metrics.extend(variety(&judged.tokens, divergences));
+        metrics
     }
 }
 

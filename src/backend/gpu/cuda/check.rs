@@ -7,6 +7,7 @@ use cudarc::driver::result::{self, device};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
 
 use super::libraries::{self, forwards};
+use super::wrapped;
 
 /// What the driver's kernel module leaves: on Linux, in containers, and under Windows. Without one of
 /// these no library is asked, as what calls itself the driver may be a stand-in to link against.
@@ -47,6 +48,9 @@ pub fn check(ordinal: usize) -> Result<()> {
         .with_context(|| format!("`cuda:{ordinal}` ({name}) cannot be used"))?;
     if attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? == 0 {
         bail!("`cuda:{ordinal}` ({name}) cannot be used: its driver has no memory pools")
+    }
+    if attribute(Attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES)? != 0 {
+        wrapped::wait_for_uploads();
     }
     libraries::open_toolkit().with_context(|| format!("`cuda:{ordinal}` needs CUDA's libraries"))
 }

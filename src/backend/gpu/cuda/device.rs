@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use candle_core::backend::BackendDevice;
+use candle_core::cuda_backend::kernels::{CAST, FILL};
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{Device, Result, bail};
 use cudarc::driver::{CudaContext, CudaStream, sys};
@@ -63,9 +64,14 @@ impl Cuda {
         unsafe { device.disable_event_tracking() };
         let stream = device.cuda_stream();
         let context = stream.context().clone();
+        context.bind_to_thread().map_err(candle_core::Error::wrap)?;
         let pool = Pool::new(&context)?;
+        let kernels = Kernels::load()?;
+        // what of candle's kernels every run uses, for the same reason
+        device.get_or_load_func("const_set_f32", &FILL)?;
+        device.get_or_load_func("cast_f32_bf16", &CAST)?;
         let products = Products::new(&stream)?;
-        Ok(Cuda { device, context, stream, kernels: Kernels::default(), products, pool })
+        Ok(Cuda { device, context, stream, kernels, products, pool })
     }
 
     /// Makes this device the calling thread's. Errors also with what went wrong earlier where nothing could

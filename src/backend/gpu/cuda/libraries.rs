@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use anyhow::{Result, anyhow, bail};
 
+use super::super::folders::toolkit_folders;
+use super::wrapped;
+
 /// Names of functions, in the order of the table, and versions: from the toolkit's headers.
 pub mod forwards {
     use std::ffi::CStr;
@@ -22,6 +25,9 @@ pub mod forwards {
 }
 
 use forwards::{COUNT, CUBLAS, CUBLASLT, CUDA, CUDART, CURAND, NVRTC};
+
+/// What of [`toolkit_folders`] is listed only where it is there.
+const PYTHON: &str = " and in Python's packages of NVIDIA (`nvidia/*/lib`) that `VIRTUAL_ENV`, `CONDA_PREFIX`, `PATH` or `~/.local` lead to";
 
 std::arch::global_asm!(include_str!(concat!(env!("OUT_DIR"), "/forwards.s")), table = sym TABLE);
 
@@ -61,8 +67,9 @@ pub fn open_driver() -> Result<()> {
     static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
     once(&OPENED, || {
         // the driver's own folder under Windows, if the loader does not know it
-        let driver = find("libcuda.so.1", &[PathBuf::from("/usr/lib/wsl/lib")])?;
+        let driver = find("libcuda.so.1", &[PathBuf::from("/usr/lib/wsl/lib")], "")?;
         fill(driver, 0, CUDA);
+        wrapped::install();
         Ok(())
     })
 }
@@ -71,12 +78,13 @@ pub fn open_driver() -> Result<()> {
 pub fn open_toolkit() -> Result<()> {
     static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
     once(&OPENED, || {
-        let folders = toolkit_folders();
+        let usual = ["/usr/local/cuda", "/opt/cuda"].map(PathBuf::from);
+        let folders = toolkit_folders(|name| std::env::var_os(name), &usual);
         let blas = forwards::CUBLAS_MAJOR;
         // cuBLAS itself needs cuBLASLt, and finds it once it is open
-        let lt = find(&format!("libcublasLt.so.{blas}"), &folders)?;
-        let cublas = find(&format!("libcublas.so.{blas}"), &folders)?;
-        let curand = find(&format!("libcurand.so.{}", forwards::CURAND_MAJOR), &folders)?;
+        let lt = find(&format!("libcublasLt.so.{blas}"), &folders, PYTHON)?;
+        let cublas = find(&format!("libcublas.so.{blas}"), &folders, PYTHON)?;
+        let curand = find(&format!("libcurand.so.{}", forwards::CURAND_MAJOR), &folders, PYTHON)?;
         fill(lt, CUDA.len(), CUBLASLT);
         fill(cublas, CUDA.len() + CUBLASLT.len(), CUBLAS);
         fill(curand, CUDA.len() + CUBLASLT.len() + CUBLAS.len(), CURAND);
@@ -89,18 +97,13 @@ fn once(opened: &OnceLock<Result<(), String>>, open: impl FnOnce() -> Result<()>
     result.clone().map_err(|message| anyhow!(message))
 }
 
-fn toolkit_folders() -> Vec<PathBuf> {
-    let named = ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(std::env::var_os).map(PathBuf::from);
-    let roots = named.chain([PathBuf::from("/usr/local/cuda"), PathBuf::from("/opt/cuda")]);
-    roots.flat_map(|root| [root.join("lib64"), root.join("lib")]).collect()
-}
-
 /// An open library, for as long as the program runs.
 #[derive(Clone, Copy)]
 struct Library(*mut c_void);
 
-/// Opens `name` from where the loader looks, or else from `folders`.
-fn find(name: &str, folders: &[PathBuf]) -> Result<Library> {
+/// Opens `name` from where the loader looks, or else from `folders`. `which`: what the folders come from,
+/// beside what they say themselves.
+fn find(name: &str, folders: &[PathBuf], which: &str) -> Result<Library> {
     let paths = std::iter::once(PathBuf::from(name)).chain(folders.iter().map(|folder| folder.join(name)));
     let mut said = None;
     for path in paths {
@@ -115,7 +118,7 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Library> {
         folders.iter().map(|folder| format!("`{}`", folder.display())).collect::<Vec<_>>().join(", ");
     let said = said.unwrap_or_default();
     bail!(
-        "`{name}` cannot be opened (looked where the loader does, in `LD_LIBRARY_PATH` and in {looked}): {said}"
+        "`{name}` cannot be opened (looked where the loader does, in `LD_LIBRARY_PATH` and in {looked}{which}): {said}"
     )
 }
 
@@ -134,6 +137,12 @@ fn open(path: &std::path::Path) -> Result<Library, String> {
         }
         Err(CStr::from_ptr(message).to_string_lossy().into_owned())
     }
+}
+
+/// Where the table says that a function of the driver is; `None` if the driver's headers have no such function.
+pub fn slot(function: &str) -> Option<&'static AtomicPtr<c_void>> {
+    let place = CUDA.iter().position(|name| name.to_bytes() == function.as_bytes())?;
+    TABLE.get(place)
 }
 
 /// Points the functions at the library's. What it does not have (an older driver, or a name that is no
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn the_table_points_at_what_a_library_has() {
         // any library will do; the C library is always there
-        let c = find("libc.so.6", &[]).unwrap();
+        let c = find("libc.so.6", &[], "").unwrap();
         let last = COUNT - 2;
         let before = [TABLE[last].load(Ordering::Acquire), TABLE[last + 1].load(Ordering::Acquire)];
         fill(c, last, &[c"getpid", c"no_such_function"]);
@@ -185,11 +194,12 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_named_with_where_it_was_looked_for() {
-        let error = find("libnothing.so.9", &[PathBuf::from("/no/folder")]).err().unwrap().to_string();
+        let error =
+            find("libnothing.so.9", &[PathBuf::from("/no/folder")], PYTHON).err().unwrap().to_string();
         assert!(
             error.starts_with("`libnothing.so.9` cannot be opened (looked where the loader does"),
             "{error}"
         );
-        assert!(error.contains("`/no/folder`"), "{error}");
+        assert!(error.contains("in `/no/folder` and in Python's packages of NVIDIA"), "{error}");
     }
 }

@@ -5,7 +5,8 @@
 //! | [`check`] | whether there is a GPU that we can use, and what is missing |
 //! | [`device`] | a device taken hold of: context, stream, memory pool |
 //! | [`libraries`] | the driver and cuBLAS, opened at run time |
-//! | [`launch`], [`modules`] | kernels, from the PTX that `build.rs` leaves |
+//! | [`wrapped`] | what happens around some of the driver's functions |
+//! | [`launch`], [`modules`] | kernels, from the images that `build.rs` leaves |
 //! | [`address`] | where a tensor lies |
 //! | [`matmul`] | matrix products, by cuBLASLt |
 //! | [`pool`] | how much memory is used |
@@ -18,6 +19,7 @@ mod libraries;
 mod matmul;
 mod modules;
 mod pool;
+mod wrapped;
 
 pub use check::check;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use candle_core::{Error, Result};
-use cudarc::driver::result::{device, mem_pool};
+use cudarc::driver::result::{self, DriverError, ctx, device, mem_pool};
 use cudarc::driver::{CudaContext, sys};
 use sys::CUmemPool_attribute_enum as Attribute;
 
@@ -20,57 +20,89 @@ unsafe impl Sync for Pool {}
 
 impl Pool {
     /// A pool that keeps what is freed: a step frees and takes the same buffers over and over, and memory
-    /// that went back to the driver at a synchronisation would have to be mapped again.
+    /// that went back to the driver at a synchronisation would have to be mapped again. What needs memory
+    /// from outside the pool then relies on [`trim`].
     pub fn new(context: &CudaContext) -> Result<Self> {
-        // SAFETY: the device is the context's
-        let pool = unsafe { device::get_mem_pool(context.cu_device()) };
-        let pool = Pool(pool.map_err(|error| Error::msg(format!("the device's memory pool: {error}")))?);
-        pool.set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
-        Ok(pool)
+        let kept = || {
+            let pool = Pool::of(context.cu_device())?;
+            pool.set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
+            Ok(pool)
+        };
+        kept().map_err(|error: DriverError| Error::msg(format!("the device's memory pool: {error}")))
     }
 
-    fn get(&self, which: Attribute) -> Result<u64> {
+    fn of(device: sys::CUdevice) -> Result<Self, DriverError> {
+        // SAFETY: the device is one that the driver gave
+        unsafe { device::get_mem_pool(device) }.map(Pool)
+    }
+
+    fn get(&self, which: Attribute) -> Result<u64, DriverError> {
         let mut value = 0u64;
         // SAFETY: these attributes are 64-bit numbers
-        let status = unsafe { mem_pool::get_attribute(self.0, which, (&raw mut value).cast::<c_void>()) };
-        status.map_err(|error| Error::msg(format!("the memory pool's {which:?}: {error}")))?;
+        unsafe { mem_pool::get_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }?;
         Ok(value)
     }
 
-    fn set(&self, which: Attribute, mut value: u64) -> Result<()> {
+    fn set(&self, which: Attribute, mut value: u64) -> Result<(), DriverError> {
         // SAFETY: these attributes are 64-bit numbers
-        let status = unsafe { mem_pool::set_attribute(self.0, which, (&raw mut value).cast::<c_void>()) };
-        status.map_err(|error| Error::msg(format!("the memory pool's {which:?}: {error}")))
+        unsafe { mem_pool::set_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }
     }
+
+    /// Of the device whose context is bound, which the pool is of.
+    fn memory(&self) -> Result<Memory, DriverError> {
+        let (free, total) = result::mem_get_info()?;
+        Ok(Memory {
+            total: total as u64,
+            free: free as u64,
+            reserved: self.get(Attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?,
+            used: self.get(Attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
+            peak: self.get(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)?,
+        })
+    }
+}
+
+/// The device whose context is bound.
+fn bound() -> Result<sys::CUdevice, DriverError> {
+    let mut device = 0;
+    // SAFETY: writes the one number it is given
+    unsafe { sys::cuCtxGetDevice(&mut device) }.result()?;
+    Ok(device)
+}
+
+/// Gives what the pool of the bound device holds and no tensor uses back to the driver, once all that was
+/// started has ended: for what needs memory from outside the pool, and for a tensor that fits nowhere between
+/// others.
+pub fn trim() -> Result<(), DriverError> {
+    let pool = Pool::of(bound()?)?;
+    ctx::synchronize()?;
+    // SAFETY: the pool is the device's
+    unsafe { mem_pool::trim_to(pool.0, 0) }
+}
+
+/// The bound device and its memory.
+pub fn current() -> Result<(usize, Memory), DriverError> {
+    let device = bound()?;
+    Ok((device as usize, Pool::of(device)?.memory()?))
 }
 
 impl Cuda {
     pub fn memory(&self) -> Result<Memory> {
         self.bind()?;
-        let (free, total) = self
-            .context
-            .mem_get_info()
-            .map_err(|error| Error::msg(format!("the device's memory: {error}")))?;
-        Ok(Memory {
-            total: total as u64,
-            free: free as u64,
-            reserved: self.pool.get(Attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?,
-            used: self.pool.get(Attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
-            peak: self.pool.get(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)?,
-        })
+        self.pool.memory().map_err(|error| Error::msg(format!("the device's memory: {error}")))
     }
 
     /// Lets the peak begin anew, at what is used now.
     pub fn reset_peak(&self) -> Result<()> {
         self.bind()?;
-        self.pool.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)
+        let reset = self.pool.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0);
+        reset.map_err(|error| Error::msg(format!("the device's peak of memory: {error}")))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::Gpu;
-    use candle_core::{DType, Tensor};
+    use candle_core::{DType, Device, Tensor};
 
     #[test]
     fn the_peak_counts_what_was_freed() {
@@ -83,5 +115,20 @@ mod tests {
         device.synchronize().unwrap();
         let memory = cuda.memory().unwrap();
         assert!(memory.peak >= 256 << 20 && memory.reserved >= 256 << 20 && memory.total > memory.free);
+    }
+
+    #[test]
+    fn what_the_pool_does_not_use_goes_back_when_it_is_needed() {
+        let Some(device) = super::super::for_tests() else { return };
+        let Some(Gpu::Cuda(cuda)) = Gpu::on(&device).unwrap() else { panic!("a CUDA device") };
+        let kept = Tensor::arange(0f32, 1000.0, &device).unwrap();
+        drop(Tensor::zeros(64 << 20, DType::F32, &device).unwrap());
+        device.synchronize().unwrap();
+        let before = cuda.memory().unwrap();
+        super::trim().unwrap();
+        let after = cuda.memory().unwrap();
+        assert!(after.reserved + (128 << 20) <= before.reserved, "{before:?} {after:?}");
+        let values = kept.to_device(&Device::Cpu).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values[999], 999.0);
     }
 }

@@ -17,11 +17,13 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Error, Result, Tensor};
-use cudarc::cublaslt::result::{create_handle, matmul};
-use cudarc::cublaslt::sys::cublasLtHandle_t;
+use cudarc::cublaslt::result::{CublasError, create_handle, matmul};
+use cudarc::cublaslt::sys::{cublasLtHandle_t, cublasStatus_t as Status};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, sys};
 
+use super::super::out_of_memory::once_more;
 use super::device::Cuda;
+use super::pool;
 use prepared::Prepared;
 use problem::Problem;
 
@@ -62,7 +64,7 @@ impl Products {
         if let Some(prepared) = all.get(&problem) {
             return Ok(prepared.clone());
         }
-        let prepared = Prepared::new(self.handle, &problem)
+        let prepared = with_room(|| Prepared::new(self.handle, &problem))
             .map_err(|error| Error::msg(format!("{problem}: cuBLASLt has no way to compute it: {error}")))?;
         if all.len() >= REMEMBERED {
             all.clear();
@@ -94,7 +96,7 @@ impl Cuda {
         let (workspace, _) = self.products.workspace.device_ptr(&self.stream);
         // SAFETY: the layouts are those of the tensors, which live until the product is in the stream;
         // alpha and beta are read during the call
-        let status = unsafe {
+        let status = with_room(|| unsafe {
             matmul(
                 self.products.handle.0,
                 prepared.product(),
@@ -113,9 +115,19 @@ impl Cuda {
                 WORKSPACE,
                 stream.cast(),
             )
-        };
+        });
         status.map_err(|error| Error::msg(format!("{problem}: {error}")))
     }
+}
+
+/// Calls cuBLASLt, which loads its kernels when they are first used; if that fails, as where the pool holds
+/// all memory, once more after [`pool::trim`].
+fn with_room<T>(call: impl FnMut() -> Result<T, CublasError>) -> Result<T, CublasError> {
+    let short = |result: &Result<T, CublasError>| {
+        let status = result.as_ref().err().map(|error| error.0);
+        matches!(status, Some(Status::CUBLAS_STATUS_ALLOC_FAILED | Status::CUBLAS_STATUS_EXECUTION_FAILED))
+    };
+    once_more(call, short, || pool::trim().is_ok())
 }
 
 /// A sum of no terms.

@@ -1,0 +1,63 @@
+//! `accepted_answers`: a row's list of all answers to its question that are right, whatever it is
+//! trained on. Any shape of row may have it.
+
+use serde_json::{Map, Value};
+
+use super::reason::Reason;
+
+pub const KEY: &str = "accepted_answers";
+
+/// Takes the list out of a row; empty where there is none. One text stands for a list of one.
+pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, Reason> {
+    let wrong = |at: String, found: &Value| Reason::wrong_type(at, found, "a text or a list of texts");
+    match row.shift_remove(KEY) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![text]),
+        Some(Value::Array(texts)) => {
+            let text = |(index, text): (usize, Value)| match text {
+                Value::String(text) => Ok(text),
+                other => Err(wrong(format!("/{KEY}/{index}"), &other)),
+            };
+            texts.into_iter().enumerate().map(text).collect()
+        }
+        Some(other) => Err(wrong(format!("/{KEY}"), &other)),
+    }
+}
+
+/// Whether `answer` is one of the accepted ones, white space at the ends and its amount aside.
+pub fn is_accepted(answer: &str, accepted: &[String]) -> bool {
+    let same = |text: &String| text.split_whitespace().eq(answer.split_whitespace());
+    accepted.iter().any(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn taken(value: Value) -> Result<Vec<String>, Reason> {
+        let mut row = Map::from_iter([("prompt".to_owned(), json!("q")), (KEY.to_owned(), value)]);
+        let found = take(&mut row);
+        assert_eq!(row.keys().collect::<Vec<_>>(), ["prompt"]);
+        found
+    }
+
+    #[test]
+    fn a_row_says_what_is_right() {
+        assert_eq!(taken(json!(["a", "b"])), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(taken(json!("a")), Ok(vec!["a".to_owned()]));
+        assert_eq!(taken(json!([])), Ok(Vec::new()));
+        let refused = |value| taken(value).unwrap_err().to_string();
+        assert!(refused(json!(["a", 4])).starts_with("wrong type at /accepted_answers/1: 4;"));
+        assert!(refused(json!({ "text": ["a"] })).starts_with("wrong type at /accepted_answers: {"));
+    }
+
+    #[test]
+    fn spaces_make_no_difference_and_words_do() {
+        let accepted = ["A cow says moo.".to_owned(), "Moo.".to_owned()];
+        assert!(is_accepted(" A cow  says moo.\n", &accepted));
+        assert!(!is_accepted("A cow says moo. Moo.", &accepted));
+        assert!(!is_accepted("", &accepted) && !is_accepted("Moo.", &[]));
+    }
+}

@@ -1,0 +1,95 @@
+//! What is to be said of a file's rows once they are read.
+
+use std::path::Path;
+
+use indexmap::IndexSet;
+
+use super::label::{Label, Written};
+use crate::data::reason::Reason;
+
+/// Keys that a warning names at most.
+const NAMED: usize = 12;
+
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Pointers of a row's keys that nothing reads, `*` for the place in a list.
+    unread: IndexSet<String>,
+    /// The same of turns, parts, calls and tools, which the template gets as they are.
+    passed_on: IndexSet<String>,
+    /// Rows with several rejected answers, and the pairs that they make.
+    several: (usize, usize),
+    /// Rows of text that is trained whole.
+    texts: usize,
+    has_zero: bool,
+    has_minus_one: bool,
+}
+
+impl Notes {
+    /// A key that nothing reads.
+    pub fn unread(&mut self, pointer: impl Into<String>) {
+        self.unread.insert(pointer.into());
+    }
+
+    /// A key that is no format's and goes to the template.
+    pub fn passed_on(&mut self, pointer: impl Into<String>) {
+        self.passed_on.insert(pointer.into());
+    }
+
+    /// A row that makes several pairs.
+    pub fn several_pairs(&mut self, pairs: usize) {
+        self.several.0 += 1;
+        self.several.1 += pairs;
+    }
+
+    pub fn text(&mut self) {
+        self.texts += 1;
+    }
+
+    /// Whether the answer is desirable. Errors if the file has both 0 and −1.
+    pub fn desirable(&mut self, label: Label, pointer: &str) -> Result<bool, Reason> {
+        self.has_zero |= label.written == Written::Zero;
+        self.has_minus_one |= label.written == Written::MinusOne;
+        match (label.written, self.has_zero && self.has_minus_one) {
+            (Written::Otherwise, _) | (_, false) => Ok(label.desirable),
+            (written, true) => {
+                let found = if written == Written::Zero { 0 } else { -1 };
+                let accepted = "`true` or 1, and one way to write the opposite: `false`, 0 or -1; this file has \
+                                both 0 and -1, and one of them may mean neither";
+                Err(Reason::wrong_type(pointer, &found.into(), accepted))
+            }
+        }
+    }
+
+    /// Warnings about the rows of `file`.
+    pub fn warnings(&self, file: &Path) -> Vec<String> {
+        let file = file.file_name().unwrap_or(file.as_os_str()).display();
+        let mut warnings = Vec::new();
+        if !self.unread.is_empty() {
+            warnings.push(format!("`{file}`: nothing reads {}", named(&self.unread)));
+        }
+        if !self.passed_on.is_empty() {
+            warnings.push(format!(
+                "`{file}`: {} can only be read by the chat template, which gets them as they are",
+                named(&self.passed_on)
+            ));
+        }
+        if let (rows @ 1.., pairs) = self.several {
+            warnings.push(format!("`{file}`: {rows} rows have several rejected answers: {pairs} pairs"));
+        }
+        if self.texts > 0 {
+            warnings.push(format!(
+                "`{file}`: {} rows are `text`, which is trained whole and as it is, without the chat template",
+                self.texts
+            ));
+        }
+        warnings
+    }
+}
+
+fn named(keys: &IndexSet<String>) -> String {
+    let shown: Vec<String> = keys.iter().take(NAMED).map(|key| format!("`{key}`")).collect();
+    match keys.len().saturating_sub(NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,0 +1,148 @@
+//! Preferences that are told by an index, a winner or a sign.
+
+use serde_json::{Map, Value};
+
+use super::decode::Decoder;
+use super::finish::Aside;
+use super::index::Index;
+use super::{Content, Need, Shape, wire};
+use crate::data::reason::Reason;
+
+/// What comes before the letter of a winner.
+const PREFIXES: [&str; 5] = ["model_", "response_", "conversation_", "assistant_", "answer_"];
+
+impl Decoder<'_> {
+    /// The pairs of a row whose answers stand side by side.
+    pub fn told(
+        &mut self,
+        row: Map<String, Value>,
+        shape: Shape,
+    ) -> Result<Vec<Result<Content, Reason>>, Reason> {
+        match shape {
+            Shape::ChosenIndex => self.chosen_index(row),
+            Shape::BetterResponse => {
+                let row: wire::BetterResponse = self.typed(row)?;
+                let responses = [("/response_0", row.response_0), ("/response_1", row.response_1)];
+                let first = match row.better_response_id {
+                    Index(0) => true,
+                    Index(1) => false,
+                    Index(other) => {
+                        let accepted = "0 for `response_0`, 1 for `response_1`";
+                        return Err(Reason::wrong_type("/better_response_id", &other.into(), accepted));
+                    }
+                };
+                let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
+                self.side_by_side(row.question, responses, first, aside)
+            }
+            Shape::PreferenceStrength => {
+                let row: wire::PreferenceStrength = self.typed(row)?;
+                let responses = [("/response_1", row.response_1), ("/response_2", row.response_2)];
+                let strength = row.preference_strength;
+                let first = match strength.partial_cmp(&0.0) {
+                    Some(std::cmp::Ordering::Equal) | None => {
+                        self.tie(format!("`preference_strength` is {strength}"))?
+                    }
+                    Some(side) => side.is_lt(),
+                };
+                let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
+                self.side_by_side(row.question, responses, first, aside)
+            }
+            Shape::Winner => {
+                let row: wire::Winner = self.typed(row)?;
+                let responses = [("/response_a", row.response_a), ("/response_b", row.response_b)];
+                let first = self.first_won(&row.winner)?;
+                let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
+                self.side_by_side(row.question, responses, first, aside)
+            }
+            _ => {
+                let row: wire::ConversationWinner = self.typed(row)?;
+                let first = self.first_won(&row.winner)?;
+                let a = self.reader.messages(row.conversation_a, "/conversation_a")?;
+                let b = self.reader.messages(row.conversation_b, "/conversation_b")?;
+                let (chosen, rejected) = if first { (a, b) } else { (b, a) };
+                let aside = self.aside(row.beside, "/conversation_a", row.margin, None)?;
+                self.finish(None, chosen, vec![rejected], aside)
+            }
+        }
+    }
+
+    fn chosen_index(&mut self, row: Map<String, Value>) -> Result<Vec<Result<Content, Reason>>, Reason> {
+        let keys: Vec<String> = row.keys().cloned().collect();
+        let row: wire::ChosenIndex = self.typed(row)?;
+        let prompt = self.question(row.question)?;
+        let prompt = prompt.ok_or(Reason::Missing { pointer: "/prompt".into(), keys })?;
+        let mut answers = Vec::with_capacity(row.responses.len());
+        for (place, response) in row.responses.into_iter().enumerate() {
+            answers.push(self.reader.answer(response, &format!("/responses/{place}"))?);
+        }
+        let within = |pointer: &str, Index(index): Index| match index < answers.len() {
+            true => Ok(index),
+            false => {
+                let accepted = format!("a place from 0 in `responses`, which has {}", answers.len());
+                Err(Reason::wrong_type(pointer, &index.into(), accepted))
+            }
+        };
+        let chosen = within("/chosen_index", row.chosen_index)?;
+        let rejected = match row.rejected_index {
+            None => (0..answers.len()).filter(|place| *place != chosen).collect(),
+            Some(index) => vec![within("/rejected_index", index)?],
+        };
+        if rejected == [chosen] {
+            let why = "both name the same answer";
+            return Err(Reason::contradiction("/rejected_index", "/chosen_index", why));
+        }
+        let rejected: Vec<_> = rejected.into_iter().map(|place| answers[place].clone()).collect();
+        if rejected.is_empty() && self.need != Need::Sft && self.need != Need::Prompt {
+            let found = format!("a list of {}", answers.len()).into();
+            return Err(Reason::wrong_type("/responses", &found, "two answers or more"));
+        }
+        let chosen = answers.swap_remove(chosen);
+        let rejected = if rejected.is_empty() { vec![Vec::new()] } else { rejected };
+        let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
+        self.finish(Some(prompt), chosen, rejected, aside)
+    }
+
+    fn side_by_side(
+        &mut self,
+        question: wire::Question,
+        [first, second]: [(&str, wire::Turns); 2],
+        first_is_better: bool,
+        aside: Aside,
+    ) -> Result<Vec<Result<Content, Reason>>, Reason> {
+        let names = [first.0, second.0].map(|pointer| pointer[1..].to_owned());
+        let prompt = self.question(question)?;
+        let prompt = prompt.ok_or(Reason::Missing { pointer: "/prompt".into(), keys: names.to_vec() })?;
+        let (better, worse) = if first_is_better { (first, second) } else { (second, first) };
+        let chosen = self.reader.answer(better.1, better.0)?;
+        let rejected = self.reader.answer(worse.1, worse.0)?;
+        self.finish(Some(prompt), chosen, vec![rejected], aside)
+    }
+
+    /// Whether the first of two won.
+    fn first_won(&self, winner: &str) -> Result<bool, Reason> {
+        let lower = winner.trim().to_lowercase();
+        let letter = PREFIXES.iter().find_map(|prefix| lower.strip_prefix(prefix)).unwrap_or(&lower);
+        match letter {
+            "a" => Ok(true),
+            "b" => Ok(false),
+            other
+                if other.starts_with("tie")
+                    || ["draw", "both_bad", "bothbad", "neither"].contains(&other) =>
+            {
+                self.tie(format!("`winner` is `{winner}`"))
+            }
+            _ => {
+                let accepted = "`a`, `model_a` or `response_a`, the same with `b`, or `tie`";
+                Err(Reason::wrong_type("/winner", &winner.into(), accepted))
+            }
+        }
+    }
+
+    /// A tie: of no use, but for its question.
+    fn tie(&self, found: String) -> Result<bool, Reason> {
+        match self.need {
+            Need::Prompt => Ok(true),
+            _ => Err(Reason::Tie(found)),
+        }
+    }
+}

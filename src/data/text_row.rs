@@ -1,0 +1,38 @@
+//! Rows of text that is trained whole, as TRL's language modelling does: what the tokenizer puts before
+//! any text (BOS, where it has one), the text, the end token unless the text ends with it.
+//!
+//! Unlike TRL, a text that begins with BOS itself does not get a second one. The first token is never
+//! predicted from anything, so it counts as prompt.
+
+use anyhow::{Result, bail};
+
+use super::example::{Branch, Family};
+use super::row::Row;
+use super::tokenizer::Tokenizer;
+
+/// The tokens of a text, all but the first trained. Errors if there is no other.
+pub fn family(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Family> {
+    let mut whole = text.to_owned();
+    if let Some(end) = tokenizer.special_tokens().get("eos_token")
+        && !whole.ends_with(end)
+    {
+        whole.push_str(end);
+    }
+    let mut tokens = tokenizer.encode_with_offsets(&whole)?.ids;
+    let leading = tokenizer.leading();
+    if !tokens.starts_with(leading) {
+        tokens.splice(..0, leading.iter().copied());
+    }
+    if tokens.len() < 2 {
+        bail!("{}: the text is one token, of which nothing can be learnt", row.origin);
+    }
+    let answer = tokens.split_off(1);
+    let trained = vec![true; answer.len()];
+    Ok(Family {
+        row: row.origin.row,
+        prompt: tokens,
+        branches: vec![Branch { tokens: answer, trained }],
+        label: None,
+        margin: None,
+    })
+}

@@ -1,0 +1,114 @@
+//! Whether a run will be able to open a model: configurations and the headers of weights are read, the
+//! weights are not. What passes here fails in a run only for the machine's reasons.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::backend::header::read_header;
+use crate::model::adapter::{Adapter, CONFIG, Places, WEIGHTS};
+use crate::model::config::Config;
+use crate::model::folder::ModelFolder;
+use crate::model::value_head::StoredHead;
+use crate::plan::artifact::{Artifact, VALUE_HEAD};
+
+/// What a stage does with a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers, or its answers' probabilities are asked for.
+    Speaks,
+    /// Its trunk is trained, with a new head or with its own.
+    Trunk,
+    /// It scores: it must have a head for that.
+    Reward,
+}
+
+/// A model as its files' headers tell of it.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub config: Config,
+    pub adapter: Option<(Adapter, Places)>,
+    pub head: Option<StoredHead>,
+}
+
+impl Opened {
+    /// What is passed over, and why that does no harm.
+    pub fn warnings(&self) -> &[String] {
+        self.adapter.as_ref().map_or(&[], |(_, places)| &places.warnings)
+    }
+
+    /// Errors if a lora stage cannot train the adapter further.
+    pub fn check_continued(&self) -> Result<()> {
+        let Some((adapter, places)) = &self.adapter else { return Ok(()) };
+        match places.only_frozen(&adapter.config) {
+            Some(why) => bail!("`{}`: {why}", adapter.file.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens a model for `role`. Errors, which name file and tensor, on anything that a run could not load.
+pub fn check(artifact: &Artifact, role: Role) -> Result<Opened> {
+    let base = &artifact.base;
+    if let Some(adapter) = &artifact.adapter
+        && !base.is_dir()
+    {
+        bail!(
+            "the adapter `{}` is for the base `{}`, and there is no such folder; set \
+             `base_model_name_or_path` of its `adapter_config.json` to where the base lies",
+            adapter.display(),
+            base.display()
+        )
+    }
+    if role == Role::Reward && artifact.head.is_none() {
+        check_readable(artifact)?;
+        bail!(not_a_reward_model(artifact.adapter.as_ref().unwrap_or(base)))
+    }
+    let ModelFolder { config, has_head, .. } = ModelFolder::open(base)?;
+    ensure!(
+        role != Role::Speaks || has_head,
+        "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
+        base.display()
+    );
+    let adapter = artifact.adapter.as_deref().map(|folder| places(folder, &config, has_head)).transpose()?;
+    let head = artifact.head.as_deref().filter(|_| role != Role::Speaks);
+    let head = head.map(|path| find_head(path, Some(&config))).transpose()?;
+    Ok(Opened { config, adapter, head })
+}
+
+/// Whether a folder has the files of an adapter.
+pub fn is_adapter(folder: &Path) -> bool {
+    [CONFIG, WEIGHTS].iter().all(|name| folder.join(name).is_file())
+}
+
+/// Opens an adapter and finds its tensors' places.
+pub fn places(folder: &Path, config: &Config, has_head: bool) -> Result<(Adapter, Places)> {
+    let adapter = Adapter::open(folder)?;
+    let places = adapter.places(config, has_head)?;
+    Ok((adapter, places))
+}
+
+/// The head in a file. Errors if there is none, or one that gives no single score to a model of `config`.
+pub fn find_head(path: &Path, config: Option<&Config>) -> Result<StoredHead> {
+    let head = StoredHead::find(path)?.with_context(|| format!("`{}` has no value head", path.display()))?;
+    let hidden = config.map_or(head.shape.last().copied().unwrap_or_default(), |config| config.hidden_size);
+    head.fits(hidden).with_context(|| format!("the head `{}`", path.display()))?;
+    Ok(head)
+}
+
+/// What to say of a folder that has no head.
+pub fn not_a_reward_model(folder: &Path) -> String {
+    format!(
+        "`{}` is no reward model: it has no `{VALUE_HEAD}`, and its weights have no `score.weight`",
+        folder.display()
+    )
+}
+
+/// Errors if the model's files cannot be opened.
+pub fn check_readable(artifact: &Artifact) -> Result<()> {
+    ModelFolder::open(&artifact.base)?;
+    if let Some(adapter) = &artifact.adapter {
+        read_header(&adapter.join(WEIGHTS))?;
+    }
+    Ok(())
+}

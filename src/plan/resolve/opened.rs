@@ -1,0 +1,102 @@
+//! Whether a run will be able to open the models of a recipe: the adapter of `[model]`, and what stages
+//! name by folder.
+
+use std::path::Path;
+
+use super::checker::Checker;
+use crate::model::adapter::Adapter;
+use crate::model::folder::ModelFolder;
+use crate::model::spec::{ModelOrigin, ModelSpec};
+use crate::plan::artifact::Artifact;
+use crate::plan::openable::{self, Role};
+use crate::plan::settings::{KindSettings, Source, StageSettings};
+
+pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings]) {
+    if let ModelOrigin::Folder(base) = &model.origin {
+        check_model(checker, base, model.adapter.as_deref(), stages);
+    }
+    for (index, stage) in stages.iter().enumerate() {
+        let policy = ("policy", &stage.policy);
+        for (key, source) in std::iter::once(policy).chain(stage.kind.sources()) {
+            if let Source::Folder(folder) = source {
+                check_folder(checker, index, stage, key, folder);
+            }
+        }
+    }
+}
+
+/// The base and its adapter. What cannot be read of the base is told when it is opened.
+fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stages: &[StageSettings]) {
+    let opened = ModelFolder::open(base).ok();
+    let has_head = opened.as_ref().is_none_or(|model| model.has_head);
+    let config = opened.map(|model| model.config);
+    let speaks =
+        stages.iter().find(|stage| stage.policy == Source::Base && role_of_policy(stage) == Role::Speaks);
+    if let (Some(stage), false) = (speaks, has_head) {
+        let message = format!(
+            "the base is a reward model without a head for tokens (`lm_head.weight`), and stage `{}` trains \
+             what it answers",
+            stage.name
+        );
+        checker.error("/model/base", message).help = Some("name the model that it was made from".to_owned());
+    }
+    let Some(folder) = adapter.filter(|folder| openable::is_adapter(folder)) else { return };
+    let at = "/model/adapter";
+    let opened = match &config {
+        Some(config) => openable::places(folder, config, has_head).map(Some),
+        None => Adapter::open(folder).map(|_| None),
+    };
+    match opened {
+        Err(error) => {
+            checker.error(at, format!("{error:#}"));
+        }
+        Ok(None) => {}
+        Ok(Some((adapter, places))) => {
+            for warning in &places.warnings {
+                checker.warning(at, format!("the adapter's {warning}"));
+            }
+            let continuing =
+                stages.iter().find(|stage| stage.policy == Source::Base && stage.training.lora.is_some());
+            if let (Some(stage), Some(why)) = (continuing, places.only_frozen(&adapter.config)) {
+                checker.error(at, format!("stage `{}` trains the adapter further: {why}", stage.name));
+            }
+        }
+    }
+}
+
+fn role_of_policy(stage: &StageSettings) -> Role {
+    if matches!(stage.kind, KindSettings::Rm(_)) { Role::Trunk } else { Role::Speaks }
+}
+
+/// A model that a stage names by its folder.
+fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, key: &str, folder: &Path) {
+    let at = checker.stage_key(index, key);
+    let artifact = Artifact::of_folder(folder);
+    let role = match key {
+        "reward" => Role::Reward,
+        "policy" => role_of_policy(stage),
+        _ => Role::Speaks,
+    };
+    // Told already, and better.
+    let told = !folder.is_dir()
+        || checker.document.is_refused(&at)
+        || (role == Role::Reward && artifact.head.is_none() && openable::check_readable(&artifact).is_ok());
+    if told {
+        return;
+    }
+    let opened = match openable::check(&artifact, role) {
+        Ok(opened) => opened,
+        Err(error) => {
+            checker.error(&at, format!("{error:#}"));
+            return;
+        }
+    };
+    for warning in opened.warnings() {
+        checker.warning(&at, format!("the adapter's {warning}"));
+    }
+    // The value model of ppo starts from the reward model.
+    let trains = role != Role::Speaks || key == "policy";
+    if let (true, true, Err(error)) = (trains, stage.training.lora.is_some(), opened.check_continued()) {
+        checker.error(&at, format!("stage `{}` trains the adapter further: {error:#}", stage.name));
+    }
+}

@@ -1,0 +1,188 @@
+//! What the metrics of a stage say of a policy that has stopped to answer the question, for everybody
+//! to see: in the console as soon as it shows, in `summary.json`, on the page and at a run's end.
+//!
+//! Three rules, each against the stage's own start (its first row with the metric, held-out rows before
+//! training rows):
+//!
+//! | rule | says so when |
+//! |---|---|
+//! | one answer | the most frequent response is at least [`TOP`] of all, and at least twice the share of before |
+//! | few answers | the share of different responses is at most half of that before |
+//! | wrong answers | the share of held-out questions answered right (`exact_match`) is more than [`FALL`] below that before |
+//!
+//! The first two look at [`RESPONSES`] responses or more: shares of fewer are chance.
+
+use crate::report::metrics::Row;
+use crate::report::number;
+
+/// Share of the most frequent response from which it counts as one answer to everything.
+pub const TOP: f64 = 0.25;
+/// How far right answers may fall.
+pub const FALL: f64 = 0.05;
+/// Responses that a share must be of.
+pub const RESPONSES: f64 = 16.0;
+
+/// Names of a rule's metric: held-out first, since that is measured alike each time.
+type Names = &'static [&'static str];
+
+const TOP_RESPONSE: Names = &["eval_val/top_response", "val/top_response"];
+const DISTINCT: Names = &["eval_val/distinct_responses", "val/distinct_responses"];
+const EXACT_MATCH: Names = &["eval_exact_match"];
+
+const WHAT_TO_DO: &str = "a reward model scores what it has not seen too high: look at `samples.jsonl`, then \
+                          raise `kl_coef`, lower `learning_rate` or take fewer steps";
+
+/// Looks at a stage's metrics, row by row.
+#[derive(Debug, Default)]
+pub struct Watch {
+    rules: [Rule; 3],
+}
+
+/// What one rule has seen.
+#[derive(Debug, Default)]
+struct Rule {
+    before: Option<f64>,
+    /// The words of the last row that broke it.
+    found: Option<String>,
+}
+
+impl Watch {
+    /// One that has looked at `rows`.
+    pub fn over<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut watch = Self::default();
+        for row in rows {
+            watch.look(row);
+        }
+        watch
+    }
+
+    /// Takes in the next row; returns what is new, each rule's words once a stage.
+    pub fn look(&mut self, row: &Row) -> Vec<String> {
+        let names = [TOP_RESPONSE, DISTINCT, EXACT_MATCH];
+        let says: [fn(&str, &Row, f64, f64) -> Option<String>; 3] = [one_answer, few_answers, wrong_answers];
+        let mut new = Vec::new();
+        for ((rule, names), says) in self.rules.iter_mut().zip(names).zip(says) {
+            let Some((name, now)) = names.iter().find_map(|name| Some((*name, row.get(name)?))) else {
+                continue;
+            };
+            let before = *rule.before.get_or_insert(now);
+            if let Some(words) = says(name, row, before, now) {
+                let words = format!("step {}: {words}", row.step);
+                if rule.found.replace(words.clone()).is_none() {
+                    new.push(words);
+                }
+            }
+        }
+        new
+    }
+
+    /// The last words of each broken rule.
+    pub fn warnings(&self) -> Vec<String> {
+        self.rules.iter().filter_map(|rule| rule.found.clone()).collect()
+    }
+}
+
+/// Which responses a metric is about and how many, if they are enough.
+fn responses(name: &str, row: &Row) -> Option<String> {
+    let (prefix, which) = if name.starts_with("eval_") { ("eval_", "held-out ") } else { ("", "") };
+    let count = row.get(&format!("{prefix}val/num_responses"))?;
+    (count >= RESPONSES).then(|| format!("{} {which}responses", number::count(count as u64)))
+}
+
+fn one_answer(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
+    let responses = responses(name, row)?;
+    (now >= TOP && now >= 2.0 * before).then(|| {
+        format!(
+            "responses collapse: {} of {responses} are one and the same, {} at the start; {WHAT_TO_DO}",
+            percent(now),
+            percent(before)
+        )
+    })
+}
+
+fn few_answers(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
+    let responses = responses(name, row)?;
+    (now <= before / 2.0).then(|| {
+        format!(
+            "responses collapse: {} of {responses} are different ones, {} at the start; {WHAT_TO_DO}",
+            percent(now),
+            percent(before)
+        )
+    })
+}
+
+fn wrong_answers(_: &str, _: &Row, before: f64, now: f64) -> Option<String> {
+    (before - now > FALL).then(|| {
+        format!(
+            "right answers to held-out questions (`eval_exact_match`) fell from {} to {}, whatever loss and \
+             rewards say",
+            percent(before),
+            percent(now)
+        )
+    })
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::Metrics;
+
+    fn row(step: u64, prefix: &str, metrics: &[(&str, f64)]) -> Row {
+        let metrics: Metrics =
+            metrics.iter().map(|(name, value)| (format!("{prefix}{name}"), *value)).collect();
+        Row::new(step, 0.0, &metrics)
+    }
+
+    fn shares(step: u64, prefix: &str, responses: f64, top: f64, distinct: f64) -> Row {
+        let metrics = [
+            ("val/num_responses", responses),
+            ("val/top_response", top),
+            ("val/distinct_responses", distinct),
+        ];
+        row(step, prefix, &metrics)
+    }
+
+    #[test]
+    fn one_answer_and_few_answers_are_said_once_and_kept_as_they_end() {
+        let mut watch = Watch::default();
+        assert!(watch.look(&shares(0, "eval_", 120.0, 0.03, 0.9)).is_empty());
+        assert!(watch.look(&shares(8, "", 64.0, 0.2, 0.6)).is_empty());
+        let new = watch.look(&shares(16, "", 64.0, 0.3, 0.44));
+        assert_eq!(new.len(), 2, "{new:?}");
+        assert!(new[0].starts_with(
+            "step 16: responses collapse: 30 % of 64 responses are one and the same, 3 % at the start; "
+        ));
+        assert!(new[1].starts_with(
+            "step 16: responses collapse: 44 % of 64 responses are different ones, 90 % at the start; "
+        ));
+        assert!(watch.look(&shares(24, "eval_", 120.0, 0.9, 0.05)).is_empty(), "said already");
+        let kept = watch.warnings();
+        assert!(kept[0].starts_with("step 24: responses collapse: 90 % of 120 held-out responses "));
+        assert!(kept[1].starts_with("step 24: responses collapse: 5 % of 120 held-out responses "));
+    }
+
+    #[test]
+    fn what_was_so_at_the_start_is_no_collapse() {
+        // Yes or no: few answers are right, and many are the same.
+        let rows = [shares(0, "eval_", 200.0, 0.6, 0.01), shares(9, "eval_", 200.0, 0.9, 0.01)];
+        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+        // Shares of few responses are chance.
+        let rows = [shares(0, "", 4.0, 0.25, 1.0), shares(9, "", 4.0, 1.0, 0.25)];
+        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn right_answers_that_fall_are_said() {
+        let rows =
+            |after| [row(0, "eval_", &[("exact_match", 0.9)]), row(9, "eval_", &[("exact_match", after)])];
+        assert_eq!(Watch::over(&rows(0.86)).warnings(), [] as [&str; 0]);
+        let said = Watch::over(&rows(0.5)).warnings();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("step 9: right answers to held-out questions"), "{said:?}");
+        assert!(said[0].contains("fell from 90 % to 50 %"), "{said:?}");
+    }
+}

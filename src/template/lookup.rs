@@ -1,0 +1,99 @@
+//! Attributes, subscripts, slices and methods where Python's differ from minijinja's, as filters that
+//! [`writer`](super::writer) puts in their place.
+
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::{Environment, Error, State};
+
+use super::arguments::Arguments;
+use super::objects::{BigInteger, Method};
+use super::operators::{Number, integer, value_of};
+use super::python::{self, defined, error};
+use super::slice;
+
+/// `value.name`, where `name` may be a method.
+pub const ATTRIBUTE: &str = "__attribute__";
+/// `value[key]`.
+pub const ITEM: &str = "__item__";
+/// `value[start:stop:step]`.
+pub const SLICE: &str = "__slice__";
+/// `value.name(…)`.
+pub const METHOD: &str = "__method__";
+/// An integer past 128 bits.
+pub const BIG_INTEGER: &str = "__integer__";
+
+pub fn add_to(environment: &mut Environment) {
+    environment.add_filter(ATTRIBUTE, |value: &Value, name: &str| attribute(value, name));
+    environment.add_filter(ITEM, |value: &Value, key: &Value| item(value, key));
+    environment.add_filter(SLICE, |value: &Value, bounds: Rest<Value>| {
+        slice::slice(value, &Arguments::new("slice", &bounds))
+    });
+    environment.add_filter(
+        METHOD,
+        |state: &mut State, value: &Value, name: &str, mut arguments: Rest<Value>, named: Kwargs| {
+            let named = Value::from(named);
+            if named.len() != Some(0) {
+                arguments.push(named);
+            }
+            method(state, value, name, &arguments)
+        },
+    );
+    environment.add_filter(BIG_INTEGER, |digits: String| Value::from_object(BigInteger(digits)));
+}
+
+/// An attribute: a method if the type has one of this name, else the item.
+fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    defined(value)?;
+    match bound_method(value, name) {
+        Some(method) => Ok(method),
+        None => Ok(value.get_attr(name).unwrap_or_default()),
+    }
+}
+
+/// The method of `value` called `name`.
+pub fn bound_method(value: &Value, name: &str) -> Option<Value> {
+    let method = || Value::from_object(Method { object: value.clone(), name: name.to_owned() });
+    python::has_method(value, name).then(method)
+}
+
+/// An item: that of a key or an index, else the attribute of that name.
+pub fn item(value: &Value, key: &Value) -> Result<Value, Error> {
+    defined(value)?;
+    let found = match value.kind() {
+        ValueKind::Map => value_of(value, key),
+        ValueKind::Seq | ValueKind::String => match Number::of(key) {
+            Some(Number::Integer(index)) => {
+                let length = match value.as_str() {
+                    Some(text) => text.chars().count(),
+                    None => value.len().unwrap_or(0),
+                };
+                let index = if index < 0 { index + length as i128 } else { index };
+                let of_text = |text: &str| {
+                    let c = text.chars().nth(usize::try_from(index).ok()?)?;
+                    Some(Value::from(c.to_string()))
+                };
+                match value.as_str() {
+                    Some(text) => of_text(text),
+                    None if (0..length as i128).contains(&index) => value.get_item(&integer(index)).ok(),
+                    None => None,
+                }
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    match (found, key.as_str()) {
+        (Some(found), _) => Ok(found),
+        (None, Some(name)) => attribute(value, name),
+        (None, None) => Ok(Value::UNDEFINED),
+    }
+}
+
+fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(error(format!("`{name}` is called of a value that is not defined")));
+    }
+    if name == "cycle" && arguments.is_empty() {
+        return Err(error("cycle() needs at least one item"));
+    }
+    value.call_method(state, name, arguments)
+}

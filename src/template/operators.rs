@@ -1,0 +1,314 @@
+//! Python's operators, as filters that [`writer`](super::writer) puts in their place.
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Rest, Tuple, Value, ValueKind};
+use minijinja::{Environment, Error};
+
+use super::objects::BigInteger;
+use super::python::{self, defined, error, type_name};
+use super::{markup, printf};
+
+/// An operator between two values.
+type Operator = fn(&Value, &Value) -> Result<Value, Error>;
+
+pub fn add_to(environment: &mut Environment) {
+    let binary: [(&'static str, Operator); 14] = [
+        ("__add__", add),
+        ("__sub__", |a, b| arithmetic("-", a, b, i128::checked_sub, |a, b| a - b)),
+        ("__mul__", multiply),
+        ("__truediv__", divide),
+        ("__floordiv__", |a, b| divided("//", a, b, floor_divide, |a, b| (a / b).floor())),
+        ("__mod__", modulo),
+        ("__pow__", power),
+        ("__eq__", |a, b| Ok(Value::from(equal(a, b)))),
+        ("__ne__", |a, b| Ok(Value::from(!equal(a, b)))),
+        ("__lt__", |a, b| compared("<", a, b, Ordering::is_lt)),
+        ("__le__", |a, b| compared("<=", a, b, Ordering::is_le)),
+        ("__gt__", |a, b| compared(">", a, b, Ordering::is_gt)),
+        ("__ge__", |a, b| compared(">=", a, b, Ordering::is_ge)),
+        ("__in__", |a, b| contains(b, a).map(Value::from)),
+    ];
+    for (name, operator) in binary {
+        environment.add_filter(name, move |a: &Value, b: &Value| operator(a, b));
+    }
+    environment.add_filter("__concat__", |first: &Value, others: Rest<Value>| -> String {
+        others.iter().fold(python::str(first), |text, value| text + &python::str(value))
+    });
+    environment.add_filter("__neg__", |value: &Value| {
+        arithmetic("-", &Value::from(0), value, i128::checked_sub, |_, b| -b)
+    });
+    environment.add_filter("__pos__", |value: &Value| {
+        arithmetic("+", &Value::from(0), value, i128::checked_add, |_, b| b)
+    });
+}
+
+/// A number, a boolean counting as 0 or 1.
+#[derive(Debug, Clone, Copy)]
+pub enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+impl Number {
+    pub fn of(value: &Value) -> Option<Number> {
+        match value.kind() {
+            ValueKind::Bool => Some(Number::Integer(i128::from(value.is_true()))),
+            ValueKind::Number if value.is_integer() => {
+                i128::try_from(value.clone()).ok().map(Number::Integer)
+            }
+            ValueKind::Number => python::float(value).map(Number::Float),
+            _ => None,
+        }
+    }
+
+    pub fn float(self) -> f64 {
+        match self {
+            Number::Integer(number) => number as f64,
+            Number::Float(number) => number,
+        }
+    }
+}
+
+fn unsupported(operator: &str, a: &Value, b: &Value) -> Error {
+    let undefined = [a, b].into_iter().find_map(|value| defined(value).err());
+    undefined.unwrap_or_else(|| {
+        error(format!("`{operator}` is not defined for `{}` and `{}`", type_name(a), type_name(b)))
+    })
+}
+
+fn too_large(operator: &str) -> Error {
+    error(format!("the result of `{operator}` is past 128 bits"))
+}
+
+fn arithmetic(
+    operator: &str,
+    a: &Value,
+    b: &Value,
+    integers: fn(i128, i128) -> Option<i128>,
+    floats: fn(f64, f64) -> f64,
+) -> Result<Value, Error> {
+    match (Number::of(a), Number::of(b)) {
+        (Some(Number::Integer(a)), Some(Number::Integer(b))) => {
+            integers(a, b).map(integer).ok_or_else(|| too_large(operator))
+        }
+        (Some(a), Some(b)) => Ok(Value::from(floats(a.float(), b.float()))),
+        _ => Err(unsupported(operator, a, b)),
+    }
+}
+
+/// An integer, in the form that minijinja itself gives it.
+pub fn integer(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
+}
+
+/// `a + b`.
+pub fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+    if let (Some(left), Some(right)) = (a.as_str(), b.as_str()) {
+        return Ok(match (a.is_safe(), b.is_safe()) {
+            (false, false) => Value::from(format!("{left}{right}")),
+            (true, false) => Value::from_safe_string(format!("{left}{}", markup::escaped(right))),
+            (false, true) => Value::from_safe_string(format!("{}{right}", markup::escaped(left))),
+            (true, true) => Value::from_safe_string(format!("{left}{right}")),
+        });
+    }
+    let kind = type_name(a);
+    if kind == type_name(b) && matches!(kind, "list" | "tuple") {
+        let items: Vec<Value> = a.try_iter()?.chain(b.try_iter()?).collect();
+        return Ok(if kind == "list" { Value::from(items) } else { Value::from(Tuple::from(items)) });
+    }
+    arithmetic("+", a, b, i128::checked_add, |a, b| a + b)
+}
+
+/// The most bytes or items that a repetition may have.
+const LONGEST: usize = 1 << 24;
+
+fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
+    let repeated = |value: &Value, times: i128| {
+        let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+        let length = value.as_str().map_or_else(|| value.len().unwrap_or(0), str::len);
+        if length.saturating_mul(times) > LONGEST {
+            return Err(error("`*` repeats a value too often"));
+        }
+        Ok(match (value.as_str(), type_name(value)) {
+            (Some(text), "Markup") => Value::from_safe_string(text.repeat(times)),
+            (Some(text), _) => Value::from(text.repeat(times)),
+            (None, kind) => {
+                let items: Vec<Value> = value.try_iter()?.collect();
+                let repeats = if items.is_empty() { 0 } else { times };
+                let items: Vec<Value> = std::iter::repeat_n(items, repeats).flatten().collect();
+                if kind == "tuple" { Value::from(Tuple::from(items)) } else { Value::from(items) }
+            }
+        })
+    };
+    let repeatable = |value: &Value| matches!(type_name(value), "str" | "Markup" | "list" | "tuple");
+    match (Number::of(a), Number::of(b)) {
+        (None, Some(Number::Integer(times))) if repeatable(a) => repeated(a, times),
+        (Some(Number::Integer(times)), None) if repeatable(b) => repeated(b, times),
+        _ => arithmetic("*", a, b, i128::checked_mul, |a, b| a * b),
+    }
+}
+
+fn divide(a: &Value, b: &Value) -> Result<Value, Error> {
+    match (Number::of(a), Number::of(b)) {
+        (Some(_), Some(b)) if b.float() == 0.0 => Err(error("division by zero")),
+        (Some(a), Some(b)) => Ok(Value::from(a.float() / b.float())),
+        _ => Err(unsupported("/", a, b)),
+    }
+}
+
+fn floor_divide(a: i128, b: i128) -> Option<i128> {
+    let quotient = a.checked_div(b)?;
+    Some(if a % b != 0 && (a < 0) != (b < 0) { quotient - 1 } else { quotient })
+}
+
+fn floor_rest(a: i128, b: i128) -> Option<i128> {
+    let rest = a.checked_rem(b)?;
+    Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+}
+
+fn divided(
+    operator: &str,
+    a: &Value,
+    b: &Value,
+    integers: fn(i128, i128) -> Option<i128>,
+    floats: fn(f64, f64) -> f64,
+) -> Result<Value, Error> {
+    match (Number::of(a), Number::of(b)) {
+        (Some(_), Some(b)) if b.float() == 0.0 => Err(error("division by zero")),
+        _ => arithmetic(operator, a, b, integers, floats),
+    }
+}
+
+fn modulo(a: &Value, b: &Value) -> Result<Value, Error> {
+    match a.as_str() {
+        Some(text) if a.is_safe() => printf::format_safe(text, b).map(Value::from_safe_string),
+        Some(text) => printf::format(text, b).map(Value::from),
+        None => divided("%", a, b, floor_rest, |a, b| {
+            let rest = a % b;
+            if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+        }),
+    }
+}
+
+fn power(a: &Value, b: &Value) -> Result<Value, Error> {
+    match (Number::of(a), Number::of(b)) {
+        (Some(Number::Integer(base)), Some(Number::Integer(exponent))) if exponent >= 0 => {
+            let exponent = u32::try_from(exponent).ok();
+            let power = match (base, exponent) {
+                (0 | 1, None) => Some(base),
+                (_, Some(exponent)) => base.checked_pow(exponent),
+                _ => None,
+            };
+            power.map(integer).ok_or_else(|| too_large("**"))
+        }
+        (Some(base), Some(exponent)) => {
+            let (base, exponent) = (base.float(), exponent.float());
+            if base == 0.0 && exponent < 0.0 {
+                return Err(error("0 cannot be raised to a negative power"));
+            }
+            let power = base.powf(exponent);
+            if power.is_nan() && !base.is_nan() && !exponent.is_nan() {
+                return Err(error("the result of `**` is no real number"));
+            }
+            if power.is_infinite() && base.is_finite() && exponent.is_finite() {
+                return Err(error("the result of `**` is too large"));
+            }
+            Ok(Value::from(power))
+        }
+        _ => Err(unsupported("**", a, b)),
+    }
+}
+
+/// `a == b`.
+pub fn equal(a: &Value, b: &Value) -> bool {
+    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        return match (a, b) {
+            (Number::Integer(a), Number::Integer(b)) => a == b,
+            (a, b) => a.float() == b.float(),
+        };
+    }
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return a == b;
+    }
+    if let (Some(a), Some(b)) = (a.downcast_object_ref::<BigInteger>(), b.downcast_object_ref::<BigInteger>())
+    {
+        return a == b;
+    }
+    let kind = type_name(a);
+    if kind != type_name(b) || a.len() != b.len() {
+        return false;
+    }
+    match kind {
+        "Undefined" | "NoneType" => true,
+        "list" | "tuple" | "range" | "dict_keys" => match (a.try_iter(), b.try_iter()) {
+            (Ok(a), Ok(b)) => a.zip(b).all(|(a, b)| equal(&a, &b)),
+            _ => false,
+        },
+        "dict" => {
+            a.try_iter().into_iter().flatten().all(|key| match (value_of(a, &key), value_of(b, &key)) {
+                (Some(a), Some(b)) => equal(&a, &b),
+                (a, b) => a.is_none() && b.is_none(),
+            })
+        }
+        _ => a == b,
+    }
+}
+
+/// The value of a dictionary's key, if it has it.
+pub fn value_of(dict: &Value, key: &Value) -> Option<Value> {
+    let found = dict.get_item(key).ok().filter(|value| !value.is_undefined());
+    found.or_else(|| match Number::of(key) {
+        // 1, 1.0 and True are the same key.
+        Some(Number::Float(number)) if number.fract() == 0.0 => {
+            dict.get_item(&integer(number as i128)).ok().filter(|value| !value.is_undefined())
+        }
+        Some(_) => dict
+            .try_iter()
+            .ok()?
+            .find(|own| Number::of(own).is_some() && equal(own, key))
+            .and_then(|own| dict.get_item(&own).ok()),
+        None => None,
+    })
+}
+
+/// The order of two values; `None` if one is not a number. Errors if they have none.
+pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
+    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        return Ok(match (a, b) {
+            (Number::Integer(a), Number::Integer(b)) => Some(a.cmp(&b)),
+            (a, b) => a.float().partial_cmp(&b.float()),
+        });
+    }
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return Ok(Some(a.cmp(b)));
+    }
+    let kind = type_name(a);
+    if kind == type_name(b) && matches!(kind, "list" | "tuple") {
+        for (a, b) in a.try_iter()?.zip(b.try_iter()?) {
+            if !equal(&a, &b) {
+                return order(operator, &a, &b);
+            }
+        }
+        return Ok(Some(a.len().cmp(&b.len())));
+    }
+    Err(unsupported(operator, a, b))
+}
+
+fn compared(operator: &str, a: &Value, b: &Value, is: fn(Ordering) -> bool) -> Result<Value, Error> {
+    Ok(Value::from(order(operator, a, b)?.is_some_and(is)))
+}
+
+/// `item in container`.
+pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
+    if let Some(text) = container.as_str() {
+        return match item.as_str() {
+            Some(part) => Ok(text.contains(part)),
+            None => Err(error(format!("`in` a string needs a string, not `{}`", type_name(item)))),
+        };
+    }
+    match container.kind() {
+        ValueKind::Map => Ok(value_of(container, item).is_some()),
+        _ => Ok(python::iterate(container)?.iter().any(|own| equal(own, item))),
+    }
+}

@@ -1,0 +1,311 @@
+//! Jinja2's grammar of expressions: its precedences, its tuples without parentheses.
+
+use super::lexer::{Kind, SyntaxError, Token};
+use super::syntax::{Comparison, Expr, Node};
+
+/// How deep expressions may be nested.
+const DEEPEST: usize = 60;
+
+/// Where a tuple without parentheses ends, besides a closing bracket or the tag's end.
+pub type Ends<'a> = &'a [&'a str];
+
+pub struct Parser {
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+}
+
+pub type Parsed = Result<Expr, SyntaxError>;
+
+impl Parser {
+    /// Of tokens whose last is [`Kind::End`].
+    pub fn new(tokens: Vec<Token>) -> Self {
+        Parser { tokens, at: 0, depth: 0 }
+    }
+
+    /// The token at hand.
+    pub fn token(&self) -> &Token {
+        &self.tokens[self.at]
+    }
+
+    pub fn line(&self) -> usize {
+        self.token().line
+    }
+
+    pub fn kind(&self) -> &Kind {
+        &self.token().kind
+    }
+
+    pub(super) fn second(&self) -> &Kind {
+        &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].kind
+    }
+
+    /// The token at hand; the next one takes its place.
+    pub fn next(&mut self) -> Token {
+        let token = self.tokens[self.at].clone();
+        self.at = (self.at + 1).min(self.tokens.len() - 1);
+        token
+    }
+
+    pub fn error<T>(&self, what: impl Into<String>) -> Result<T, SyntaxError> {
+        Err(SyntaxError::new(self.line(), what))
+    }
+
+    pub(super) fn unexpected<T>(&self, expected: &str) -> Result<T, SyntaxError> {
+        self.error(format!("unexpected {}, expected {expected}", described(self.kind())))
+    }
+
+    pub(super) fn is(&self, operator: &str) -> bool {
+        matches!(self.kind(), Kind::Operator(found) if *found == operator)
+    }
+
+    pub fn is_name(&self, name: &str) -> bool {
+        matches!(self.kind(), Kind::Name(found) if found == name)
+    }
+
+    /// Whether `operator` is at hand; then it is read.
+    pub fn skip(&mut self, operator: &str) -> bool {
+        let found = self.is(operator);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    pub fn skip_name(&mut self, name: &str) -> bool {
+        let found = self.is_name(name);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    pub fn expect(&mut self, operator: &str) -> Result<(), SyntaxError> {
+        if self.skip(operator) { Ok(()) } else { self.unexpected(&format!("`{operator}`")) }
+    }
+
+    pub fn expect_name(&mut self, what: &str) -> Result<String, SyntaxError> {
+        match self.kind().clone() {
+            Kind::Name(name) => {
+                self.next();
+                Ok(name)
+            }
+            _ => self.unexpected(what),
+        }
+    }
+
+    pub fn expect_end(&mut self, end: &Kind) -> Result<(), SyntaxError> {
+        if self.kind() == end {
+            self.next();
+            return Ok(());
+        }
+        self.unexpected(&described(end))
+    }
+
+    /// One expression, or several with commas between them: a tuple.
+    pub fn tuple(&mut self, conditionals: bool, ends: Ends) -> Parsed {
+        self.tuple_or_one(conditionals, ends, false)
+    }
+
+    pub(super) fn tuple_or_one(&mut self, conditionals: bool, ends: Ends, in_parentheses: bool) -> Parsed {
+        let line = self.line();
+        let mut items = Vec::new();
+        let mut is_tuple = false;
+        loop {
+            let at_end = matches!(self.kind(), Kind::TagEnd | Kind::PrintEnd)
+                || self.is(")")
+                || ends.iter().any(|end| self.is_name(end));
+            if at_end {
+                break;
+            }
+            items.push(if conditionals { self.expression()? } else { self.or()? });
+            if !self.skip(",") {
+                break;
+            }
+            is_tuple = true;
+        }
+        if !is_tuple {
+            match items.pop() {
+                Some(one) => return Ok(one),
+                None if !in_parentheses => return self.unexpected("an expression"),
+                None => {}
+            }
+        }
+        Ok(Expr { line, node: Node::Tuple(items) })
+    }
+
+    pub fn expression(&mut self) -> Parsed {
+        self.nested(Self::conditional)
+    }
+
+    /// One level deeper, within what a stack can hold.
+    pub(super) fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return self.error("the expression is nested too deeply");
+        }
+        let expression = inner(self);
+        self.depth -= 1;
+        expression
+    }
+
+    fn conditional(&mut self) -> Parsed {
+        let line = self.line();
+        let mut yes = self.or()?;
+        while self.skip_name("if") {
+            let test = Box::new(self.or()?);
+            let no = if self.skip_name("else") { Some(Box::new(self.expression()?)) } else { None };
+            yes = Expr { line, node: Node::Conditional { test, yes: Box::new(yes), no } };
+        }
+        Ok(yes)
+    }
+
+    fn or(&mut self) -> Parsed {
+        let line = self.line();
+        let mut parts = vec![self.and()?];
+        while self.skip_name("or") {
+            parts.push(self.and()?);
+        }
+        Ok(one_or(line, parts, Node::Or))
+    }
+
+    fn and(&mut self) -> Parsed {
+        let line = self.line();
+        let mut parts = vec![self.not()?];
+        while self.skip_name("and") {
+            parts.push(self.not()?);
+        }
+        Ok(one_or(line, parts, Node::And))
+    }
+
+    fn not(&mut self) -> Parsed {
+        let line = self.line();
+        let mut negations = 0;
+        while self.skip_name("not") {
+            negations += 1;
+        }
+        let mut expression = self.comparison()?;
+        // Two negations make a boolean, as one does; more add nothing.
+        for _ in 0..if negations > 2 { 2 - negations % 2 } else { negations } {
+            expression = Expr { line, node: Node::Not(Box::new(expression)) };
+        }
+        Ok(expression)
+    }
+
+    fn comparison(&mut self) -> Parsed {
+        let line = self.line();
+        let first = self.sum()?;
+        let mut rest = Vec::new();
+        loop {
+            let comparison = match self.kind() {
+                Kind::Operator("==") => Comparison::By("__eq__"),
+                Kind::Operator("!=") => Comparison::By("__ne__"),
+                Kind::Operator("<") => Comparison::By("__lt__"),
+                Kind::Operator("<=") => Comparison::By("__le__"),
+                Kind::Operator(">") => Comparison::By("__gt__"),
+                Kind::Operator(">=") => Comparison::By("__ge__"),
+                Kind::Name(name) if name == "in" => Comparison::By("__in__"),
+                Kind::Name(name) if name == "not" && is_named(self.second(), "in") => {
+                    self.next();
+                    Comparison::NotIn
+                }
+                _ => break,
+            };
+            self.next();
+            rest.push((comparison, self.sum()?));
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        Ok(Expr { line, node: Node::Compare(Box::new(first), rest) })
+    }
+
+    /// Operations of one precedence, from the left.
+    fn binary(&mut self, filters: &[(&str, &'static str)], operand: fn(&mut Self) -> Parsed) -> Parsed {
+        let line = self.line();
+        let mut left = operand(self)?;
+        while let Some((operator, filter)) = filters.iter().find(|(operator, _)| self.is(operator)) {
+            self.expect(operator)?;
+            let right = operand(self)?;
+            left = Expr { line, node: Node::Binary(filter, Box::new(left), Box::new(right)) };
+        }
+        Ok(left)
+    }
+
+    fn sum(&mut self) -> Parsed {
+        self.binary(&[("+", "__add__"), ("-", "__sub__")], Self::concat)
+    }
+
+    fn concat(&mut self) -> Parsed {
+        let line = self.line();
+        let mut parts = vec![self.product()?];
+        while self.skip("~") {
+            parts.push(self.product()?);
+        }
+        Ok(one_or(line, parts, Node::Concat))
+    }
+
+    fn product(&mut self) -> Parsed {
+        let operators = [("*", "__mul__"), ("/", "__truediv__"), ("//", "__floordiv__"), ("%", "__mod__")];
+        self.binary(&operators, Self::power)
+    }
+
+    fn power(&mut self) -> Parsed {
+        self.binary(&[("**", "__pow__")], |parser| parser.unary(true))
+    }
+
+    fn unary(&mut self, filters: bool) -> Parsed {
+        self.nested(|parser| parser.signed(filters))
+    }
+
+    fn signed(&mut self, filters: bool) -> Parsed {
+        let line = self.line();
+        let sign = if self.skip("-") {
+            Some("__neg__")
+        } else if self.skip("+") {
+            Some("__pos__")
+        } else {
+            None
+        };
+        let mut expression = match sign {
+            Some(filter) => Expr { line, node: Node::Unary(filter, Box::new(self.unary(false)?)) },
+            None => self.primary()?,
+        };
+        expression = self.postfix(expression)?;
+        if filters {
+            expression = self.filtered(expression)?;
+        }
+        Ok(expression)
+    }
+}
+
+fn one_or(line: usize, mut parts: Vec<Expr>, node: fn(Vec<Expr>) -> Node) -> Expr {
+    match parts.pop() {
+        Some(one) if parts.is_empty() => one,
+        last => {
+            parts.extend(last);
+            Expr { line, node: node(parts) }
+        }
+    }
+}
+
+fn is_named(kind: &Kind, name: &str) -> bool {
+    matches!(kind, Kind::Name(found) if found == name)
+}
+
+/// A token in words.
+fn described(kind: &Kind) -> String {
+    match kind {
+        Kind::Data(_) => "text".into(),
+        Kind::PrintBegin => "`{{`".into(),
+        Kind::PrintEnd => "`}}`".into(),
+        Kind::TagBegin => "`{%`".into(),
+        Kind::TagEnd => "`%}`".into(),
+        Kind::Name(name) => format!("`{name}`"),
+        Kind::Text(_) => "a string".into(),
+        Kind::Integer(digits) => format!("`{digits}`"),
+        Kind::Float(number) => format!("`{number}`"),
+        Kind::Operator(operator) => format!("`{operator}`"),
+        Kind::End => "end of the template".into(),
+    }
+}

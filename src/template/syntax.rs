@@ -1,0 +1,66 @@
+//! Jinja2's expressions as a tree.
+
+/// An expression and the line it begins on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    pub line: usize,
+    pub node: Node,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    Name(String),
+    None,
+    Bool(bool),
+    /// Decimal digits.
+    Integer(String),
+    Float(f64),
+    Text(String),
+    Tuple(Vec<Expr>),
+    List(Vec<Expr>),
+    Dict(Vec<(Expr, Expr)>),
+    /// `yes if test else no`.
+    Conditional {
+        test: Box<Expr>,
+        yes: Box<Expr>,
+        no: Option<Box<Expr>>,
+    },
+    Or(Vec<Expr>),
+    And(Vec<Expr>),
+    Not(Box<Expr>),
+    /// A chain of comparisons; operators by the name of their filter.
+    Compare(Box<Expr>, Vec<(Comparison, Expr)>),
+    /// Arithmetic, by the name of its filter.
+    Binary(&'static str, Box<Expr>, Box<Expr>),
+    Concat(Vec<Expr>),
+    Unary(&'static str, Box<Expr>),
+    Attribute(Box<Expr>, String),
+    Item(Box<Expr>, Box<Expr>),
+    Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
+    Call(Box<Expr>, Arguments),
+    /// `None`: what a block of text is filtered with.
+    Filter(Option<Box<Expr>>, String, Arguments),
+    Test(Box<Expr>, String, Arguments),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    By(&'static str),
+    NotIn,
+}
+
+/// Arguments of a call, in Python's order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Arguments {
+    pub positional: Vec<Expr>,
+    pub named: Vec<(String, Expr)>,
+    /// `*items` and `**items`.
+    pub items: Option<Box<Expr>>,
+    pub named_items: Option<Box<Expr>>,
+}
+
+impl Arguments {
+    pub fn is_empty(&self) -> bool {
+        *self == Arguments::default()
+    }
+}

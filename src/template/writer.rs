@@ -1,0 +1,302 @@
+//! Jinja2's expressions written as minijinja's: what the two evaluate alike as it is, all else as
+//! filters of our own (see [`operators`](super::operators) and [`lookup`](super::lookup)).
+
+use super::escapes::literal;
+use super::syntax::{Arguments, Comparison, Expr, Node};
+use super::{filters, lookup, python};
+
+/// The source for minijinja as it grows. A tag is never on an earlier line than in the template.
+#[derive(Debug, Default)]
+pub struct Writer {
+    pub out: String,
+    line: usize,
+    /// Variables that were read, in order.
+    pub read: Vec<String>,
+}
+
+impl Writer {
+    pub fn new() -> Self {
+        Writer { line: 1, ..Writer::default() }
+    }
+
+    pub fn push(&mut self, text: &str) {
+        self.line += text.matches('\n').count();
+        self.out.push_str(text);
+    }
+
+    /// Within a tag: goes to a line of the template.
+    pub fn go_to(&mut self, line: usize) {
+        while self.line < line {
+            self.push("\n");
+        }
+    }
+
+    /// Text between tags.
+    pub fn data(&mut self, text: &str) {
+        let unlike_a_tag = !["{{", "{%", "{#"].iter().any(|opener| text.contains(opener));
+        if unlike_a_tag && !text.ends_with('{') && !self.out.ends_with('{') {
+            self.push(text);
+        } else {
+            self.push(&format!("{{{{ {} }}}}", literal(text)));
+        }
+    }
+
+    /// An expression as an operand: of a filter, of a test, or between commas.
+    pub fn expression(&mut self, expression: &Expr) {
+        self.go_to(expression.line);
+        match &expression.node {
+            Node::Name(name) => {
+                self.read.push(name.clone());
+                self.push(name);
+            }
+            Node::None => self.push("none"),
+            Node::Bool(true) => self.push("true"),
+            Node::Bool(false) => self.push("false"),
+            Node::Integer(digits) if digits.parse::<i128>().is_ok() => self.push(digits),
+            Node::Integer(digits) => self.push(&format!("\"{digits}\"|{}", lookup::BIG_INTEGER)),
+            Node::Float(number) if number.is_finite() => self.push(&plain_float(*number)),
+            Node::Float(_) => self.push(&format!("\"inf\"|{}", filters::FLOAT)),
+            Node::Text(text) => self.push(&literal(text)),
+            Node::Tuple(items) => {
+                self.push("(");
+                self.all(items);
+                self.push(if items.len() == 1 { ",)" } else { ")" });
+            }
+            Node::List(items) => {
+                self.push("[");
+                self.all(items);
+                self.push("]");
+            }
+            Node::Dict(items) => {
+                self.push("{");
+                for (index, (key, value)) in items.iter().enumerate() {
+                    self.push(if index > 0 { ", " } else { "" });
+                    self.expression(key);
+                    self.push(": ");
+                    self.expression(value);
+                }
+                self.push("}");
+            }
+            Node::Conditional { test, yes, no } => {
+                self.push("(");
+                self.expression(yes);
+                self.push(" if ");
+                self.expression(test);
+                if let Some(no) = no {
+                    self.push(" else ");
+                    self.expression(no);
+                }
+                self.push(")");
+            }
+            Node::Or(parts) => self.joined(parts, " or "),
+            Node::And(parts) => self.joined(parts, " and "),
+            Node::Not(inner) => {
+                self.push("(not ");
+                self.expression(inner);
+                self.push(")");
+            }
+            Node::Compare(first, rest) => self.comparisons(first, rest),
+            Node::Binary(filter, left, right) => {
+                self.expression(left);
+                self.push(&format!("|{filter}("));
+                self.expression(right);
+                self.push(")");
+            }
+            Node::Concat(parts) => {
+                self.expression(&parts[0]);
+                self.push("|__concat__(");
+                self.all(&parts[1..]);
+                self.push(")");
+            }
+            Node::Unary("__neg__", number) if matches!(number.node, Node::Integer(_)) => {
+                self.push("(-");
+                self.expression(number);
+                self.push(")");
+            }
+            Node::Unary(filter, inner) => {
+                self.expression(inner);
+                self.push(&format!("|{filter}"));
+            }
+            Node::Attribute(object, name) => self.attribute(object, name),
+            Node::Item(object, key) => self.item(object, key),
+            Node::Slice(object, bounds) => {
+                self.expression(object);
+                self.push(&format!("|{}(", lookup::SLICE));
+                for (index, bound) in bounds.iter().enumerate() {
+                    self.push(if index > 0 { ", " } else { "" });
+                    match bound {
+                        Some(bound) => self.expression(bound),
+                        None => self.push("none"),
+                    }
+                }
+                self.push(")");
+            }
+            Node::Call(callee, arguments) => self.call(callee, arguments),
+            Node::Filter(inner, name, arguments) => {
+                if let Some(inner) = inner {
+                    self.expression(inner);
+                    self.push("|");
+                }
+                self.push(name);
+                if !arguments.is_empty() {
+                    self.arguments("", arguments);
+                }
+            }
+            Node::Test(inner, name, arguments) => {
+                self.push("(");
+                self.expression(inner);
+                self.push(&format!(" is {name}"));
+                if !arguments.is_empty() {
+                    self.arguments("", arguments);
+                }
+                self.push(")");
+            }
+        }
+    }
+
+    /// An expression that a dot, a bracket or a parenthesis may follow.
+    fn primary(&mut self, expression: &Expr) {
+        use Node::*;
+        match expression.node {
+            Name(_) | Text(_) | Tuple(_) | List(_) | Dict(_) => self.expression(expression),
+            _ => {
+                self.push("(");
+                self.expression(expression);
+                self.push(")");
+            }
+        }
+    }
+
+    fn all(&mut self, items: &[Expr]) {
+        for (index, item) in items.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            self.expression(item);
+        }
+    }
+
+    fn joined(&mut self, parts: &[Expr], operator: &str) {
+        self.push("(");
+        for (index, part) in parts.iter().enumerate() {
+            self.push(if index > 0 { operator } else { "" });
+            self.expression(part);
+        }
+        self.push(")");
+    }
+
+    /// `a < b < c` as `(a < b and b < c)`.
+    fn comparisons(&mut self, first: &Expr, rest: &[(Comparison, Expr)]) {
+        let chained = rest.len() > 1 || rest[0].0 == Comparison::NotIn;
+        self.push(if chained { "(" } else { "" });
+        let mut left = first;
+        for (index, (comparison, right)) in rest.iter().enumerate() {
+            self.push(if index > 0 { " and " } else { "" });
+            let filter = match comparison {
+                Comparison::By(filter) => filter,
+                Comparison::NotIn => {
+                    self.push("not ");
+                    "__in__"
+                }
+            };
+            self.expression(left);
+            self.push(&format!("|{filter}("));
+            self.expression(right);
+            self.push(")");
+            left = right;
+        }
+        self.push(if chained { ")" } else { "" });
+    }
+
+    fn attribute(&mut self, object: &Expr, name: &str) {
+        if python::is_method(name) || name.starts_with("__") {
+            self.expression(object);
+            self.push(&format!("|{}({})", lookup::ATTRIBUTE, literal(name)));
+        } else {
+            self.primary(object);
+            self.push(&format!(".{name}"));
+        }
+    }
+
+    fn item(&mut self, object: &Expr, key: &Expr) {
+        if matches!(&key.node, Node::Text(name) if !python::is_method(name)) {
+            self.primary(object);
+            self.push("[");
+            self.expression(key);
+            self.push("]");
+        } else {
+            self.expression(object);
+            self.push(&format!("|{}(", lookup::ITEM));
+            self.expression(key);
+            self.push(")");
+        }
+    }
+
+    fn call(&mut self, callee: &Expr, arguments: &Arguments) {
+        match &callee.node {
+            // Recursion: what is given to `loop` is gone over as the loop's own items are.
+            Node::Name(name) if name == "loop" && arguments.positional.len() == 1 => {
+                self.read.push(name.clone());
+                self.push("loop(");
+                self.expression(&arguments.positional[0]);
+                self.push(&format!("|{})", filters::ITERABLE));
+            }
+            Node::Attribute(object, name) if !is_template(object) => {
+                self.expression(object);
+                self.push(&format!("|{}", lookup::METHOD));
+                self.arguments(&literal(name), arguments);
+            }
+            _ => self.plain_call(callee, arguments),
+        }
+    }
+
+    /// A call as minijinja writes it.
+    pub fn plain_call(&mut self, callee: &Expr, arguments: &Arguments) {
+        match &callee.node {
+            Node::Attribute(object, name) => {
+                self.primary(object);
+                self.push(&format!(".{name}"));
+            }
+            _ => self.primary(callee),
+        }
+        self.arguments("", arguments);
+    }
+
+    /// Arguments in parentheses, `first` before the others.
+    fn arguments(&mut self, first: &str, arguments: &Arguments) {
+        self.push("(");
+        self.push(first);
+        let mut any = !first.is_empty();
+        let mut separate = |writer: &mut Self, sign: &str| {
+            writer.push(if any { ", " } else { "" });
+            writer.push(sign);
+            any = true;
+        };
+        for argument in &arguments.positional {
+            separate(self, "");
+            self.expression(argument);
+        }
+        if let Some(items) = &arguments.items {
+            separate(self, "*");
+            self.expression(items);
+        }
+        for (name, argument) in &arguments.named {
+            separate(self, &format!("{name}="));
+            self.expression(argument);
+        }
+        if let Some(items) = &arguments.named_items {
+            separate(self, "**");
+            self.expression(items);
+        }
+        self.push(")");
+    }
+}
+
+/// A float that minijinja reads as one.
+fn plain_float(number: f64) -> String {
+    let text = number.to_string();
+    if text.contains('.') { text } else { text + ".0" }
+}
+
+/// Whether an expression stands for the template itself, whose blocks are called as methods.
+fn is_template(expression: &Expr) -> bool {
+    matches!(&expression.node, Node::Name(name) if name == "self")
+}

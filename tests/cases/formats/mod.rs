@@ -1,0 +1,8 @@
+//! Rows as data sets have them: what is read of each, what is said of the rest.
+
+mod desk;
+mod invented;
+mod nothing_in_silence;
+mod pairs;
+mod places;
+mod turns;

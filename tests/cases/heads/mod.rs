@@ -1,0 +1,244 @@
+//! Reward models of others: their heads are used, by every command, and their results stay loadable.
+
+mod made;
+
+use std::fs;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use self::made::{adapter, classifier, cut};
+use crate::adapters::desk::{Desk, copy_model, near};
+
+const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"}
+{"prompt": "Is it far?", "chosen": "no", "rejected": "yes"}
+"#;
+
+/// Scores of the pairs' answers in turn, by transformers 5.24 and peft 0.21.2: what
+/// `tests/interop/adapters.py` prints.
+const SCORES: [(&str, &str, [f64; 4]); 4] = [
+    ("qwen2", "classifier", [3.6324, 3.3849, 3.3475, 3.5128]),
+    ("qwen2", "adapter", [0.3492, 0.4854, 0.3779, 0.1817]),
+    ("llama3", "classifier", [-0.9063, -1.7710, -2.5514, -1.9358]),
+    ("llama3", "adapter", [0.4952, 0.3361, 0.6536, 0.6805]),
+];
+
+/// Writes one of `SCORES`' models as `reward`. The adapter has no tokenizer of its own.
+fn desk(model: &str, kind: &str) -> Desk {
+    let desk = Desk::new();
+    desk.write("pairs.jsonl", PAIRS);
+    match kind {
+        "classifier" => classifier(model, 1, &desk.path("reward")),
+        _ => adapter(model).write(&desk.path("reward")),
+    }
+    desk
+}
+
+fn recipe(model: &str, stages: &str) -> String {
+    format!(
+        "name = \"a\"\n[model]\n{model}\n[data.d]\nsource = \"pairs.jsonl\"\n[defaults]\ndata = \"d\"\n\
+         max_steps = 1\nbatch_size = 2\nlogging_steps = 1\nlearning_rate = 0.0\n{stages}"
+    )
+}
+
+const RM: &str = "[[stage]]\nname = \"rm\"\nkind = \"rm\"\n";
+const PPO: &str = "[[stage]]\nname = \"ppo\"\nkind = \"ppo\"\nresponse_length = 8\n";
+const LORA: &str =
+    "tuner = \"lora\"\nlora = { rank = 4, alpha = 8, target_modules = [\"q_proj\", \"v_proj\"] }\n";
+
+#[track_caller]
+fn scores(desk: &Desk, folder: &str) -> Vec<f64> {
+    let said = desk.run(&["score", folder, "pairs.jsonl"]);
+    assert!(said.ok, "{}", said.err);
+    let rows = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.flat_map(|row| ["chosen", "rejected"].map(|side| row[side].as_f64().unwrap())).collect()
+}
+
+#[track_caller]
+fn scores_are(desk: &Desk, folder: &str, wanted: [f64; 4]) {
+    let found = scores(desk, folder);
+    assert_eq!(found.len(), 4);
+    found.into_iter().zip(wanted).for_each(|(found, wanted)| near(found, wanted));
+}
+
+/// The names in a result's weights.
+fn names(path: &Path) -> Vec<String> {
+    let bytes = fs::read(path).unwrap();
+    SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn score_takes_classifiers_and_adapters_of_them() {
+    for (model, kind, wanted) in SCORES {
+        scores_are(&desk(model, kind), "reward", wanted);
+    }
+}
+
+/// An rm stage goes on with the head that is there, and its result is of the same form: a stage that
+/// changes nothing scores as before, here and in transformers.
+#[test]
+fn an_rm_stage_goes_on_with_the_head_that_is_there() {
+    for (model, kind, wanted) in SCORES {
+        let desk = desk(model, kind);
+        let base = match kind {
+            "classifier" => "base = \"reward\"".to_owned(),
+            _ => format!("base = \"$MODEL/{model}\"\nadapter = \"reward\""),
+        };
+        let tuners = if kind == "adapter" { vec![LORA] } else { vec!["", LORA] };
+        for tuner in tuners {
+            desk.recipe(&recipe(&base, &format!("{RM}{tuner}")));
+            let said = desk.check();
+            assert!(said.ok && !said.err.contains("warning"), "{}", said.err);
+            desk.train();
+            let metrics = desk.metrics("a", "rm");
+            near(metrics["mean_reward"].as_f64().unwrap(), wanted.iter().sum::<f64>() / 4.0);
+            scores_are(&desk, "runs/a/rm/model", wanted);
+            let result = desk.path("runs/a/rm/model");
+            if tuner.is_empty() {
+                let names = names(&result.join("model.safetensors"));
+                assert!(names.contains(&"score.weight".to_owned()), "{names:?}");
+                assert!(!names.contains(&"lm_head.weight".to_owned()), "{names:?}");
+                let config: Value =
+                    serde_json::from_slice(&fs::read(result.join("config.json")).unwrap()).unwrap();
+                assert!(config["architectures"][0].as_str().unwrap().ends_with("ForSequenceClassification"));
+            } else {
+                let names = names(&result.join("adapter_model.safetensors"));
+                assert!(names.contains(&"base_model.model.score.weight".to_owned()), "{names:?}");
+                let config = fs::read(result.join("adapter_config.json")).unwrap();
+                let config: Value = serde_json::from_slice(&config).unwrap();
+                assert_eq!(config["task_type"], "SEQ_CLS");
+                assert_eq!(config["modules_to_save"], json!(["score"]));
+            }
+            // The result without our own file of the head is what transformers would read.
+            fs::remove_file(result.join("value_head.safetensors")).unwrap();
+            scores_are(&desk, "runs/a/rm/model", wanted);
+        }
+    }
+}
+
+#[test]
+fn head_names_the_file_of_either() {
+    for (model, kind, wanted) in SCORES {
+        let desk = desk(model, kind);
+        let file = if kind == "adapter" { "adapter_model.safetensors" } else { "model.safetensors" };
+        // the head alone, on the plain model: scores are those of the trunk without the adapter
+        desk.recipe(&recipe(&format!("base = \"$MODEL/{model}\"\nhead = \"reward/{file}\""), RM));
+        desk.train();
+        let found = scores(&desk, "runs/a/rm/model");
+        if kind == "classifier" {
+            found.into_iter().zip(wanted).for_each(|(found, wanted)| near(found, wanted));
+        } else {
+            assert!(found.iter().zip(wanted).any(|(found, wanted)| (found - wanted).abs() > 1e-3));
+        }
+    }
+}
+
+#[test]
+fn ppo_takes_either_as_reward_and_as_base() {
+    for (model, kind, _) in SCORES {
+        let desk = desk(model, kind);
+        for tuner in ["", LORA] {
+            desk.recipe(&recipe(
+                &format!("base = \"$MODEL/{model}\""),
+                &format!("{PPO}reward = \"reward\"\n{tuner}"),
+            ));
+            desk.train();
+            assert!(desk.metrics("a", "ppo")["objective/scores"].is_number());
+        }
+    }
+    // a tied classifier speaks too, and scores itself
+    let desk = desk("qwen2", "classifier");
+    desk.recipe(&recipe("base = \"reward\"", &format!("{PPO}reward = \"base\"\n")));
+    desk.train();
+    let desk = self::desk("qwen2", "adapter");
+    desk.recipe(&recipe(
+        "base = \"$MODEL/qwen2\"\nadapter = \"reward\"",
+        &format!("{PPO}reward = \"base\"\n{LORA}"),
+    ));
+    desk.train();
+}
+
+/// A model that answers no longer claims to be a classifier, whose head it has lost.
+#[test]
+fn a_policy_from_a_classifier_is_a_causal_model() {
+    let desk = desk("qwen2", "classifier");
+    let sft = "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n";
+    desk.recipe(&recipe("base = \"reward\"", sft));
+    let said = desk.check();
+    assert!(said.ok && said.err.contains("its head (`model.safetensors`) does nothing"), "{}", said.err);
+    desk.train();
+    let config = fs::read(desk.path("runs/a/sft/model/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["architectures"], json!(["Qwen2ForCausalLM"]));
+    assert_eq!(config["id2label"], Value::Null);
+    // without a tie it has no head for tokens at all
+    let desk = self::desk("llama3", "classifier");
+    desk.recipe(&recipe("base = \"reward\"", sft));
+    for command in ["check", "run"] {
+        let said = desk.run(&[command, "recipe.toml"]);
+        assert!(!said.ok && said.err.contains("lm_head.weight"), "{}", said.err);
+    }
+}
+
+#[test]
+fn heads_of_several_labels_are_refused_by_name() {
+    let desk = Desk::new();
+    desk.write("pairs.jsonl", PAIRS);
+    classifier("qwen2", 3, &desk.path("reward"));
+    for (model, stage) in [
+        ("base = \"reward\"", RM.to_owned()),
+        ("base = \"$MODEL/qwen2\"\nhead = \"reward/model.safetensors\"", RM.to_owned()),
+        ("base = \"$MODEL/qwen2\"", format!("{PPO}reward = \"reward\"\n")),
+    ] {
+        desk.recipe(&recipe(model, &stage));
+        for command in ["check", "run"] {
+            let said = desk.run(&[command, "recipe.toml"]);
+            assert!(!said.ok && said.err.contains("num_labels"), "{}", said.err);
+        }
+    }
+    let said = desk.run(&["score", "reward", "pairs.jsonl"]);
+    assert!(!said.ok && said.err.contains("num_labels"), "{}", said.err);
+}
+
+/// A reward model that a late stage needs is opened before the first stage trains.
+#[test]
+fn a_reward_model_that_was_cut_off_is_refused_before_the_run() {
+    let sft = "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n";
+    let stages = format!("{sft}{PPO}reward = \"reward\"\n");
+    let wrong = |desk: &Desk, says: &str| {
+        desk.recipe(&recipe("base = \"$MODEL/llama3\"", &stages));
+        for command in ["check", "run"] {
+            let said = desk.run(&[command, "recipe.toml"]);
+            assert!(!said.ok && said.err.contains(says), "{says}: {}", said.err);
+            assert!(!desk.path("runs/a/sft/metrics.jsonl").exists());
+        }
+    };
+    let desk = desk("llama3", "classifier");
+    cut(&desk.path("reward/model.safetensors"));
+    wrong(&desk, "reward/model.safetensors");
+
+    let desk = self::desk("llama3", "adapter");
+    cut(&desk.path("reward/adapter_model.safetensors"));
+    wrong(&desk, "reward/adapter_model.safetensors");
+
+    // weights cut off beside a head that is whole
+    let desk = Desk::new();
+    desk.write("pairs.jsonl", PAIRS);
+    copy_model("llama3", &desk.path("reward"));
+    let heads = std::collections::BTreeMap::from([("v_head.summary.weight".to_owned(), vec![1, 64])]);
+    crate::adapters::made::write(&desk.path("reward/value_head.safetensors"), &heads, 0.5);
+    cut(&desk.path("reward/model.safetensors"));
+    wrong(&desk, "reward/model.safetensors");
+
+    // an adapter whose base is gone
+    let desk = self::desk("llama3", "adapter");
+    let made = adapter("llama3").with("base_model_name_or_path", json!("nobody/knows-it"));
+    made.write(&desk.path("reward"));
+    wrong(&desk, "base_model_name_or_path");
+
+    // no head at all
+    let desk = self::desk("llama3", "adapter");
+    adapter("llama3").without("score").with("modules_to_save", json!(null)).write(&desk.path("reward"));
+    wrong(&desk, "no reward model");
+}

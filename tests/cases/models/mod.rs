@@ -1,0 +1,9 @@
+//! Model folders as people have them: each loads as transformers loads it, or is refused by name before
+//! a run, with what to do about it.
+
+mod commands;
+mod folder;
+mod losses;
+mod refused;
+mod sound;
+mod tokens;

@@ -1,0 +1,116 @@
+//! Named templates of a tokenizer.
+
+use std::path::Path;
+
+use runner::data::Turns;
+use runner::template::{ChatTemplate, Rendering};
+use serde_json::{Value, json};
+
+use super::desk::Desk;
+
+const DEFAULT: &str = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + (m['content'] or '') + \
+    '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+const TOOL_USE: &str = "{{ '<|im_start|>system\nTools: ' + (tools | tojson) + '<|im_end|>\n' }}\
+    {% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + (m['content'] or '') }}\
+    {% for c in m.tool_calls or [] %}{{ '<tool_call>' + (c.function | tojson) + '</tool_call>' }}{% endfor %}\
+    {{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+fn with_tools() -> Value {
+    json!({"messages": [
+        {"role": "user", "content": "Weather in Oslo?"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]},
+        {"role": "tool", "content": "3", "name": "get_weather"},
+        {"role": "assistant", "content": "It is 3."}],
+     "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]})
+}
+
+fn without_tools(tools: Value) -> Value {
+    json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": tools})
+}
+
+fn desk(config: &[(&str, &str)], rows: &[Value]) -> Desk {
+    let desk = Desk::new("qwen2", "sft", rows);
+    desk.remove("model/chat_template.jinja");
+    let list: Vec<Value> =
+        config.iter().map(|(name, source)| json!({"name": name, "template": source})).collect();
+    if !list.is_empty() {
+        desk.set_config(json!({"chat_template": list}));
+    }
+    desk
+}
+
+/// What a row's tokens say, of the first branch.
+fn text(desk: &Desk, row: &Value) -> String {
+    let ids = |value: &Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
+    let ids = [ids(&row["prompt"]), ids(&row["branches"][0]["tokens"])].concat();
+    runner::data::Tokenizer::from_folder(&desk.path("model")).unwrap().decode(&ids).unwrap()
+}
+
+#[test]
+fn rows_with_tools_take_the_template_for_tools() {
+    let rows = [with_tools(), without_tools(json!([])), without_tools(Value::Null)];
+    let list = desk(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &rows);
+    let files = desk(&[], &rows);
+    files.write("model/chat_template.jinja", DEFAULT);
+    files.write("model/additional_chat_templates/tool_use.jinja", TOOL_USE);
+    for desk in [list, files] {
+        let rendered = desk.rendered(&[]);
+        let first = text(&desk, &rendered[0]);
+        assert!(
+            first.starts_with("<|im_start|>system\nTools: [{") && first.contains("<tool_call>{"),
+            "{first}"
+        );
+        for row in &rendered[1..] {
+            assert_eq!(
+                text(&desk, row),
+                "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
+            );
+        }
+        // One for all rows: the calls would be lost, so the row is.
+        let rendered = desk.rendered(&["model.template=\"model:default\""]);
+        let dropped = rendered[0]["dropped"].as_str().unwrap();
+        assert!(dropped.starts_with("the template leaves out the call of `get_weather`"), "{dropped}");
+    }
+}
+
+#[test]
+fn a_list_without_default_serves_rows_with_tools() {
+    let named = desk(&[("rag", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
+    assert!(text(&named, &named.rendered(&[])[0]).contains("<tool_call>"));
+    let said = named.run("check", &["--set", "model.template=\"model:tools\""]);
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.err.contains("no chat template `tools`") && said.err.contains("`model:rag`"),
+        "{}",
+        said.err
+    );
+    let other = desk(&[("rag", DEFAULT), ("chat", DEFAULT)], &[without_tools(Value::Null)]);
+    let said = other.run("check", &[]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("several chat templates") && said.err.contains("`model:chat`"), "{}", said.err);
+    let rendered = other.rendered(&["model.template=\"model:rag\""]);
+    assert!(text(&other, &rendered[0]).ends_with("b<|im_end|>\n"));
+}
+
+#[test]
+fn named_templates_are_written_as_they_are_read() {
+    let desk = desk(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
+    let read = |folder: &Path| ChatTemplate::for_model(None, folder, Some(folder)).unwrap();
+    let named = read(&desk.path("model"));
+    let to = tempfile::tempdir().unwrap();
+    named.write(to.path()).unwrap();
+    let again = read(to.path());
+    assert_eq!(named.identity(), again.identity());
+    assert_eq!(again.sources().collect::<Vec<_>>(), [("default", DEFAULT), ("tool_use", TOOL_USE)]);
+    // One template is known by its text alone, as before there were several.
+    let one = ChatTemplate::for_model(Some("model:default"), to.path(), Some(to.path())).unwrap();
+    assert_eq!(one.identity(), DEFAULT);
+    let Turns::Conversation(turns) = super::conversation(json!([{"role": "user", "content": "a"}])).turns
+    else {
+        panic!("no conversation")
+    };
+    let tools = json!([]);
+    let none = Rendering { tools: Some(&tools), ..Rendering::default() };
+    assert_eq!(again.render(&turns, none).unwrap(), "<|im_start|>user\na<|im_end|>\n");
+}
