@@ -233,7 +233,7 @@ impl Scratch {
                 fs::create_dir_all(&to).with_context(|| format!("cannot make `{}`", to.display()))?;
                 for entry in fs::read_dir(&from)? {
                     let entry = entry?;
-                    fs::copy(entry.path(), to.join(entry.file_name()))?;
+                    copy(&entry.path(), &to.join(entry.file_name()))?;
                 }
             }
         }
