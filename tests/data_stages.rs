@@ -159,7 +159,7 @@ fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     let rows = |label| (0..96).map(move |row| (row, Some(label)));
     assert_eq!(labels, rows(true).chain(rows(false)).collect::<Vec<_>>());
     let questions: BTreeSet<&String> = pairs.questions.iter().collect();
-    assert_eq!((pairs.questions.len(), questions.len()), (3, 3), "{questions:?}");
+    assert_eq!((pairs.questions.len(), questions.len()), (8, 8), "{questions:?}");
     assert_eq!(pairs.warnings, Vec::<String>::new());
     let rows = read(kto(KtoLoss::Kto, false), &data("unpaired.jsonl", Some(48)), "llama3");
     let warning = "28 desirable and 20 undesirable rows: set `undesirable_weight` between 1.05 and 1.4 or \

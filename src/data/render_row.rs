@@ -51,7 +51,8 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Rea
     match &row.turns {
         // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
         Turns::Text(text) => {
-            let text = RenderedText { text: text.clone(), trained: vec![0..text.len()], completion: None };
+            let trained = Vec::from([0..text.len()]);
+            let text = RenderedText { text: text.clone(), trained, completion: None };
             Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning: false })
         }
         Turns::Answers { prompt, answers } => renderer.answers(prompt, answers),

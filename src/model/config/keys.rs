@@ -274,7 +274,7 @@ impl<'a> Keys<'a> {
         let is_off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
         let unread = self.raw.iter().filter(|(key, value)| {
             let known = [&READ[..], &IDLE, own].iter().any(|keys| keys.contains(&key.as_str()));
-            !known && !(others.contains(&key.as_str()) && is_off(value))
+            !(known || others.contains(&key.as_str()) && is_off(value))
         });
         let names: Vec<String> = unread.map(|(key, _)| format!("`{key}`")).collect();
         let has = if names.len() == 1 { "has" } else { "have" };

@@ -108,7 +108,7 @@ pub fn check(folder: &Path) -> Result<Option<String>, Faults> {
     for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
         let Some(value) = map.get(key) else { continue };
         let is_list = value.as_array().is_some_and(|list| list.iter().all(Value::is_i64));
-        if !is_id(value) && !(is_list && key == "eos_token_id") {
+        if !(is_id(value) || is_list && key == "eos_token_id") {
             let help = "correct it, or take the key out: a result gets the ends of its template";
             let message = format!("`{key}` is {value}, where a token id is expected");
             return Err(Faults(vec![Fault::new(message).with_help(help).of(&path)]));
