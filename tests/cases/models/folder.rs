@@ -69,6 +69,9 @@ impl Stored {
     }
 
     pub fn as_f64(&self) -> Self {
+        if self.dtype == Dtype::F64 {
+            return self.clone();
+        }
         let bytes = self.values().iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect();
         Stored { dtype: Dtype::F64, shape: self.shape.clone(), bytes }
     }
