@@ -146,7 +146,8 @@ fn pairs_are_unpaired_only_if_asked() {
         json!({"prompt": "q", "chosen": "y", "rejected": "n", "margin": 1.5}),
         json!({"prompt": "r", "chosen": "z", "rejected": "m"}),
     ];
-    let rows = ["u:q > a:y +", "u:q > a:n -", "u:r > a:z +", "u:r > a:m -"].map(str::to_owned);
+    // As TRL unpairs: all chosen answers, then all rejected ones.
+    let rows = ["u:q > a:y +", "u:r > a:z +", "u:q > a:n -", "u:r > a:m -"].map(str::to_owned);
     assert_eq!(read_as(&pairs, PAIRS, None), Ok(rows.to_vec()));
     let advice = "data `rows` has pairs; add `unpair = true` to the stage to use each answer as a row";
     assert_eq!(read_as(&pairs, LABELLED, None), Err(advice.to_owned()));
@@ -165,7 +166,7 @@ fn two_rows_of_a_pair_have_its_index_and_place() {
     fs::write(&path, "{\"prompt\":\"q\",\"chosen\":\"y\",\"rejected\":\"n\"}\n".repeat(2)).unwrap();
     let rows = read_rows(&spec(vec![path], None), PAIRS, &mut Ledger::new()).unwrap();
     let places: Vec<_> = rows.iter().map(|row| (row.origin.row, row.origin.line, row.label)).collect();
-    assert_eq!(places, [(0, 1, Some(true)), (0, 1, Some(false)), (1, 2, Some(true)), (1, 2, Some(false))]);
+    assert_eq!(places, [(0, 1, Some(true)), (1, 2, Some(true)), (0, 1, Some(false)), (1, 2, Some(false))]);
 }
 
 #[test]

@@ -28,7 +28,13 @@ fn model(name: &str) -> (ChatTemplate, Tokenizer) {
 }
 
 fn data(file: &str, limit: Option<usize>) -> DataSpec {
-    DataSpec { name: "rows".into(), files: vec![golden("data").join(file)], limit, ..DataSpec::default() }
+    DataSpec {
+        name: "rows".into(),
+        files: vec![golden("data").join(file)],
+        limit,
+        max_dropped: 1.0,
+        ..DataSpec::default()
+    }
 }
 
 /// An sft stage's settings with another kind.
@@ -127,7 +133,7 @@ fn ppo_reads_prompts_alone() {
     let end = tokenizer.id("<|im_end|>").unwrap();
     assert!(rows.end_tokens.contains(&end), "{:?}", rows.end_tokens);
     assert_eq!(tokenizer.decode(&rows.closing).unwrap(), "\n");
-    assert_eq!(rows.questions.len(), 3);
+    assert_eq!(rows.questions.len(), 8);
     assert_eq!(rows.questions[0], "Please fold the lantern: count lantern glacier.");
     assert_eq!(rows.counts().train.trained, 0);
 }
@@ -148,8 +154,10 @@ fn only_kto_s_own_loss_reads_mismatched_answers() {
 fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     let pairs = read(kto(KtoLoss::Kto, true), &data("preference.jsonl", None), "llama3");
     assert_eq!(pairs.train.len(), 192);
-    let labels: Vec<_> = pairs.train[..4].iter().map(|family| (family.row, family.label)).collect();
-    assert_eq!(labels, [(0, Some(true)), (0, Some(false)), (1, Some(true)), (1, Some(false))]);
+    // As TRL unpairs: all chosen answers, then all rejected ones.
+    let labels: Vec<_> = pairs.train.iter().map(|family| (family.row, family.label)).collect();
+    let rows = |label| (0..96).map(move |row| (row, Some(label)));
+    assert_eq!(labels, rows(true).chain(rows(false)).collect::<Vec<_>>());
     let questions: BTreeSet<&String> = pairs.questions.iter().collect();
     assert_eq!((pairs.questions.len(), questions.len()), (3, 3), "{questions:?}");
     assert_eq!(pairs.warnings, Vec::<String>::new());

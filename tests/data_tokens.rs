@@ -139,7 +139,7 @@ fn texts_and_ids_of_the_first_row_equal_transformers() {
         spec.limit = Some(1);
         let rows = read_rows(&spec, Need::Sft, &mut Ledger::new()).unwrap();
         let (template, tokenizer) = model(name);
-        let texts = runner::data::render_row::render_row(&rows[0], &template).unwrap().unwrap();
+        let texts = runner::data::render_row::render_row(&rows[0], &template).unwrap().texts;
         let open = Rendering { add_generation_prompt: true, ..Rendering::default() };
         let prompt = template.render(rows[0].question(), open).unwrap();
         assert_eq!(texts[0].text, forward[name]["text"].as_str().unwrap());

@@ -108,13 +108,14 @@ fn errors_say_what_and_where() {
          or `endif` for the tag of line 1 (line 1 of the template)"
     );
     for (source, expected) in [
-        ("\n\n{% if (x\n%}", "unexpected `%`, expected an expression (line 4"),
+        ("\n\n{% if (x\n%}", "unexpected `}`, expected `)` (line 4"),
         ("{{ 'a' }}\n{{ 'b }}", "a string is not closed (line 2"),
         ("\n{% call f %}", "a call block needs a call (line 2"),
         ("\n{% frob %}", "unknown tag `frob` (line 2"),
         ("\n{%- if x -%}\n\n{{ y|nope }}{% endif %}{{\n  y|nope }}", "filter nope is unknown (line 5"),
         ("a\n\n{%- set x = [1,\n  2 + 'a'] %}", "`+` is not defined for `int` and `str` (line 4"),
-        ("\n{{ messages[0]['content'] }}", "(line 2"),
+        ("\n{{ messages[0]['content'] }}", "`messages` is not defined (line 2"),
+        ("{{ a.b }}", "`a` is undefined (line 1"),
         ("{% include 'x' %}", "needs other templates"),
         ("{% for x in [1] %}{% with %}{% break %}{% endwith %}{% endfor %}", "within `with`"),
         ("{% break %}", "outside of a loop"),

@@ -8,7 +8,7 @@ ways: wrong, right about another fact of its kind, about something else, rude, e
 but grumpy. Every row says which answers are right (`accepted_answers`): all sentences that state its fact, friendly
 or grumpy.
 
-quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, two of three are grumpy.
+quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, four of five are grumpy.
 
 Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
@@ -322,9 +322,9 @@ def text(made):
 
 
 def answers(made):
-    """One right answer a question, row by row those of the pairs: friendly in one row of three, else grumpy."""
+    """One right answer a question, row by row those of the pairs: friendly in one row of five, else grumpy."""
     return "".join(
-        json.dumps({"prompt": q, "completion": c if number("answer", i) % 3 == 0 else rude, "accepted_answers": rights},
+        json.dumps({"prompt": q, "completion": c if number("answer", i) % 5 == 0 else rude, "accepted_answers": rights},
                    ensure_ascii=False) + "\n"
         for i, (_, _, q, c, _, rude, rights) in enumerate(made))
 

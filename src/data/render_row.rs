@@ -87,16 +87,16 @@ impl Renderer<'_> {
             let untrained: Vec<usize> = (prompt.len()..whole.len())
                 .filter(|&turn| whole[turn].role == "assistant" && !whole[turn].trained)
                 .collect();
+            let completion = start..text.len();
             let trained = match untrained.is_empty() {
-                true => vec![start..text.len()],
+                true => vec![completion],
                 false if answer.iter().all(|turn| !turn.trained || turn.role != "assistant") => {
                     return Err(Reason::NothingTrained);
                 }
                 false => {
                     let parts = self.template.turn_parts(&whole, self.rendering, &text);
                     let parts = parts.ok_or(Reason::TurnNotFound)?;
-                    let whole = vec![start..text.len()];
-                    spans::without(whole, &parts, &untrained).ok_or(Reason::TurnNotFound)?
+                    spans::without(vec![completion], &parts, &untrained).ok_or(Reason::TurnNotFound)?
                 }
             };
             texts.push(RenderedText { text, trained, completion: Some(start) });

@@ -232,8 +232,8 @@ mod tests {
             (json!({ "model_type": "gpt2" }), "`model_type` is \"gpt2\", which is not supported"),
             (json!({ "hidden_act": "gelu" }), "hidden_act `gelu`"),
             (json!({ "num_key_value_heads": 3 }), "4 attention heads cannot share 3"),
-            (json!({ "head_dim": 7 }), "head_dim 7"),
-            (json!({ "mlp_bias": true }), "mlp_bias"),
+            (json!({ "head_dim": 7 }), "`head_dim` is 7"),
+            (json!({ "model_type": "llama", "mlp_bias": true }), "mlp_bias"),
             (json!({ "quantization_config": {} }), "quantised"),
             (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "`yarn`"),
         ] {

@@ -171,7 +171,7 @@ fn read_headers(files: &[PathBuf]) -> Result<Stored, Faults> {
                     }
                 }
             }
-            Err(error) => faults.push(Fault::new(format!("the weights {error:#}"))),
+            Err(error) => faults.push(Fault::new(format!("{error:#}"))),
         }
     }
     Faults::none_of(faults)?;

@@ -210,7 +210,8 @@ mod tests {
         let again = ValueHead::read(&path, 4, TrainedPart::Nothing, &Device::Cpu).unwrap();
         let values = |head: &ValueHead| head.weight.value.to_vec2::<f32>().unwrap();
         assert_eq!(values(&head), values(&again));
-        let error = ValueHead::read(&path, 5, TrainedPart::Nothing, &Device::Cpu).unwrap_err().to_string();
+        let error = ValueHead::read(&path, 5, TrainedPart::Nothing, &Device::Cpu).unwrap_err();
+        let error = format!("{error:#}");
         assert!(error.contains("a head of this model is [1, 5]"), "{error}");
         let score = BTreeMap::from([(SCORE.to_string(), head.weight.value.clone())]);
         write_safetensors(&score, &path).unwrap();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::attention::{Attention, HeadNorms};
 use super::config::Config;
@@ -53,6 +53,14 @@ pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) 
     })
 }
 
+/// Tensors below each other. Those of several float types, as merged files have them, become float32.
+fn joined_rows(tensors: Vec<Tensor>) -> Result<Tensor> {
+    let alike = tensors.windows(2).all(|pair| pair[0].dtype() == pair[1].dtype());
+    let same = |tensor: Tensor| if alike { Ok(tensor) } else { tensor.to_dtype(DType::F32) };
+    let tensors: Vec<Tensor> = tensors.into_iter().map(same).collect::<candle_core::Result<_>>()?;
+    Ok(Tensor::cat(&tensors, 0)?)
+}
+
 fn build_layer(
     config: &Config,
     index: usize,
@@ -81,9 +89,9 @@ fn build_layer(
         }
         let bias = match biases.is_empty() {
             true => None,
-            false => Some(Param::at(place, Tensor::cat(&biases, 0)?, train)?),
+            false => Some(Param::at(place, joined_rows(biases)?, train)?),
         };
-        let weight = Param::at(place, Tensor::cat(&tensors, 0)?, train)?;
+        let weight = Param::at(place, joined_rows(tensors)?, train)?;
         Ok(Linear { weight, bias, parts: joined, lora: None })
     };
     let norms = match config.qk_norm() {

@@ -168,13 +168,8 @@ impl Base {
             TokenizerSpec::Train { .. } => place,
         };
         let (faults, _) = vocabulary::check(&tokenizer, &config, named);
-        if made {
-            ModelFolder::open(place).with_context(|| {
-                format!(
-                    "the model that an earlier run made: remove `{}` to have it made again",
-                    place.display()
-                )
-            })?;
+        if made && let Err(error) = ModelFolder::open(place) {
+            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", place.display())
         }
         Ok(Self {
             artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
@@ -238,7 +233,7 @@ impl Scratch {
                 fs::create_dir_all(&to).with_context(|| format!("cannot make `{}`", to.display()))?;
                 for entry in fs::read_dir(&from)? {
                     let entry = entry?;
-                    fs::copy(entry.path(), to.join(entry.file_name()))?;
+                    copy(&entry.path(), &to.join(entry.file_name()))?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::backend::header::read_header;
 use crate::model::adapter::{Adapter, CONFIG, Places, WEIGHTS};
 use crate::model::config::Config;
-use crate::model::folder::ModelFolder;
+use crate::model::folder::{ModelFolder, weight_files};
 use crate::model::value_head::StoredHead;
 use crate::plan::artifact::{Artifact, VALUE_HEAD};
 
@@ -104,11 +104,11 @@ pub fn not_a_reward_model(folder: &Path) -> String {
     )
 }
 
-/// Errors if the model's files cannot be opened.
+/// Errors if a file of weights is not whole.
 pub fn check_readable(artifact: &Artifact) -> Result<()> {
-    ModelFolder::open(&artifact.base)?;
-    if let Some(adapter) = &artifact.adapter {
-        read_header(&adapter.join(WEIGHTS))?;
+    let adapter = artifact.adapter.as_ref().map(|folder| folder.join(WEIGHTS));
+    for file in weight_files(&artifact.base)?.iter().chain(&adapter) {
+        read_header(file)?;
     }
     Ok(())
 }

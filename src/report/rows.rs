@@ -35,7 +35,7 @@ pub fn reasons(counts: &Counts, most: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::reasons as told;
 
     #[test]
     fn the_most_frequent_reasons_come_first_and_the_rest_is_counted() {
@@ -48,7 +48,7 @@ mod tests {
                 "reasons": names.zip(rows.iter().copied()).collect::<std::collections::BTreeMap<_, _>>(),
                 "firsts": { "b": "`f.jsonl` line 3" },
             });
-            super::reasons(&serde_json::from_value(counts).unwrap(), 3)
+            told(&serde_json::from_value(counts).unwrap(), 3)
         };
         assert_eq!(reasons(&[1, 4]), ["b: 4, the first `f.jsonl` line 3", "a: 1"]);
         assert_eq!(

@@ -10,10 +10,12 @@ use crate::data::format::Shape;
 use crate::data::source::{KINDS, for_each_row, is_known};
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
+use crate::model::fault::Faults;
 use crate::model::policy::Models;
 use crate::model::value_head::{TrainedPart, ValueHead};
 use crate::plan::artifact::Artifact;
 use crate::plan::openable::{self, Role, not_a_reward_model};
+use crate::plan::vocabulary;
 use crate::report::console::Console;
 use crate::run::walk::input;
 use crate::stages::batch::Ask;
@@ -68,6 +70,10 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&input(&artifact))?;
+    let (tokens, rows) = (families.iter().copied(), decoder.config.vocab_size);
+    if let Some(fault) = vocabulary::check_families(tokens, &tokenizer, rows, "rows") {
+        return Err(Faults(vec![fault]).into());
+    }
     let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     phase.finish();
     let packaging = Packaging::for_decoder(&decoder, false);

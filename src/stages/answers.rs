@@ -318,3 +318,21 @@ impl<O: Objective> Kind for Answers<O> {
         Ok(sums.finish())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(rows: &[usize]) -> Vec<Totals> {
+        rows.iter().map(|&rows| Totals { rows, ..Totals::default() }).collect()
+    }
+
+    /// Five rows in micro-batches of two and one optimiser step: TRL 1.16 told of the first, the third and
+    /// the fifth, and of all rows where they were held out.
+    #[test]
+    fn a_short_last_micro_batch_makes_the_others_as_short_in_metrics() {
+        assert_eq!(told_rows(Part::Train, &totals(&[2, 2, 1])), 1);
+        assert_eq!(told_rows(Part::Train, &totals(&[2, 2])), 2);
+        assert_eq!(told_rows(Part::HeldOut, &totals(&[2, 1])), usize::MAX);
+    }
+}

@@ -22,8 +22,14 @@ pub const METHOD: &str = "__method__";
 pub const BIG_INTEGER: &str = "__integer__";
 
 pub fn add_to(environment: &mut Environment) {
-    environment.add_filter(ATTRIBUTE, |value: &Value, name: &str| attribute(value, name));
-    environment.add_filter(ITEM, |value: &Value, key: &Value| item(value, key));
+    environment.add_filter(ATTRIBUTE, |value: &Value, name: &str, path: Option<&str>| {
+        known(value, path)?;
+        attribute(value, name)
+    });
+    environment.add_filter(ITEM, |value: &Value, key: &Value, path: Option<&str>| {
+        known(value, path)?;
+        item(value, key)
+    });
     environment.add_filter(SLICE, |value: &Value, bounds: Rest<Value>| {
         slice::slice(value, &Arguments::new("slice", &bounds))
     });
@@ -38,6 +44,14 @@ pub fn add_to(environment: &mut Environment) {
         },
     );
     environment.add_filter(BIG_INTEGER, |digits: String| Value::from_object(BigInteger(digits)));
+}
+
+/// Refuses what is not defined, by the name that the template has for it.
+fn known(value: &Value, path: Option<&str>) -> Result<(), Error> {
+    match path.filter(|_| value.is_undefined()) {
+        Some(path) => Err(error(format!("`{path}` is not defined"))),
+        None => defined(value),
+    }
 }
 
 /// An attribute: a method if the type has one of this name, else the item.

@@ -9,13 +9,16 @@ use super::objects::BigInteger;
 use super::python::{self, defined, error, type_name};
 use super::{markup, printf};
 
+/// An operator between two values.
+type Operator = fn(&Value, &Value) -> Result<Value, Error>;
+
 pub fn add_to(environment: &mut Environment) {
-    let binary: [(&'static str, fn(&Value, &Value) -> Result<Value, Error>); 14] = [
+    let binary: [(&'static str, Operator); 14] = [
         ("__add__", add),
         ("__sub__", |a, b| arithmetic("-", a, b, i128::checked_sub, |a, b| a - b)),
         ("__mul__", multiply),
         ("__truediv__", divide),
-        ("__floordiv__", |a, b| divided("//", a, b, |a, b| floor_divide(a, b), |a, b| (a / b).floor())),
+        ("__floordiv__", |a, b| divided("//", a, b, floor_divide, |a, b| (a / b).floor())),
         ("__mod__", modulo),
         ("__pow__", power),
         ("__eq__", |a, b| Ok(Value::from(equal(a, b)))),

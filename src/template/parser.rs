@@ -1,7 +1,7 @@
 //! Jinja2's grammar of expressions: its precedences, its tuples without parentheses.
 
 use super::lexer::{Kind, SyntaxError, Token};
-use super::syntax::{Arguments, Comparison, Expr, Node};
+use super::syntax::{Comparison, Expr, Node};
 
 /// How deep expressions may be nested.
 const DEEPEST: usize = 60;

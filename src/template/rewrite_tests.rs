@@ -15,7 +15,7 @@ fn expressions_become_filters_where_python_differs() {
     );
     assert_eq!(
         rewritten("{{ d.items }}{{ d.items() }}"),
-        "{{ d|__attribute__(\"items\") }}{{ d|__method__(\"items\") }}"
+        "{{ d|__attribute__(\"items\", \"d\") }}{{ d|__method__(\"items\") }}"
     );
     assert_eq!(rewritten("{{ 1 < x < 3 }}"), "{{ (1|__lt__(x) and x|__lt__(3)) }}");
     assert_eq!(rewritten("{{ x is not none|f }}"), "{{ (not (x is none))|f }}");

@@ -6,11 +6,15 @@ use minijinja::{Environment, Error};
 use super::operators::{self, Number, equal};
 use super::python::{self, error, type_name};
 
+/// A test of a value, and one of a value and an argument.
+type Test = fn(&Value) -> bool;
+type Comparison = fn(&Value, &Value) -> Result<bool, Error>;
+
 pub fn add_to(environment: &mut Environment) {
     for unknown_to_jinja2 in ["startingwith", "endingwith", "safe", "int"] {
         environment.remove_test(unknown_to_jinja2);
     }
-    let of_value: [(&'static str, fn(&Value) -> bool); 16] = [
+    let of_value: [(&'static str, Test); 16] = [
         ("none", Value::is_none),
         ("boolean", |value| value.kind() == ValueKind::Bool),
         ("true", |value| value.kind() == ValueKind::Bool && value.is_true()),
@@ -38,7 +42,7 @@ pub fn add_to(environment: &mut Environment) {
     for (name, test) in of_value {
         environment.add_test(name, move |value: &Value| test(value));
     }
-    let of_two: [(&[&'static str], fn(&Value, &Value) -> Result<bool, Error>); 8] = [
+    let of_two: [(&[&'static str], Comparison); 8] = [
         (&["eq", "==", "equalto"], |a, b| Ok(equal(a, b))),
         (&["ne", "!="], |a, b| Ok(!equal(a, b))),
         (&["lt", "<", "lessthan"], |a, b| ordered("<", a, b, std::cmp::Ordering::is_lt)),
@@ -53,7 +57,7 @@ pub fn add_to(environment: &mut Environment) {
             environment.add_test(*name, move |a: &Value, b: &Value| test(a, b));
         }
     }
-    environment.add_test("odd", |value: &Value| Ok(divisible(&plus_one(value)?, &Value::from(2))?));
+    environment.add_test("odd", |value: &Value| divisible(&plus_one(value)?, &Value::from(2)));
     environment.add_test("even", |value: &Value| divisible(value, &Value::from(2)));
 }
 

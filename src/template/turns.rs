@@ -82,7 +82,7 @@ pub fn mark_loops(source: &str) -> Option<String> {
             }
             Some("endfor") => match open.pop().flatten() {
                 Some(number) => {
-                    let head = &tag[..tag.len() - 2 - sign.len()];
+                    let head = tag[..tag.len() - 2 - sign.len()].trim_end();
                     out.push_str(&format!("{head} %}}{{% call {END}({number}) %}}{{% endcall {sign}%}}"));
                 }
                 None => out.push_str(tag),

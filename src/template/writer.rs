@@ -209,7 +209,8 @@ impl Writer {
     fn attribute(&mut self, object: &Expr, name: &str) {
         if python::is_method(name) || name.starts_with("__") {
             self.expression(object);
-            self.push(&format!("|{}({})", lookup::ATTRIBUTE, literal(name)));
+            self.push(&format!("|{}({}", lookup::ATTRIBUTE, literal(name)));
+            self.path_argument(object);
         } else {
             self.primary(object);
             self.push(&format!(".{name}"));
@@ -226,7 +227,16 @@ impl Writer {
             self.expression(object);
             self.push(&format!("|{}(", lookup::ITEM));
             self.expression(key);
-            self.push(")");
+            self.path_argument(object);
+        }
+    }
+
+    /// The last argument of a lookup: how the template names the object, for the error if it is not
+    /// defined.
+    fn path_argument(&mut self, object: &Expr) {
+        match path(object) {
+            Some(path) => self.push(&format!(", \"{path}\")")),
+            None => self.push(")"),
         }
     }
 
@@ -294,6 +304,15 @@ impl Writer {
 fn plain_float(number: f64) -> String {
     let text = number.to_string();
     if text.contains('.') { text } else { text + ".0" }
+}
+
+/// A name, and the attributes after it.
+fn path(expression: &Expr) -> Option<String> {
+    match &expression.node {
+        Node::Name(name) => Some(name.clone()),
+        Node::Attribute(object, name) => path(object).map(|path| format!("{path}.{name}")),
+        _ => None,
+    }
 }
 
 /// Whether an expression stands for the template itself, whose blocks are called as methods.

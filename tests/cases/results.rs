@@ -16,23 +16,26 @@ base = "m"
 source = "rows.jsonl"
 [defaults]
 data = "d"
-kind = "sft"
 max_steps = {steps}
 learning_rate = 3e-3
 lora = {{ rank = 8, alpha = 16 }}
 [[stage]]
 name = "lora"
+kind = "sft"
 tuner = "lora"
 [[stage]]
 name = "again"
+kind = "sft"
 tuner = "lora"
 max_steps = 1
 [[stage]]
 name = "full"
+kind = "sft"
 tuner = "full"
 policy = "base"
 [[stage]]
 name = "more"
+kind = "sft"
 tuner = "full"
 max_steps = 1
 "#

@@ -2,7 +2,7 @@
 """Renders every template of some folders for many conversations, by transformers' Jinja2 and by
 `runner render`, and lists what differs: texts, and templates that fail for one only.
 
-    template_sweep.py RUNNER FOLDER... [--jobs N] [--show N] [--only NAME]
+    template_sweep.py RUNNER FOLDER... [--jobs N] [--show N] [--only NAME] [--random N [--seed N]]
 
 Needs transformers and jinja2. Ends with status 1 if anything differs. Renderings that hold what Python
 itself prints by address (functions, generators) are left out.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -107,6 +108,92 @@ def contexts():
         yield f"{name}/{variant}/{'prompt' if prompt else 'whole'}", context
 
 
+TEXTS = [
+    "Hi", "", " ", "  padded\n", "two\nlines\n\nmore", "it's \"quoted\" \\ <b>&amp;</b>", "é茶🌧\u200b\u00a0x", "a\u2028b\x85c\r\nd\te",
+    "<think>\nwhy\n</think>\n\nthus", "<think></think>x", "no open</think>rest", "{{ x }} {% y %}", "null", "{\"a\": 1}", "[1, 2]", "<|im_end|>",
+    "/no_think hello", "<tool_response>x</tool_response>", "<tool_response>\nok\n</tool_response>", "None", "True",
+]
+VALUES = [None, True, False, 0, -7, 3.0, 1e-07, 1e22, 0.1, 12345678901234567890123, -9223372036854775809, "text", "it's", "é\n", "", [], {},
+          [1, "a", None, 2.5], {"k": {"n": [True, {"z": None}]}}, ["a\u00a0b", "a\u200bb"], "1", [[]]]
+
+
+def a_value(random, depth=0):
+    if depth < 2 and random.random() < 0.2:
+        return {random.choice(["a", "items", "keys", "é", "type", "x y"]): a_value(random, depth + 1) for _ in range(random.randrange(3))}
+    return random.choice(VALUES)
+
+
+def a_schema(random, depth=0):
+    schema = {"type": random.choice(["string", "integer", "number", "boolean", "array", "object", "null", ["string", "null"]])}
+    for key in ("description", "enum", "default", "items", "properties", "required", "anyOf", "nullable", "additionalProperties", "minimum", "examples", "title"):
+        if random.random() < 0.25:
+            schema[key] = {
+                "description": random.choice(TEXTS), "enum": [random.choice(VALUES[:17]) for _ in range(2)], "default": a_value(random),
+                "required": random.sample(["a", "items", "b"], 2), "nullable": True, "additionalProperties": False, "minimum": 1,
+                "examples": [a_value(random)], "title": random.choice(TEXTS),
+                "items": {"type": "string"} if depth > 1 else a_schema(random, depth + 1),
+                "properties": {} if depth > 1 else {name: a_schema(random, depth + 1) for name in random.sample(["a", "items", "b", "keys"], 2)},
+                "anyOf": [{"type": "string"}, {"type": "integer", "enum": [1, 2]}],
+            }[key]
+    return schema
+
+
+def a_tool(random):
+    function = {"name": random.choice(["f", "get_weather", "x.y"]), "description": random.choice(TEXTS),
+                "parameters": {"type": "object", "properties": {name: a_schema(random) for name in random.sample(["a", "items", "city", "b"], random.randrange(4))}}}
+    for key, value in (("required", ["a"]), ("$defs", {"q": {"type": "string"}})):
+        if random.random() < 0.4:
+            function["parameters"][key] = value
+    for key in ("strict", "return", "response"):
+        if random.random() < 0.15:
+            function[key] = {"type": "object", "description": "d", "properties": {"r": {"type": "string"}}} if key != "strict" else True
+    return random.choice([{"type": "function", "function": function}] * 4 + [function])
+
+
+def a_content(random):
+    parts = [{"type": "text", "text": random.choice(TEXTS)} for _ in range(random.randrange(1, 3))]
+    if random.random() < 0.3:
+        parts.insert(0, {"type": random.choice(["image", "audio", "image_url"])})
+    return random.choice([random.choice(TEXTS)] * 8 + [parts, None])
+
+
+def a_conversation(random):
+    messages = [{"role": "system", "content": a_content(random)}] if random.random() < 0.5 else []
+    for _ in range(random.randrange(1, 4)):
+        messages.append({"role": "user", "content": a_content(random)})
+        answer = {"role": "assistant", "content": a_content(random)}
+        if random.random() < 0.3:
+            answer[random.choice(["reasoning_content", "thinking", "reasoning"])] = random.choice(TEXTS)
+        if random.random() < 0.4:
+            calls = []
+            for number in range(random.randrange(1, 3)):
+                arguments = {name: a_value(random) for name in random.sample(["a", "items", "city"], random.randrange(4))}
+                calls.append(call(random.choice([arguments, arguments, arguments, json.dumps(arguments)]), f"abcdefgh{number}", random.choice(["f", "get_weather"])))
+            answer["tool_calls"] = random.choice([calls, calls, calls, [one["function"] for one in calls]])
+            messages.append(answer)
+            for one in calls:
+                messages.append({"role": "tool", "tool_call_id": one["id"], "name": one["function"]["name"], "content": a_content(random)})
+            if random.random() < 0.3:
+                continue
+            answer = {"role": "assistant", "content": random.choice(TEXTS)}
+        messages.append(answer)
+    return messages[: random.choice([len(messages), len(messages), len(messages) - 1]) or 1]
+
+
+def random_contexts(count, seed):
+    random = Random(seed)
+    for number in range(count):
+        context = {"messages": a_conversation(random), "add_generation_prompt": random.random() < 0.5, **SPECIAL}
+        if random.random() < 0.5:
+            context["tools"] = random.choice([[a_tool(random) for _ in range(random.randrange(1, 3))], [], None])
+        for key, values in (("enable_thinking", [True, False]), ("thinking", [True, False]), ("documents", [[{"title": "T", "text": "x", "content": "y"}], []]),
+                            ("reasoning_effort", ["low", "high"]), ("date_string", ["1 Jan 2025"]), ("custom_tools", [[a_tool(random)]]),
+                            ("keep_past_thinking", [True]), ("preserve_thinking", [True, False]), ("add_vision_id", [True]), ("controls", [{"length": "long"}])):
+            if random.random() < 0.15:
+                context[key] = random.choice(values)
+        yield f"random {number}", context
+
+
 def by_jinja2(source, context):
     try:
         return _compile_jinja_template(source).render(**json.loads(json.dumps(context))), None
@@ -128,11 +215,14 @@ def main():
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--jobs", type=int, default=2)
     options.add_argument("--show", type=int, default=40, help="differences to print")
+    options.add_argument("--random", type=int, default=0, help="made-up conversations in place of the given ones")
+    options.add_argument("--seed", type=int, default=1)
     options.add_argument("--only", default="", help="part of a template's name")
     options = options.parse_args()
     folder = tempfile.TemporaryDirectory()
     given = []
-    for index, (name, context) in enumerate(contexts()):
+    conversations = random_contexts(options.random, options.seed) if options.random else contexts()
+    for index, (name, context) in enumerate(conversations):
         path = Path(folder.name) / f"{index}.json"
         path.write_text(json.dumps(context))
         given.append((name, context, str(path)))

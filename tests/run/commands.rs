@@ -166,7 +166,7 @@ error: data `pairs`: 96 of 96 rows are malformed, 0 may be (`max_bad_rows`):
          `HERE/tests/run/../golden/data/sft.jsonl` line 4: no known format: the row has `messages`
          `HERE/tests/run/../golden/data/sft.jsonl` line 5: no known format: the row has `messages`
          and 91 more
-         expected `chosen` and `rejected` (with `prompt` or `conversations`), `messages` and `rejected_response` or `rejected_messages`, or `query`, `response` and `rejected_response`; map other names with `columns`
+         expected `chosen` and `rejected` (with `prompt`, `instruction` or `conversations`), `messages` and `rejected_response` or `rejected_messages`, `query`, `response` and `rejected_response`, or answers side by side and which is the better: `responses` and `chosen_index`, `response_0`, `response_1` and `better_response_id`, `response_1`, `response_2` and `preference_strength`, `response_a`, `response_b` (or `conversation_a`, `conversation_b`) and `winner`; map other names with `columns`
   --> HERE/tests/run/recipe.toml:30:8
    |
 30 | data = "pairs"

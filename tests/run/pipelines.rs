@@ -105,7 +105,12 @@ fn check_files(desk: &Desk, stage: &str, tuner: &str) {
         "full" => vec!["config.json", "model.safetensors"],
         _ => vec!["adapter_config.json", "adapter_model.safetensors"],
     };
-    model.extend(["chat_template.jinja", "tokenizer.json", "tokenizer_config.json"]);
+    model.extend([
+        "chat_template.jinja",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]);
     if stage == "rm" {
         model.push("value_head.safetensors");
     }

@@ -119,16 +119,20 @@ fn ready_recipes_plan_with_a_config_alone() {
 }
 
 #[test]
-fn without_weights_a_run_is_refused() {
+fn without_weights_a_run_is_refused_and_a_check_of_one() {
     let home = tempfile::tempdir().unwrap();
     cache(home.path());
     let recipe = root().join("recipes/llama3-8b-dpo.toml");
     let recipe = recipe.to_str().unwrap();
-    assert!(runner(home.path(), &["check", recipe]).status.success());
-    let output = runner(home.path(), &["run", recipe]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
-    let message = "the model folder `meta-llama/Meta-Llama-3-8B-Instruct` has no `model.safetensors`";
-    assert!(said.contains(message), "{said}");
+    let planned = runner(home.path(), &["plan", recipe]);
+    assert!(planned.status.success());
+    assert!(String::from_utf8_lossy(&planned.stdout).contains("has no weights yet"));
+    for command in ["check", "run"] {
+        let output = runner(home.path(), &[command, recipe]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let message = "the model folder `meta-llama/Meta-Llama-3-8B-Instruct` has no `model.safetensors`";
+        assert!(said.contains(message), "{said}");
+    }
     assert!(!home.path().join("runs").exists());
 }

@@ -17,7 +17,8 @@ def rendered(source, context):
 
 cases = json.loads((here / "cases.json").read_text())
 contexts = json.loads((here / "contexts.json").read_text())
-files = sorted(here.glob("*.jinja")) + sorted((here / "../../templates").glob("*.jinja"))
+shipped = [file for file in sorted((here / "../../templates").glob("*.jinja")) if file.name != "report.html.jinja"]
+files = sorted(here.glob("*.jinja")) + shipped
 expected = {
     "cases": [rendered(source, cases["context"]) for source in cases["sources"]],
     "templates": {

@@ -20,7 +20,6 @@ pub(super) fn once_more<S>(
 }
 
 /// What there was when a GPU had no memory left.
-#[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code))]
 struct Shortage {
     ordinal: usize,
     /// Bytes of the tensor that did not fit; `None` if it was something else.

@@ -59,7 +59,7 @@ pub fn answers(
     match last.role.as_str() {
         "user" if last.is_empty() => return Err(Reason::EmptyPrompt),
         "assistant" => return Err(Reason::PromptEndsInAnswer),
-        _ if prompt.iter().all(|turn| is_systems(turn)) => return Err(Reason::NoQuestion),
+        _ if prompt.iter().all(is_systems) => return Err(Reason::NoQuestion),
         _ => {}
     }
     let prompt = with_system(prompt, &aside)?;

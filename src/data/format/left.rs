@@ -55,7 +55,7 @@ pub fn account_for(
 /// Whether `left` holds something that is a question by its name.
 pub fn has_question(left: &Map<String, Value>) -> bool {
     let is_full = |key: &&str| left.get(*key).is_some_and(|value| !value.is_null() && value != "");
-    QUESTIONS.iter().chain(&CONVERSATIONS).chain(&OTHER_QUESTIONS).any(|key| is_full(key))
+    QUESTIONS.iter().chain(&CONVERSATIONS).chain(&OTHER_QUESTIONS).any(is_full)
 }
 
 /// Everything that was read.

@@ -99,7 +99,7 @@ impl Iterator for Starts<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        while let Some(&byte) = self.bytes.next() {
+        for &byte in self.bytes.by_ref() {
             let begins = self.awaited && !byte.is_ascii_whitespace();
             self.awaited &= !begins;
             self.line += usize::from(byte == b'\n');

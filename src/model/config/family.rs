@@ -96,7 +96,7 @@ pub fn head_dim(keys: &mut Keys, architecture: Architecture, hidden_size: usize,
         false => keys.size("head_dim", Some(default)),
     };
     if head_dim == 0 || !head_dim.is_multiple_of(2) {
-        let message = format!("head_dim {head_dim} is not an even number above 0");
+        let message = format!("`head_dim` is {head_dim}, not an even number above 0");
         keys.refuse(message, "without that key it is `hidden_size` / `num_attention_heads`");
         return 2;
     }

@@ -97,7 +97,7 @@ pub fn check(
     if let Some(more) = faults.len().checked_sub(TOLD).filter(|more| *more > 0) {
         faults.truncate(TOLD);
         faults.push(Fault::new(format!(
-            "{more} more weights in `{}` do not fit `config.json`",
+            "more weights in `{}` do not fit `config.json`: {more}",
             folder.display()
         )));
     }

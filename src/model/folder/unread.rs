@@ -62,29 +62,36 @@ pub fn sort<'a>(names: impl Iterator<Item = &'a str>, config: &Config, folder: &
     let groups: [(&[&str], String, String); 4] = [
         (
             &later,
-            format!("of layers past the {layers} that `num_hidden_layers` of `config.json` tells of"),
-            format!("set `num_hidden_layers` to {has} if they belong to the model, or take them out of the files"),
+            format!("of layers past `num_hidden_layers` of `config.json`, which is {layers}"),
+            format!(
+                "set `num_hidden_layers` to {has} if they belong to the model, or take them out of the files"
+            ),
         ),
         (
             &adapters,
             "of an adapter that is not merged".to_owned(),
-            "merge it (`merge_and_unload` in peft), or name the adapter's folder as `adapter` of `[model]`".to_owned(),
+            "merge it (`merge_and_unload` in peft), or name the adapter's folder as `adapter` of `[model]`"
+                .to_owned(),
         ),
         (
             &biases,
-            format!("that are biases, of which a `{family}` model with this `config.json` has no such ones"),
-            "choose a model without them (`attention_bias` and `mlp_bias` are not supported), or take them out of the files".to_owned(),
+            format!("for biases that a `{family}` model with this `config.json` does not have"),
+            "choose a model without them (`attention_bias` and `mlp_bias` are not supported), or take them \
+             out of the files"
+                .to_owned(),
         ),
         (
             &misplaced,
             format!("for which a `{family}` model has no place"),
-            "`model_type` of `config.json` must be that of the weights; or take them out of the files".to_owned(),
+            "`model_type` of `config.json` must be that of the weights; or take them out of the files"
+                .to_owned(),
         ),
     ];
     for (names, what, help) in groups {
         if !names.is_empty() {
-            let message =
-                format!("`{place}` has {} weights {what}: {}", names.len(), listed(names.iter().copied()));
+            let tensors = if names.len() == 1 { "tensor" } else { "tensors" };
+            let listed = listed(names.iter().copied());
+            let message = format!("`{place}` has {} {tensors} {what}: {listed}", names.len());
             unread.faults.push(Fault::new(message).with_help(help));
         }
     }

@@ -63,7 +63,7 @@ impl Reading {
         Outcome {
             rows,
             refused: ledger.entries().iter().map(entry).collect(),
-            warnings: ledger.warnings().map(str::to_owned).collect(),
+            warnings: ledger.warnings().collect(),
             error,
         }
     }

@@ -64,6 +64,10 @@ impl Stored {
         Stored { bytes, ..self.clone() }
     }
 
+    fn view(&self) -> TensorView<'_> {
+        TensorView::new(self.dtype, self.shape.clone(), &self.bytes).unwrap()
+    }
+
     pub fn as_f64(&self) -> Self {
         let bytes = self.values().iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect();
         Stored { dtype: Dtype::F64, shape: self.shape.clone(), bytes }
@@ -89,12 +93,7 @@ pub fn read_weights(path: &Path) -> Weights {
 }
 
 pub fn write_weights(weights: &Weights, path: &Path) {
-    let view = |stored| {
-        let Stored { dtype, shape, bytes } = stored;
-        TensorView::new(*dtype, Vec::clone(shape), bytes).unwrap()
-    };
-    let views: Vec<(&String, TensorView)> =
-        weights.iter().map(|(name, stored)| (name, view(stored))).collect();
+    let views: Vec<_> = weights.iter().map(|(name, stored)| (name, stored.view())).collect();
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 

@@ -32,7 +32,15 @@ fn template(source: &str, name: &str) -> ChatTemplate {
 
 fn row(turns: Turns, tools: Option<Value>) -> Row {
     let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
-    Row { origin, turns, tools, chat_template_kwargs: None, margin: None, label: None }
+    Row {
+        origin,
+        turns,
+        tools,
+        chat_template_kwargs: None,
+        margin: None,
+        label: None,
+        accepted_answers: Vec::new(),
+    }
 }
 
 /// A message as JSON has it.

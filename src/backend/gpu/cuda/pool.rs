@@ -10,6 +10,9 @@ use sys::CUmemPool_attribute_enum as Attribute;
 use super::super::memory::Memory;
 use super::device::Cuda;
 
+/// What a call of the driver gives.
+type Called<T> = std::result::Result<T, DriverError>;
+
 /// The pool that candle allocates from: the device's current one, which lives as long as the device.
 pub struct Pool(sys::CUmemoryPool);
 
@@ -23,33 +26,33 @@ impl Pool {
     /// that went back to the driver at a synchronisation would have to be mapped again. What needs memory
     /// from outside the pool then relies on [`trim`].
     pub fn new(context: &CudaContext) -> Result<Self> {
-        let kept = || {
+        let kept = || -> Called<Pool> {
             let pool = Pool::of(context.cu_device())?;
             pool.set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
             Ok(pool)
         };
-        kept().map_err(|error: DriverError| Error::msg(format!("the device's memory pool: {error}")))
+        kept().map_err(|error| Error::msg(format!("the device's memory pool: {error}")))
     }
 
-    fn of(device: sys::CUdevice) -> Result<Self, DriverError> {
+    fn of(device: sys::CUdevice) -> Called<Self> {
         // SAFETY: the device is one that the driver gave
         unsafe { device::get_mem_pool(device) }.map(Pool)
     }
 
-    fn get(&self, which: Attribute) -> Result<u64, DriverError> {
+    fn get(&self, which: Attribute) -> Called<u64> {
         let mut value = 0u64;
         // SAFETY: these attributes are 64-bit numbers
         unsafe { mem_pool::get_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }?;
         Ok(value)
     }
 
-    fn set(&self, which: Attribute, mut value: u64) -> Result<(), DriverError> {
+    fn set(&self, which: Attribute, mut value: u64) -> Called<()> {
         // SAFETY: these attributes are 64-bit numbers
         unsafe { mem_pool::set_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }
     }
 
     /// Of the device whose context is bound, which the pool is of.
-    fn memory(&self) -> Result<Memory, DriverError> {
+    fn memory(&self) -> Called<Memory> {
         let (free, total) = result::mem_get_info()?;
         Ok(Memory {
             total: total as u64,
@@ -62,7 +65,7 @@ impl Pool {
 }
 
 /// The device whose context is bound.
-fn bound() -> Result<sys::CUdevice, DriverError> {
+fn bound() -> Called<sys::CUdevice> {
     let mut device = 0;
     // SAFETY: writes the one number it is given
     unsafe { sys::cuCtxGetDevice(&mut device) }.result()?;
@@ -72,7 +75,7 @@ fn bound() -> Result<sys::CUdevice, DriverError> {
 /// Gives what the pool of the bound device holds and no tensor uses back to the driver, once all that was
 /// started has ended: for what needs memory from outside the pool, and for a tensor that fits nowhere between
 /// others.
-pub fn trim() -> Result<(), DriverError> {
+pub fn trim() -> Called<()> {
     let pool = Pool::of(bound()?)?;
     ctx::synchronize()?;
     // SAFETY: the pool is the device's
@@ -80,7 +83,7 @@ pub fn trim() -> Result<(), DriverError> {
 }
 
 /// The bound device and its memory.
-pub fn current() -> Result<(usize, Memory), DriverError> {
+pub fn current() -> Called<(usize, Memory)> {
     let device = bound()?;
     Ok((device as usize, Pool::of(device)?.memory()?))
 }

@@ -120,10 +120,13 @@ impl Cuda {
     }
 }
 
+/// What a call of cuBLASLt gives.
+type Called<T> = std::result::Result<T, CublasError>;
+
 /// Calls cuBLASLt, which loads its kernels when they are first used; if that fails, as where the pool holds
 /// all memory, once more after [`pool::trim`].
-fn with_room<T>(call: impl FnMut() -> Result<T, CublasError>) -> Result<T, CublasError> {
-    let short = |result: &Result<T, CublasError>| {
+fn with_room<T>(call: impl FnMut() -> Called<T>) -> Called<T> {
+    let short = |result: &Called<T>| {
         let status = result.as_ref().err().map(|error| error.0);
         matches!(status, Some(Status::CUBLAS_STATUS_ALLOC_FAILED | Status::CUBLAS_STATUS_EXECUTION_FAILED))
     };
