@@ -51,8 +51,8 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Rea
     match &row.turns {
         // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
         Turns::Text(text) => {
-            let trained = Vec::from([0..text.len()]);
-            let text = RenderedText { text: text.clone(), trained, completion: None };
+            let whole = 0..text.len();
+            let text = RenderedText { text: text.clone(), trained: vec![whole], completion: None };
             Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning: false })
         }
         Turns::Answers { prompt, answers } => renderer.answers(prompt, answers),

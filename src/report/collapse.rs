@@ -38,6 +38,9 @@ pub struct Watch {
     rules: [Rule; 3],
 }
 
+/// What a rule says of a row: the metric's name, the row, its value at the start and now.
+type Says = fn(&str, &Row, f64, f64) -> Option<String>;
+
 /// What one rule has seen.
 #[derive(Debug, Default)]
 struct Rule {
@@ -59,7 +62,7 @@ impl Watch {
     /// Takes in the next row; returns what is new, each rule's words once a stage.
     pub fn look(&mut self, row: &Row) -> Vec<String> {
         let names = [TOP_RESPONSE, DISTINCT, EXACT_MATCH];
-        let says: [fn(&str, &Row, f64, f64) -> Option<String>; 3] = [one_answer, few_answers, wrong_answers];
+        let says: [Says; 3] = [one_answer, few_answers, wrong_answers];
         let mut new = Vec::new();
         for ((rule, names), says) in self.rules.iter_mut().zip(names).zip(says) {
             let Some((name, now)) = names.iter().find_map(|name| Some((*name, row.get(name)?))) else {
