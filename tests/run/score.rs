@@ -90,7 +90,8 @@ fn check(tuner: &str) {
         (
             Some(1),
             "",
-            "error: `runs/quickstart-rlhf/sft/model` is no reward model: it has no `value_head.safetensors`\n"
+            "error: `runs/quickstart-rlhf/sft/model` is no reward model: it has no `value_head.safetensors`, \
+             and its weights have no `score.weight`\n"
         )
     );
 }
