@@ -22,7 +22,7 @@ const SMALL: [&str; 15] = [
     "stage.sft.learning_rate=2.5e-3",
     "stage.rm.max_steps=3",
     "stage.rm.batch_size=8",
-    "stage.ppo.max_steps=24",
+    "stage.ppo.max_steps=40",
     "stage.ppo.batch_size=16",
     "stage.ppo.gradient_accumulation_steps=1",
     "stage.ppo.num_ppo_epochs=2",
@@ -56,20 +56,22 @@ fn a_policy_that_collapses_is_seen_everywhere_and_one_that_does_not_is_not() {
     let said = run(folder.path(), &LET_GO);
     let collapse = "responses collapse: ";
     let (out, err) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
-    assert!(err.contains(&format!("ppo: warning: step 8: {collapse}")), "as soon as it shows: {err}");
+    let seen = err.lines().find(|line| line.starts_with("ppo: warning: step ") && line.contains(collapse));
+    let seen = seen.unwrap_or_else(|| panic!("{err}"));
+    assert!(!seen.contains("step 40:"), "as soon as it shows: {seen}");
     let summary: Value = serde_json::from_str(&ppo(folder.path(), "summary.json")).unwrap();
     let warnings = summary["warnings"].as_array().unwrap();
     assert!(!warnings.is_empty());
     let page = fs::read_to_string(folder.path().join("runs/quickstart-rlhf/report.html")).unwrap();
     for warning in warnings {
         let warning = warning.as_str().unwrap();
-        assert!(warning.starts_with(&format!("step 24: {collapse}")), "{warning}");
+        assert!(warning.starts_with(&format!("step 40: {collapse}")), "{warning}");
         assert!(out.contains(&format!("warning: ppo: {warning}\n")), "{out}");
         assert!(page.contains(&warning[..40]), "{warning}");
     }
     // several prompts at each look: the same answer to all of them shows
     let samples = ppo(folder.path(), "samples.jsonl");
-    let last = samples.lines().filter(|line| line.starts_with("{\"step\":24,")).count();
+    let last = samples.lines().filter(|line| line.starts_with("{\"step\":40,")).count();
     assert_eq!(last, 8, "{samples}");
 
     let said = run(folder.path(), &HELD);
@@ -85,17 +87,13 @@ fn recorded(name: &str) -> Vec<Row> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// `too_long.jsonl`: a whole epoch at a learning rate of 3e-4 and a `kl_coef` of 0.5, which raised the score as
+/// much and left 121 of 139 right answers.
 #[test]
-fn the_settings_that_taught_one_answer_to_everything_would_have_been_warned_of() {
-    let old = recorded("old_settings.jsonl");
-    let warnings = Watch::over(&old).warnings();
-    assert!(warnings.iter().any(|text| text.contains("are one and the same")), "{warnings:?}");
-    assert!(warnings.iter().any(|text| text.contains("right answers to held-out questions")), "{warnings:?}");
-    // well before the end
-    let last = old.last().unwrap().step;
-    let mut watch = Watch::default();
-    let first = old.iter().find(|row| !watch.look(row).is_empty()).unwrap();
-    assert!(first.step <= last / 2, "first seen at step {} of {last}", first.step);
-
-    assert_eq!(Watch::over(&recorded("new_settings.jsonl")).warnings(), [] as [&str; 0]);
+fn a_score_that_rises_while_right_answers_fall_is_warned_of_and_the_shipped_settings_are_not() {
+    let warnings = Watch::over(&recorded("too_long.jsonl")).warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("right answers to held-out questions"), "{warnings:?}");
+    assert!(warnings[0].contains("fell from 98 % to 85 %"), "{warnings:?}");
+    assert_eq!(Watch::over(&recorded("shipped_settings.jsonl")).warnings(), [] as [&str; 0]);
 }
