@@ -159,6 +159,36 @@ fn results_of_reward_models_and_ppo_have_their_ends_too() {
     }
 }
 
+/// The tensors of a safetensors file: name and bytes.
+fn tensors(bench: &Workbench, path: &str) -> Vec<(String, Vec<u8>)> {
+    let file = fs::read(bench.path(path)).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect()
+}
+
+/// An output layer of its own (Llama 3 has one) that no gradient reaches is no part of what is trained.
+#[test]
+fn output_layers_under_a_value_head_are_not_trained() {
+    let bench = Workbench::new();
+    bench.model("llama3");
+    pairs(&bench);
+    bench.write("recipe.toml", &RLHF.replace("save_steps = 1", "save_steps = 1\nweight_decay = 0.1"));
+    let said = bench.runner("run");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let heads = |stage: &str| {
+        let all = tensors(&bench, &format!("runs/rlhf/{stage}/checkpoints/step-000002/trained.safetensors"));
+        let names = all.into_iter().map(|(name, _)| name).filter(|name| name.contains("lm_head"));
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
+    };
+    assert!(heads("rm").is_empty(), "{:?}", heads("rm"));
+    // the policy's, not the value model's
+    assert_eq!(heads("ppo"), ["m.lm_head.weight", "v.lm_head.weight", "value.lm_head.weight"]);
+    let head = |path: &str| tensors(&bench, path).into_iter().find(|(name, _)| name == "lm_head.weight").unwrap();
+    assert_eq!(head("runs/rlhf/rm/model/model.safetensors"), head("m/model.safetensors"));
+}
+
 /// Weights, checkpoints, reference log-probs, reports: all of it, whatever the modes of the base's files.
 #[cfg(unix)]
 #[test]
