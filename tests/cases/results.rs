@@ -185,7 +185,8 @@ fn output_layers_under_a_value_head_are_not_trained() {
     assert!(heads("rm").is_empty(), "{:?}", heads("rm"));
     // the policy's, not the value model's
     assert_eq!(heads("ppo"), ["m.lm_head.weight", "v.lm_head.weight", "value.lm_head.weight"]);
-    let head = |path: &str| tensors(&bench, path).into_iter().find(|(name, _)| name == "lm_head.weight").unwrap();
+    let head =
+        |path: &str| tensors(&bench, path).into_iter().find(|(name, _)| name == "lm_head.weight").unwrap();
     assert_eq!(head("runs/rlhf/rm/model/model.safetensors"), head("m/model.safetensors"));
 }
 
