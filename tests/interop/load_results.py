@@ -8,7 +8,7 @@ RESULT is a stage's `model/` folder: a whole model in Hugging Face layout, or a 
     {"input_ids": [n ids], "score": number, "text": as above}      for a reward model
 
 where `token_logprobs[i]` is ln p(input_ids[i + 1] | input_ids[..i + 1]), and `score` is what the head in
-`value_head.safetensors` makes of the last token's hidden state. Everything runs in float32 on the CPU.
+`value_head.safetensors`, or that of an adapter of a sequence classifier, makes of the last token's hidden state. Everything runs in float32 on the CPU.
 Where RESULT has a tokenizer and `text` is given, the tokenizer must give the same ids.
 Exit 0: equal to 1e-4, or the Python packages are absent (it says so). Exit 1: not equal. Exit 2: wrong arguments.
 """
@@ -44,7 +44,12 @@ def whole(folder):
 def adapter(folder, base):
     """A base model and the adapter in `folder`. peft reports keys that it could not place, so they are checked."""
     config = peft.PeftConfig.from_pretrained(folder)
-    model = peft.get_peft_model(whole(base or config.base_model_name_or_path), config)
+    base = base or config.base_model_name_or_path
+    if config.task_type == "SEQ_CLS":  # the adapter brings the head of a classifier, which its base may lack
+        load = transformers.AutoModelForSequenceClassification.from_pretrained
+        model = peft.get_peft_model(load(base, num_labels=1, dtype=torch.float32), config)
+    else:
+        model = peft.get_peft_model(whole(base), config)
     found = peft.load_peft_weights(folder, device="cpu")
     result = peft.set_peft_model_state_dict(model, found)
     lost = [key for key in result.missing_keys if "lora_" in key]
@@ -60,6 +65,9 @@ def token_logprobs(model, ids):
 
 
 def score(model, folder, ids):
+    if getattr(model, "peft_config", None) and model.active_peft_config.task_type == "SEQ_CLS":
+        with torch.no_grad():
+            return model.eval()(input_ids=torch.tensor([ids])).logits[0].double()
     head = safetensors.torch.load_file(folder / "value_head.safetensors")
     weight, bias = head.pop("v_head.summary.weight"), head.pop("v_head.summary.bias")
     if weight.shape != (1, model.config.hidden_size) or bias.shape != (1,) or head:
