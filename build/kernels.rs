@@ -74,8 +74,7 @@ fn images(out: &Path, names: &[&str]) -> Result<(), Box<dyn Error>> {
         let threads: Vec<_> = threads.collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().map_err(|_| "a thread ended early".to_owned())?)
-            .collect()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread ended early".to_owned())?)
     });
     let made: Result<(), String> = made;
     Ok(made?)
