@@ -8,6 +8,7 @@ use anyhow::{Error, Result};
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Faults};
 use crate::model::folder::{ModelFolder, has_weights};
+use crate::plan::artifact::head_in;
 use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::settings::{KindSettings, StageSettings};
 
@@ -61,7 +62,8 @@ pub fn open_base(recipe: &Resolved, path: &Path) -> Result<(Config, Option<Fault
             adapter.display()
         ));
     }
-    if !folder.reward_heads.is_empty() && !recipe.stages.iter().any(uses_head) {
+    // A head that scores is spoken of where `[model]` is resolved.
+    if !folder.reward_heads.is_empty() && head_in(path).is_none() && !recipe.stages.iter().any(uses_head) {
         warnings.push(format!(
             "`{}` has the head of a reward model or classifier, which no stage uses: `{}`",
             path.display(),

@@ -137,7 +137,7 @@ impl Decoder<'_> {
                 let (row, label): (wire::Alpaca, _) = self.one_answer(row)?;
                 let instruction = Some(wire::Turns::Text(row.instruction));
                 let prompt = self.prompt(instruction, row.input, row.history)?;
-                media::refuse_placeholder(&row.output, "/output")?;
+                media::refuse_image_tag(&row.output, "/output")?;
                 let beside = self.aside(row.beside, "/instruction", None, label)?;
                 finish::answers(prompt, vec![said(row.output)], beside, self.need)
             }

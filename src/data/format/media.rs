@@ -30,7 +30,7 @@ pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), R
 }
 
 /// Errors if a text has a place for a picture.
-pub fn refuse_placeholder(text: &str, pointer: &str) -> Result<(), Reason> {
+pub fn refuse_image_tag(text: &str, pointer: &str) -> Result<(), Reason> {
     match text.contains(PLACEHOLDER) {
         true => Err(Reason::Media { what: format!("`{PLACEHOLDER}`"), pointer: pointer.to_owned() }),
         false => Ok(()),

@@ -47,13 +47,13 @@ impl Reader<'_> {
     pub fn question(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
         match turns {
             wire::Turns::Text(text) if text.starts_with("\n\nHuman:") => {
-                media::refuse_placeholder(&text, pointer)?;
+                media::refuse_image_tag(&text, pointer)?;
                 let mut turns = transcript::turns(&text).unwrap_or_default();
                 turns.pop_if(|last| last.role == "assistant" && last.is_empty());
                 Ok(turns)
             }
             wire::Turns::Text(text) => {
-                media::refuse_placeholder(&text, pointer)?;
+                media::refuse_image_tag(&text, pointer)?;
                 Ok(asked(text))
             }
             wire::Turns::Messages(turns) => self.messages(turns, pointer),
@@ -65,7 +65,7 @@ impl Reader<'_> {
     pub fn answer(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
         match turns {
             wire::Turns::Text(text) => {
-                media::refuse_placeholder(&text, pointer)?;
+                media::refuse_image_tag(&text, pointer)?;
                 Ok(said(text))
             }
             turns => self.question(turns, pointer),
@@ -153,7 +153,7 @@ impl Reader<'_> {
         let content = match content {
             None => Value::Null,
             Some(wire::TurnContent::Text(text)) => {
-                media::refuse_placeholder(&text, &at)?;
+                media::refuse_image_tag(&text, &at)?;
                 Value::String(text)
             }
             Some(wire::TurnContent::Parts(parts)) => self.parts(parts, &at)?,
@@ -170,7 +170,7 @@ impl Reader<'_> {
             let at = format!("{pointer}/{index}");
             media::refuse_part(&mut part, &at)?;
             if let Some(text) = part.get("text").and_then(Value::as_str) {
-                media::refuse_placeholder(text, &format!("{at}/text"))?;
+                media::refuse_image_tag(text, &format!("{at}/text"))?;
                 self.note_unknown(&part, &["type", "text"], &starred(&at));
             }
             read.push(Value::Object(part));

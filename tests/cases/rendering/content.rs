@@ -1,5 +1,8 @@
 //! A row's content reaches the text, or the row is dropped.
 
+use std::path::Path;
+
+use proptest::prelude::*;
 use runner::data::{Message, Row, Tokenizer, Turns};
 use runner::template::ChatTemplate;
 use serde_json::{Value, json};
@@ -154,6 +157,30 @@ fn keys_that_hold_null_are_not_there() {
     assert!(!text.contains("null") && text.contains("\"city\": \"Oslo\"}"), "{text}");
 }
 
+/// `nulls/rows.parquet` was written by pyarrow 26.0.1 (zstd) from the objects of `nulls/rows.jsonl`: its columns
+/// give every turn every key.
+#[test]
+fn a_row_of_parquet_is_the_row_of_jsonl() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/rendering/nulls");
+    let rendered = |name: &str| {
+        let desk = Desk::new("qwen2", "sft", &[]);
+        desk.write(
+            "t.jinja",
+            "{{ tools | tojson if tools else 'no tools' }}{% for m in messages %}{{ m | tojson }}{{ '<|im_end|>' }}\
+             {% endfor %}",
+        );
+        std::fs::copy(folder.join(name), desk.path(name)).unwrap();
+        let source = format!("data.d.source=\"{name}\"");
+        let rows = desk.rendered(&["model.template=\"t.jinja\"", &source]);
+        let told = |row: &Value| format!("{} {}", row["prompt"], row["branches"]);
+        rows.iter().map(told).collect::<Vec<_>>()
+    };
+    let lines = rendered("rows.jsonl");
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.contains("tokens")), "{lines:?}");
+    assert_eq!(rendered("rows.parquet"), lines);
+}
+
 #[test]
 fn reasoning_goes_by_the_name_that_the_template_reads() {
     let tokenizer = Tokenizer::from_folder(&model("qwen3")).unwrap();
@@ -195,6 +222,19 @@ fn keys_of_turns_that_nothing_reads_are_named() {
     ]));
     let (_, warnings) = tokens(&talk, &own("qwen2"), &tokenizer).unwrap();
     assert_eq!(warnings, ["the template does not read these keys of turns: `mood`, `name`"]);
+}
+
+proptest! {
+    #[test]
+    fn any_key_of_a_turn_that_nothing_reads_is_named(turn in 0..2_usize, key in "[a-z]{3,9}_?[a-z0-9]{3,9}x") {
+        let mut messages = json!([
+            {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Four."},
+        ]);
+        messages[turn][&key] = json!("something");
+        let tokenizer = Tokenizer::from_folder(&model("qwen2")).unwrap();
+        let (_, warnings) = tokens(&conversation(messages), &own("qwen2"), &tokenizer).unwrap();
+        prop_assert_eq!(warnings, [format!("the template does not read these keys of turns: `{key}`")]);
+    }
 }
 
 #[test]
