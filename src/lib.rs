@@ -18,7 +18,7 @@
 //!
 //! A module uses those below it, with three exceptions: [`plan::settings`] holds plain types that
 //! `stages`, `optim` and `model` read, a template renders the messages of [`data`], and
-//! [`model::spec`] has the names of devices and float types that [`backend::Place`] opens.
+//! [`model::spec`] has the names of devices and float types that [`backend::Compute`] opens.
 
 #[cfg(test)]
 extern crate self as runner;
@@ -30,6 +30,7 @@ pub mod model;
 pub mod objective;
 pub mod optim;
 pub mod plan;
+pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;

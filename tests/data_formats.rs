@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use runner::data::row_schema;
 use runner::data::spec::{DataSpec, Format};
-use runner::data::{Ledger, Message, Need, Row, Turns, read_rows};
+use runner::data::{Ledger, Need, Row, Turns, read_rows};
+use runner::template::Message;
 use serde_json::{Value, json};
 
 fn spec(file: &Path) -> DataSpec {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use runner::data::hub::{self, RepoKind};
 use runner::data::named::{Named, named, names};
 use runner::data::spec::{DataSpec, Format};
-use runner::data::{Ledger, Message, Need, Row, Turns, read_rows, row_schema};
+use runner::data::{Ledger, Need, Row, Turns, read_rows, row_schema};
+use runner::template::Message;
 use serde_json::{Value, json};
 
 const LABELLED: Need = Need::Unpaired { unpair: false };

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::data::row::{Origin, Row};
-use runner::data::{Ledger, Lengths, Longer, Message, Tokenizer, Turns, tokenize, train_tokenizer};
+use runner::data::{Ledger, Lengths, Longer, Tokenizer, Turns, tokenize, train_tokenizer};
+use runner::template::Message;
 use runner::template::{ChatTemplate, Rendering, SpecialTokens};
 
 fn model(name: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use runner::model::spec::{DeviceSpec, Dtype};
+use runner::backend::compute::{DeviceSpec, Dtype};
 use runner::plan::resolve::{Purpose, Resolved, load};
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::gpu::{self, Arg, Gpu};
 use super::operands::{expect, grid_of_rows};
-use super::random::Stream;
+use crate::random::Stream;
 use super::storage::view;
 
 /// x `[rows, width]` → x · mask / (1 − p); element j of row i is kept where the stream of
@@ -62,7 +62,7 @@ fn launch(gpu: Gpu, x: &Tensor, scale: f32, below: u64, stream: Stream, row_keys
 #[cfg(test)]
 mod tests {
     use super::super::gpu::trial;
-    use super::super::random::Purpose;
+    use crate::random::Purpose;
     use super::*;
     use candle_core::DType;
 

@@ -5,6 +5,7 @@
 pub mod adamw;
 pub mod attention;
 mod column_sums;
+pub mod compute;
 #[cfg(test)]
 pub mod counted;
 pub mod dropout;
@@ -22,8 +23,6 @@ pub mod norm;
 mod operands;
 pub mod packing;
 pub mod parts;
-pub mod place;
-pub mod random;
 pub mod residual;
 pub mod rope;
 pub mod row_product;
@@ -34,8 +33,8 @@ pub mod storage;
 pub mod trained_weights;
 pub mod weights_file;
 
+pub use compute::Compute;
 pub use packing::{Packing, Segment};
-pub use place::Place;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use serde_json::json;
 
-use super::row::Message;
+use crate::template::Message;
 use super::tokenizer::Tokenizer;
 use crate::template::{ChatTemplate, Rendering};
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::reason::Reason;
-use super::row::Message;
+use crate::template::Message;
 
 /// Texts from this length on (bytes) are not found by chance.
 const TELLING: usize = 24;

@@ -28,7 +28,7 @@ pub mod train_tokenizer;
 pub use format::Need;
 pub use ledger::Ledger;
 pub use read::read_rows;
-pub use row::{Message, Row, Turns};
+pub use row::{Row, Turns};
 pub use split::split;
 pub use tokenizer::Tokenizer;
 pub use tokens::{Lengths, Longer, Tokenized, tokenize};

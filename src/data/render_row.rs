@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::kept;
 use super::reason::Reason;
-use super::row::{Message, Row, Turns};
+use super::row::{Row, Turns};
+use crate::template::Message;
 use super::spans;
 use crate::template::{ChatTemplate, Rendering, is_reserved, reserved};
 

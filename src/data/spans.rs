@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::reason::Reason;
-use super::row::Message;
+use crate::template::Message;
 use crate::template::{ChatTemplate, Rendering, TurnParts};
 
 /// The parts of `text` that the assistant's trained turns are, in order.

@@ -3,7 +3,7 @@
 //! data set, of whatever kind and whichever rows it can use, holds out the same rows.
 
 use super::row::Row;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 
 /// Splits rows into (train, held out), order kept. A fraction of 0 holds out nothing; otherwise at
 /// least one row is held out, and at least one is left to train on where there are two or more.
@@ -30,7 +30,8 @@ fn share(row: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::row::{Message, Origin, Turns};
+    use crate::data::row::{Origin, Turns};
+use crate::template::Message;
 
     fn rows(indices: impl Iterator<Item = usize>) -> Vec<Row> {
         indices

@@ -13,8 +13,8 @@ use super::rope::{AngleTables, Angles};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
 use crate::backend::parts::{Part, time};
-use crate::backend::random::Stream;
-use crate::backend::{Packing, Place};
+use crate::random::Stream;
+use crate::backend::{Packing, Compute};
 
 #[derive(Debug, Clone)]
 pub struct Decoder {
@@ -140,8 +140,8 @@ impl Decoder {
     }
 
     /// The float type of its weights and activations, and where they lie.
-    pub fn place(&self) -> Place {
-        Place::of(&self.embedding.value)
+    pub fn place(&self) -> Compute {
+        Compute::of(&self.embedding.value)
     }
 
     /// Whether there is no head at all, as in a sequence classifier's trunk: no token can be predicted.

@@ -6,7 +6,7 @@
 
 use super::config::Config;
 use super::decoder::Keep;
-use super::spec::Dtype;
+use crate::backend::compute::Dtype;
 
 /// Bytes of a per-row statistic, of a rotation's angle, and of a logit.
 const FLOAT: u64 = 4;
@@ -228,8 +228,8 @@ mod tests {
     use crate::backend::counted::peak_of;
     use crate::backend::gpu::emulation::{self, Order};
     use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
-    use crate::backend::random::{Purpose, Stream};
-    use crate::backend::{Packing, Place, Segment};
+    use crate::random::{Purpose, Stream};
+    use crate::backend::{Packing, Compute, Segment};
     use crate::model::decoder::{Decoder, Tokens};
     use crate::model::log_prob::Targets;
     use crate::model::lora::new_adapter;
@@ -313,7 +313,7 @@ mod tests {
         (took, footprint.pass(PassRows { tokens: tokens as u64, needed: scored, scored }, keep))
     }
 
-    fn compare(model_type: &str, place: &Place, pairs: usize, enough: Range<f64>) {
+    fn compare(model_type: &str, place: &Compute, pairs: usize, enough: Range<f64>) {
         let decoder = |train| build(config(model_type), &Ones, train, place).unwrap();
         let adapted = |dropout| new_adapter(decoder(false), &lora(dropout), 1).unwrap();
         // threads and their like are made once
@@ -335,14 +335,14 @@ mod tests {
     #[test]
     fn a_pass_takes_what_is_counted() {
         for model_type in ["llama", "qwen3"] {
-            compare(model_type, &Place::default(), 12, 0.98..1.01);
+            compare(model_type, &Compute::default(), 12, 0.98..1.01);
         }
     }
 
     /// What kernels work on is counted in bf16; the last digits are indices and the like.
     #[test]
     fn so_does_a_pass_in_bf16_where_kernels_run() {
-        let place = Place { device: Device::Cpu, dtype: DType::BF16 };
+        let place = Compute { device: Device::Cpu, dtype: DType::BF16 };
         emulation::with(Order::Forward, || compare("llama", &place, 1, 0.95..1.02));
     }
 }

@@ -11,11 +11,11 @@ use anyhow::Result;
 use candle_core::{DType, Tensor};
 
 use super::param::{Param, Trained, collect};
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
 use crate::backend::parts;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 use crate::backend::residual::add_into;
 use crate::backend::row_product::row_product;
 use crate::backend::storage::copy_into;
@@ -98,7 +98,7 @@ impl Linear {
         if matrices.is_empty() {
             return Ok(self);
         }
-        let place = Place::of(&self.weight.value);
+        let place = Compute::of(&self.weight.value);
         let a: Vec<&Tensor> = matrices.iter().map(|of_part| &of_part.a).collect();
         let a = Param::at(&place, Tensor::cat(&a, 0)?.contiguous()?, train)?;
         let mut parts = Vec::new();

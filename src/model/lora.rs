@@ -13,9 +13,9 @@ use super::decoder::{Decoder, Owner};
 use super::linear::{Linear, Matrices};
 use super::param::Param;
 use super::weights::write_safetensors;
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::matmul::matmul_into;
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::plan::settings::{LoraSettings, TargetModules};
 
@@ -161,7 +161,7 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
 fn plus(weight: &Param, left: &Tensor, right: &Tensor, scale: f64) -> Result<Param> {
     let sum = weight.full().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.copy()?;
     matmul_into(&sum, left, right, scale, true)?;
-    Param::at(&Place::of(&weight.value), sum, false)
+    Param::at(&Compute::of(&weight.value), sum, false)
 }
 
 /// Makes a configuration say that the head is a table of its own.

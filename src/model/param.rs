@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 
-use crate::backend::Place;
+use crate::backend::Compute;
 
 /// A weight; all of its tensors have one shape.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ impl Param {
     }
 
     /// `full`, of any float type, at `place`; trained ones keep a master of all its digits.
-    pub fn at(place: &Place, full: Tensor, train: bool) -> Result<Self> {
+    pub fn at(place: &Compute, full: Tensor, train: bool) -> Result<Self> {
         let full = full.to_device(&place.device)?;
         let value = full.to_dtype(place.dtype)?;
         if !train {
@@ -40,7 +40,7 @@ impl Param {
 
     /// `value` as it lies, trained.
     pub fn trained(value: Tensor) -> Result<Self> {
-        Self::at(&Place::of(&value), value, true)
+        Self::at(&Compute::of(&value), value, true)
     }
 }
 

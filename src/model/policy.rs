@@ -11,7 +11,7 @@ use super::folder::ModelFolder;
 use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
 use super::weights::build;
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::plan::settings::LoraSettings;
 
 /// Where a model's weights lie.
@@ -28,13 +28,13 @@ pub struct ModelInput {
 /// Opens models. Those on one base share its frozen weights, which are read once.
 #[derive(Clone, Default)]
 pub struct Models {
-    place: Place,
+    place: Compute,
     frozen: HashMap<PathBuf, Decoder>,
 }
 
 impl Models {
     /// Models at `place`.
-    pub fn at(place: &Place) -> Self {
+    pub fn at(place: &Compute) -> Self {
         Models { place: place.clone(), frozen: HashMap::new() }
     }
 

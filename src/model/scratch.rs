@@ -8,10 +8,11 @@ use rayon::prelude::*;
 
 use super::config::Config;
 use super::result::save_model;
-use super::spec::{Dtype, ScratchSpec};
+use crate::backend::compute::{Dtype};
+use super::spec::{ScratchSpec};
 use super::weights::{Weights, build};
-use crate::backend::Place;
-use crate::backend::random::{Purpose, Stream};
+use crate::backend::Compute;
+use crate::random::{Purpose, Stream};
 
 /// Tokens that the model's config names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub fn create(
     folder: &Path,
 ) -> Result<()> {
     let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
-    let place = Place { dtype: dtype.into(), ..Place::default() };
+    let place = Compute { dtype: dtype.into(), ..Compute::default() };
     let weights = RandomWeights { seed, deviation: config.initializer_range, dtype: place.dtype };
     save_model(&build(config, &weights, false, &place)?, None, folder)
 }

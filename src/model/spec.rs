@@ -1,10 +1,11 @@
 //! What the `[model]` table resolves to.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::backend::compute::{DeviceSpec, Dtype};
 
 /// The `[model]` table, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,54 +22,6 @@ pub struct ModelSpec {
     pub chat_template_kwargs: Map<String, Value>,
     pub device: DeviceSpec,
     pub dtype: Dtype,
-}
-
-/// What computes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceSpec {
-    /// All cores of this machine.
-    #[default]
-    Cpu,
-    /// A GPU, by its number.
-    Cuda(usize),
-}
-
-impl fmt::Display for DeviceSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceSpec::Cpu => f.write_str("cpu"),
-            DeviceSpec::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
-        }
-    }
-}
-
-/// Float type of weights and activations. Sums, gradients of weights and what is trained are float32
-/// with either.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    #[default]
-    F32,
-    Bf16,
-}
-
-impl Dtype {
-    /// As in a recipe.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dtype::F32 => "f32",
-            Dtype::Bf16 => "bf16",
-        }
-    }
-
-    /// Bytes of a number.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::Bf16 => 2,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

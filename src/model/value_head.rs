@@ -14,9 +14,9 @@ use candle_core::{DType, Device, Tensor};
 use super::adapter::PREFIX;
 use super::param::{Param, Trained, collect};
 use super::weights::write_safetensors;
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::header::read_header;
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 use crate::backend::scalar_head;
 use crate::backend::weights_file::WeightFiles;
 
@@ -147,7 +147,7 @@ impl ValueHead {
         part: TrainedPart,
         device: &Device,
     ) -> Result<Self> {
-        let place = Place { device: device.clone(), dtype: DType::F32 };
+        let place = Compute { device: device.clone(), dtype: DType::F32 };
         Ok(ValueHead {
             weight: Param::at(&place, weight, part != TrainedPart::Nothing)?,
             bias: Param::at(&place, bias, part == TrainedPart::WeightAndBias)?,

@@ -13,7 +13,7 @@ use super::layer::Layer;
 use super::linear::{Linear, Part};
 use super::param::Param;
 use super::rope::AngleTables;
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::attention::Shape;
 use crate::backend::weights_file::write_tensors;
 
@@ -30,7 +30,7 @@ pub trait Weights {
 
 /// Builds a decoder at `place`; every weight is trained or frozen, as `train` says. Weights without a head
 /// make a decoder that gives hidden states alone.
-pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Place) -> Result<Decoder> {
+pub fn build(config: Config, weights: &dyn Weights, train: bool, place: &Compute) -> Result<Decoder> {
     let (v, h) = (config.vocab_size, config.hidden_size);
     let param = |name: &str, shape: &[usize]| Param::at(place, weights.get(name, shape)?, train);
     let embedding = param("model.embed_tokens.weight", &[v, h])?;
@@ -66,7 +66,7 @@ fn build_layer(
     index: usize,
     weights: &dyn Weights,
     train: bool,
-    place: &Place,
+    place: &Compute,
 ) -> Result<Layer> {
     let name = format!("model.layers.{index}");
     let (h, i) = (config.hidden_size, config.intermediate_size);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::spec::{DeviceSpec, Dtype};
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::plan::artifact::Artifact;
 use crate::plan::counts::Counts;
 use crate::plan::estimate::{Memory, Work};

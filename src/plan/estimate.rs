@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::memory::Memory;
 use crate::model::config::Config;
-use crate::model::spec::{DeviceSpec, Dtype};
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::plan::artifact::Artifact;
 use crate::plan::counts::{Counts, Tokens};
 use crate::plan::settings::{KindSettings, PpoSettings, TrainingSettings};

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::spec::Dtype;
+use crate::backend::compute::Dtype;
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// Keys of a stage that decide what is told and kept, or how fast it goes, not what is computed; and

@@ -9,9 +9,8 @@ use crate::data::example::{Branch, Family, one_a_row};
 use crate::data::mismatch::{add_mismatched, ends_alone};
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
-use crate::data::{
-    Ledger, Lengths, Longer, Message, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize,
-};
+use crate::data::{Ledger, Lengths, Longer, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize};
+use crate::template::Message;
 use crate::plan::balance;
 use crate::plan::counts::{Counts, Tokens, largest_window, longest};
 use crate::plan::dropped;

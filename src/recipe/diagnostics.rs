@@ -16,7 +16,7 @@ pub struct SourceText {
 
 /// Bytes `span` of the `source`-th [`SourceText`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     pub source: usize,
     pub span: Range<usize>,
 }
@@ -33,19 +33,19 @@ pub struct Problem {
     pub severity: Severity,
     pub message: String,
     /// `None`: about the recipe as a whole, or about a file that cannot be read.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// What to do about it.
     pub help: Option<String>,
     /// Other places that explain it, each with a few words.
-    pub related: Vec<(Place, String)>,
+    pub related: Vec<(Location, String)>,
 }
 
 impl Problem {
-    pub fn error(place: Option<Place>, message: impl Into<String>) -> Self {
+    pub fn error(place: Option<Location>, message: impl Into<String>) -> Self {
         Problem { severity: Severity::Error, message: message.into(), place, help: None, related: Vec::new() }
     }
 
-    pub fn warning(place: Option<Place>, message: impl Into<String>) -> Self {
+    pub fn warning(place: Option<Location>, message: impl Into<String>) -> Self {
         Problem { severity: Severity::Warning, ..Problem::error(place, message) }
     }
 

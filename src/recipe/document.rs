@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostics, Place, Problem, SourceText};
+use super::diagnostics::{Diagnostics, Location, Problem, SourceText};
 
 /// Where something was written.
 #[derive(Debug, Clone)]
 struct Origin {
     /// `None` for elements of lists.
-    key: Option<Place>,
+    key: Option<Location>,
     /// Of a table with a header, the header.
-    value: Place,
+    value: Location,
 }
 
 /// A recipe as JSON, overrides applied, with the place that each value came from.
@@ -43,7 +43,7 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let problems = errors.iter().map(|error| {
-                let place = error.span().map(|span| Place { source: 0, span });
+                let place = error.span().map(|span| Location { source: 0, span });
                 Problem::error(place, format!("not valid TOML: {}", error.message()))
             });
             return Err(document.diagnostics(problems.collect()));
@@ -52,7 +52,7 @@ impl Document {
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
         // What the recipe as a whole lacks is shown at its start.
-        let start = Origin { key: None, value: Place { source: 0, span: 0..0 } };
+        let start = Origin { key: None, value: Location { source: 0, span: 0..0 } };
         document.origins.insert(String::new(), start);
         document.refused = reader.refused;
         Ok((document, reader.problems))
@@ -68,12 +68,12 @@ impl Document {
 
     /// The value at `pointer`, or what is nearest above it: a missing key is shown by the header of
     /// its table.
-    pub fn value_place(&self, pointer: &str) -> Option<Place> {
+    pub fn value_place(&self, pointer: &str) -> Option<Location> {
         self.origin(pointer).map(|origin| origin.value.clone())
     }
 
     /// The key at `pointer`, or what is nearest above it.
-    pub fn key_place(&self, pointer: &str) -> Option<Place> {
+    pub fn key_place(&self, pointer: &str) -> Option<Location> {
         self.origin(pointer).map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
     }
 
@@ -122,7 +122,7 @@ impl Document {
     pub(super) fn replace(
         &mut self,
         pointer: &str,
-        key: Place,
+        key: Location,
         value: &DeValue<'_>,
         span: Range<usize>,
     ) -> Vec<Problem> {
@@ -131,7 +131,7 @@ impl Document {
         self.refused.retain(|at| at != pointer && !at.starts_with(&below));
         let mut reader = Reader::new(key.source, span.start);
         let json = reader.value(value, pointer, 0..span.len());
-        let value_place = Place { source: key.source, span };
+        let value_place = Location { source: key.source, span };
         self.origins.extend(reader.origins);
         self.refused.extend(reader.refused);
         self.origins.insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
@@ -189,8 +189,8 @@ impl Reader {
         Reader { source, offset, origins: HashMap::new(), refused: HashSet::new(), problems: Vec::new() }
     }
 
-    fn place(&self, span: Range<usize>) -> Place {
-        Place { source: self.source, span: span.start + self.offset..span.end + self.offset }
+    fn place(&self, span: Range<usize>) -> Location {
+        Location { source: self.source, span: span.start + self.offset..span.end + self.offset }
     }
 
     fn table(&mut self, table: &DeTable<'_>, pointer: &str) -> Value {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Place, Problem};
+use super::diagnostics::{Location, Problem};
 use super::document::{Document, join};
 use super::suggest;
 
@@ -17,7 +17,7 @@ const FORM: &str = "write `--set KEY=VALUE`, e.g. `--set stage.dpo.beta=0.2`, \
 pub fn apply(document: &mut Document, text: &str) -> Vec<Problem> {
     let source = document.add_source("--set", text);
     let refuse = |span: Range<usize>, message: String, help: Option<String>| {
-        let problem = Problem::error(Some(Place { source, span }), message);
+        let problem = Problem::error(Some(Location { source, span }), message);
         vec![Problem { help, ..problem }]
     };
     let Some(equals) = text.find('=') else {
@@ -57,7 +57,7 @@ pub fn apply(document: &mut Document, text: &str) -> Vec<Problem> {
     let Some((_, last)) = path.last() else {
         return refuse(0..equals, "an override without a key".to_owned(), Some(FORM.to_owned()));
     };
-    let key = Place { source, span: last.clone() };
+    let key = Location { source, span: last.clone() };
     let written = &text[equals + 1..];
     let start = equals + 1 + (written.len() - written.trim_start().len());
     let written = written.trim();

@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::backend::Place;
-use crate::backend::random::{Purpose, Stream};
+use crate::backend::Compute;
+use crate::random::{Purpose, Stream};
 use crate::data::example::{Branch, Family, one_a_row};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
@@ -40,7 +40,7 @@ pub struct Comparing<'a> {
     pub plan: &'a Plan,
     pub base: &'a Base,
     pub folder: &'a RunFolder,
-    pub place: &'a Place,
+    pub place: &'a Compute,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::model::policy::ModelInput;
 use crate::model::scratch;
@@ -65,7 +65,7 @@ pub fn walk(
         write_records(recipe, &plan, &folder)?;
     }
     make_base(&planned.base, console)?;
-    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let place = Compute::open(recipe.model.device, recipe.model.dtype)?;
     if options.fresh && folder.references().exists() {
         std::fs::remove_dir_all(folder.references())
             .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
@@ -127,7 +127,7 @@ fn run_stage(
     plan: &StagePlan,
     read: Rows,
     base: &Base,
-    (folder, place): (&RunFolder, &Place),
+    (folder, place): (&RunFolder, &Compute),
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<()> {

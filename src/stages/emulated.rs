@@ -4,7 +4,7 @@
 use candle_core::{DType, Device};
 
 use super::Metrics;
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::gpu::emulation::{Order, with};
 use crate::model::generate::greedy;
 use crate::model::policy::{ModelInput, Models};
@@ -22,7 +22,7 @@ use trace::{assert_steps, golden, json, open_trace, settings, step};
 fn agrees(name: &str, dtype: DType, steps: u64, tolerance: f64) {
     let trace = json(&format!("traces/{name}.json"));
     let settings = settings(&trace);
-    let place = Place { device: Device::Cpu, dtype };
+    let place = Compute { device: Device::Cpu, dtype };
     let run = || -> Vec<Metrics> {
         let mut stage = open_trace(&trace, &settings, None, &place);
         (0..steps).map(|n| step(stage.as_mut(), n)).collect()
@@ -58,7 +58,7 @@ agree! {
 fn ppo_with_lora() {
     let settings = stage_settings(true);
     let run = || -> Vec<Metrics> {
-        let mut stage = open_ppo(&settings, None, &Place::default());
+        let mut stage = open_ppo(&settings, None, &Compute::default());
         (0..3).map(|n| step(stage.as_mut(), n)).collect()
     };
     let Some(emulated) = with(Order::Forward, run) else { return };

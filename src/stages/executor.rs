@@ -14,7 +14,7 @@ use super::rm::Rm;
 use super::sft::Sft;
 use super::trainer::{Critic, Models, Trainer};
 use super::{Kind, Metrics, Progress, Sample, StageRun, StepReport};
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
@@ -36,7 +36,7 @@ pub struct Rows {
 pub struct StageInputs<'a> {
     pub settings: &'a StageSettings,
     /// Where the models lie.
-    pub place: &'a Place,
+    pub place: &'a Compute,
     pub policy: ModelInput,
     /// Another reference than the policy as the stage starts.
     pub reference: Option<ModelInput>,

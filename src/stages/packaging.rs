@@ -7,13 +7,13 @@ use candle_core::{DType, DeviceLocation};
 
 use super::batch::{Ask, Batch, pack};
 use crate::backend::log_prob::LogProbs;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 use crate::data::example::Family;
 use crate::model::config::Config;
 use crate::model::decoder::{Decoder, Keep, Tokens};
 use crate::model::footprint::kept_of_token;
 use crate::model::log_prob::Targets;
-use crate::model::spec::{DeviceSpec, Dtype};
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::model::value_head::ValueHead;
 
 /// How the engine packs rows. Results do not depend on it beyond rounding.

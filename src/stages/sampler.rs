@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 use crate::plan::settings::{StageSettings, TrainingSettings};
 
 /// The order of rows over a stage.
@@ -80,7 +80,7 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::random::Purpose;
+    use crate::random::Purpose;
 
     fn sampler(rows: usize, batch_size: usize, accumulation: usize, shuffle: bool) -> Sampler {
         let shuffle = shuffle.then(|| Stream::new(7, Purpose::Shuffle));

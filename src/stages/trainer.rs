@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::packaging::Packaging;
 use super::sampler::Sampler;
 use crate::backend::parts;
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 use crate::backend::weights_file::WeightFiles;
 use crate::data::example::Family;
 use crate::model::decoder::Decoder;

@@ -18,7 +18,7 @@ use super::sources::{ADDITIONAL, DEFAULT, Sources, TOOL_USE, choices, sources};
 use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
 use super::{CHAT_TEMPLATE, generation, rewrite};
-use crate::data::row::Message;
+use crate::template::Message;
 
 /// Template variables that are not for a row or a recipe to set: their values follow from the row.
 const RESERVED: [&str; 5] =

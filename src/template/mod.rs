@@ -15,6 +15,7 @@ mod literals;
 mod lookup;
 mod macros;
 mod markup;
+mod message;
 mod methods;
 mod namespace;
 mod numbers;
@@ -44,6 +45,7 @@ mod writer;
 pub(crate) use chat::value;
 pub use chat::{ChatTemplate, Kwargs, Rendering, is_reserved, reserved};
 pub use context::Context;
+pub use message::Message;
 pub use reads::REASONING;
 pub use shipped::names as shipped_names;
 

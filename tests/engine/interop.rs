@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use runner::backend::Packing;
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::model::decoder::{Decoder, Tokens};
 use runner::model::log_prob::Targets;
 use runner::model::policy::{ModelInput, Models};
@@ -45,7 +45,7 @@ impl Left {
         }
         let left = Left { trace, folder };
         std::fs::create_dir_all(left.model()).unwrap();
-        let mut stage = open_trace(&left.trace, &settings(&left.trace), None, &Place::default());
+        let mut stage = open_trace(&left.trace, &settings(&left.trace), None, &Compute::default());
         for step in 0..stage.total_steps() {
             trace::step(stage.as_mut(), step);
         }

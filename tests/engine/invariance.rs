@@ -1,9 +1,9 @@
 //! What may not change a result: how rows are packed, what is kept for backward, how many threads
 //! there are, and how a step's rows are cut into micro-batches.
 
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::model::config::Config;
-use runner::model::spec::{DeviceSpec, Dtype};
+use runner::backend::compute::{DeviceSpec, Dtype};
 use runner::plan::settings::StageSettings;
 use runner::stages::packaging::Packaging;
 use serde_json::Value;
@@ -25,7 +25,7 @@ const TRACES: [&str; 10] = [
 
 /// Loss and gradient norm of the first four steps (some traces have three).
 fn run(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>) -> Vec<[f64; 2]> {
-    let mut stage = open_trace(trace, settings, packaging, &Place::default());
+    let mut stage = open_trace(trace, settings, packaging, &Compute::default());
     let steps = stage.total_steps().min(4);
     let step = |step| {
         let metrics = trace::step(stage.as_mut(), step);

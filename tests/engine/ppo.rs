@@ -1,6 +1,6 @@
 //! PPO on a golden model: rollouts, ratios, resuming, and that it does what it is for.
 
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::plan::artifact::VALUE_HEAD;
 use runner::plan::settings::{KindSettings, Schedule, StageSettings, Warmup};
 use runner::stages::packaging::Packaging;
@@ -12,7 +12,7 @@ use super::trace::step;
 const STEPS_PER_UPDATE: u64 = 4;
 
 fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>) -> Box<dyn StageRun> {
-    ppo_stage::open_ppo(settings, packaging, &Place::default())
+    ppo_stage::open_ppo(settings, packaging, &Compute::default())
 }
 
 fn run(stage: &mut dyn StageRun, steps: std::ops::Range<u64>) -> Vec<Metrics> {

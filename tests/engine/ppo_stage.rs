@@ -1,6 +1,6 @@
 //! A ppo stage on a golden model.
 
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::data::example::Family;
 use runner::model::policy::ModelInput;
 use runner::plan::settings::{KindSettings, KlEstimator, PpoSettings, Source, StageSettings};
@@ -47,7 +47,7 @@ fn prompts() -> Vec<Family> {
 }
 
 /// A stage whose reward model is the base with the head of the golden reward model.
-pub fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>, place: &Place) -> Box<dyn StageRun> {
+pub fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>, place: &Compute) -> Box<dyn StageRun> {
     let lora = settings.training.lora.is_some();
     let model = if lora { "qwen2" } else { "llama3" };
     let policy = ModelInput {

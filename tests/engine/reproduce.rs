@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::backend::weights_file::WeightFiles;
 use runner::plan::artifact::VALUE_HEAD;
 use runner::stages::Metrics;
@@ -38,7 +38,7 @@ fn largest_difference(ours: &Path, theirs: &Path, is_skipped: impl Fn(&str) -> b
 fn reproduces(name: &str) {
     let trace = json(&format!("traces/{name}.json"));
     let out = tempfile::tempdir().unwrap();
-    let mut stage = open_trace(&trace, &settings(&trace), None, &Place::default());
+    let mut stage = open_trace(&trace, &settings(&trace), None, &Compute::default());
     let steps: Vec<Metrics> = (0..stage.total_steps()).map(|n| step(stage.as_mut(), n)).collect();
     stage.save_result(out.path()).unwrap();
     assert_eq!(steps.len(), trace["steps"].as_array().unwrap().len());
@@ -108,7 +108,7 @@ fn dpo_full_is_what_float64_gives() {
     let exact =
         [0.0, 0.0, 0.00599484363678906, -0.0044269243368018065, 0.11451204093059104, 0.116569009749409];
     let trace = json("traces/dpo_full.json");
-    let mut stage = open_trace(&trace, &settings(&trace), None, &Place::default());
+    let mut stage = open_trace(&trace, &settings(&trace), None, &Compute::default());
     for (step, want) in exact.into_iter().enumerate() {
         let got = trace::step(stage.as_mut(), step as u64)["rewards/margins"];
         assert!(

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::bail;
 use candle_core::DType;
 use runner::backend::Packing;
-use runner::backend::random::{Purpose, Stream};
+use runner::random::{Purpose, Stream};
 use runner::model::decoder::{Decoder, Keep, Tokens};
 use runner::model::generate::{Choice, Generation, Request, Sampling, generate};
 use runner::model::policy::{ModelInput, Models};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use runner::backend::Place;
+use runner::backend::Compute;
 use runner::data::example::{Branch, Family};
 use runner::model::policy::ModelInput;
 use runner::plan::settings::{
@@ -186,7 +186,7 @@ pub fn open_trace(
     trace: &Value,
     settings: &StageSettings,
     packaging: Option<Packaging>,
-    place: &Place,
+    place: &Compute,
 ) -> Box<dyn StageRun> {
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));

@@ -1,7 +1,7 @@
 //! Rows, steps and operations, counted by hand.
 
 use runner::model::config::Config;
-use runner::model::spec::{DeviceSpec, Dtype};
+use runner::backend::compute::{DeviceSpec, Dtype};
 use runner::plan::artifact::Artifact;
 use runner::plan::counts::{Counts, Tokens};
 use runner::plan::estimate::Stage;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runner::model::spec::Dtype;
+use runner::backend::compute::Dtype;
 use runner::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
 use runner::plan::settings::{KindSettings, StageSettings};
 use serde_json::{Value, json};

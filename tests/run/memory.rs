@@ -1,7 +1,7 @@
 //! Memory of stages on a GPU, counted by hand for a Llama of 8 billion weights.
 
 use runner::model::config::Config;
-use runner::model::spec::{DeviceSpec, Dtype};
+use runner::backend::compute::{DeviceSpec, Dtype};
 use runner::plan::artifact::Artifact;
 use runner::plan::counts::{Counts, Tokens};
 use runner::plan::estimate::{Memory, Stage};

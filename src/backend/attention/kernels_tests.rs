@@ -7,7 +7,7 @@ use super::*;
 use crate::backend::Packing;
 use crate::backend::gpu::Gpu;
 use crate::backend::gpu::trial::{self, Trial};
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// Groups of a prompt and its branches: lengths of each, the prompt first.
 fn families(lengths: &[&[usize]]) -> Packing {

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use candle_core::{DType, Device, Tensor};
 
 use super::emulation::{self, Order};
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// Where kernels run in a trial, and the dtype of its tensors.
 pub struct Trial {

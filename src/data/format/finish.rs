@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::{Content, Need, calls, wire};
 use crate::data::reason::Reason;
-use crate::data::row::{Message, Turns};
+use crate::data::row::{Turns};
+use crate::template::Message;
 
 /// What stands beside what is said.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! A question and its two answers, out of rows that repeat the question in both.
 
 use crate::data::reason::{Reason, quoted};
-use crate::data::row::Message;
+use crate::template::Message;
 
 /// The first character of scripts that put no spaces between words.
 const CJK: char = '\u{2e80}';

@@ -9,7 +9,7 @@ use super::pair::{agrees, is_whole, split_common_prompt, split_common_text};
 use super::turns::{asked, said};
 use super::{Content, Need, Shape, transcript, wire};
 use crate::data::reason::Reason;
-use crate::data::row::Message;
+use crate::template::Message;
 
 /// Pairs of a row, or why one of them is of no use.
 type Pairs = Result<Vec<Result<Content, Reason>>, Reason>;

@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::turns::{asked, earlier};
 use super::wire;
 use crate::data::reason::Reason;
-use crate::data::row::Message;
+use crate::template::Message;
 
 impl Decoder<'_> {
     /// The question of a row that must have one: `input` follows on a line of its own, earlier turns come first.

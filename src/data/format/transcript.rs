@@ -1,6 +1,6 @@
 //! hh-rlhf's transcripts: one text, its turns opened by `\n\nHuman:` and `\n\nAssistant:`.
 
-use crate::data::row::Message;
+use crate::template::Message;
 
 const TURNS: [(&str, &str); 2] = [("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant")];
 

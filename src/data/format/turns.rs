@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::roles::{Roles, TOOL_CALL};
 use super::{calls, marks, media, roles, transcript, wire};
 use crate::data::reason::Reason;
-use crate::data::row::Message;
+use crate::template::Message;
 
 /// Keys of a turn that chat templates are known to read, besides role and content.
 const TEMPLATE_KEYS: [&str; 10] = [

@@ -141,7 +141,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::Place;
+    use crate::backend::Compute;
     use crate::model::weights::{Weights, build};
 
     /// Remembers what it is asked for.
@@ -164,7 +164,7 @@ mod tests {
             }))
             .unwrap();
             let asked = Asked::default();
-            build(config.clone(), &asked, false, &Place::default()).unwrap();
+            build(config.clone(), &asked, false, &Compute::default()).unwrap();
             let listed = expected(&config).into_iter().map(|weight| (weight.name, weight.shape));
             assert_eq!(asked.0.into_inner(), listed.collect(), "{family}");
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::Result;
 use candle_core::Tensor;
 
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::storage::copy_into;
 
 pub(super) struct Cache {
@@ -16,11 +16,11 @@ pub(super) struct Cache {
     rows: usize,
     /// Runs that nobody holds: ascending, apart.
     free: Vec<Range<usize>>,
-    place: Place,
+    place: Compute,
 }
 
 impl Cache {
-    pub fn new(layers: usize, width: usize, rows: usize, place: &Place) -> Result<Self> {
+    pub fn new(layers: usize, width: usize, rows: usize, place: &Compute) -> Result<Self> {
         // never of no rows: not every driver has memory of no bytes
         let rows = rows.max(1);
         let layers = (0..layers).map(|_| place.zeros((rows, width))).collect::<Result<_>>()?;
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn runs_are_lent_once_and_join_when_they_come_back() {
-        let mut cache = Cache::new(2, 3, 10, &Place::default()).unwrap();
+        let mut cache = Cache::new(2, 3, 10, &Compute::default()).unwrap();
         let (a, b, c) = (cache.take(4).unwrap(), cache.take(3).unwrap(), cache.take(3).unwrap());
         assert_eq!([a.clone(), b.clone(), c], [0..4, 4..7, 7..10]);
         cache.give(a);
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_cache_that_is_asked_for_nothing_has_memory_to_grow_from() {
-        let mut cache = Cache::new(1, 2, 0, &Place::default()).unwrap();
+        let mut cache = Cache::new(1, 2, 0, &Compute::default()).unwrap();
         assert_eq!(cache.layers()[0].dims(), [1, 2]);
         assert_eq!(cache.take(3).unwrap(), 0..3);
         assert_eq!((cache.layers()[0].dims(), cache.rows), (&[4, 2][..], 4));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_larger_cache_keeps_its_rows() {
-        let mut cache = Cache::new(1, 2, 3, &Place::default()).unwrap();
+        let mut cache = Cache::new(1, 2, 3, &Compute::default()).unwrap();
         let held = cache.take(3).unwrap();
         let rows = Tensor::new(&[[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]], &Device::Cpu).unwrap();
         copy_into(&cache.layers()[0], &rows).unwrap();

@@ -1,7 +1,7 @@
 //! What is asked of the generator.
 
 use super::choice::Choice;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 
 /// One sample of a prompt.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,7 @@ use super::choice::Choice;
 use super::pass::{Piece, feed};
 use super::request::{Generation, Request};
 use crate::backend::log_prob::chunk_rows_beside;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 use crate::backend::sample::logits;
 use crate::model::decoder::Decoder;
 

@@ -7,7 +7,7 @@ use super::Stage;
 use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
 use crate::model::decoder::Keep;
 use crate::model::footprint::{Footprint, PassRows};
-use crate::model::spec::{DeviceSpec, Dtype};
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::plan::settings::{KindSettings, PpoSettings};
 use crate::stages::packaging::{Packaging, keep};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Stage;
 use super::memory::FLOAT;
 use crate::model::config::Config;
-use crate::model::spec::Dtype;
+use crate::backend::compute::Dtype;
 use crate::plan::openable;
 use crate::plan::settings::{KindSettings, LoraSettings};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::checker::Checker;
 use crate::model::adapter;
 use crate::plan::settings::{LoraSettings, Source, StageSettings, TargetModules};
-use crate::recipe::diagnostics::Place;
+use crate::recipe::diagnostics::Location;
 use crate::recipe::stage::TargetModule;
 
 /// What two adapters must agree in.
@@ -106,7 +106,7 @@ enum Whose {
     /// The stage of that index.
     Stage(usize),
     /// A folder, which is named there.
-    Files(Option<Place>),
+    Files(Option<Location>),
 }
 
 fn compare(

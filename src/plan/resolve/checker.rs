@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::recipe::diagnostics::{Place, Problem};
+use crate::recipe::diagnostics::{Location, Problem};
 use crate::recipe::document::{Document, join};
 
 pub struct Checker<'a> {
@@ -70,7 +70,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The place of [`Checker::stage_key`].
-    pub fn stage_key_place(&self, index: usize, key: &str) -> Option<Place> {
+    pub fn stage_key_place(&self, index: usize, key: &str) -> Option<Location> {
         self.document.value_place(&self.stage_key(index, key))
     }
 

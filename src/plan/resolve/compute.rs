@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use crate::backend::gpu;
-use crate::model::spec::{DeviceSpec, Dtype};
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::recipe::diagnostics::Severity;
 use crate::recipe::model::{self, Device, DeviceName, ModelTable, NUMBERED_GPU};
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::{peak_memory, planned};
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::model::generate::greedy;
 use crate::model::policy::Models;
@@ -39,7 +39,7 @@ pub fn bench_generation(
     new_tokens: usize,
     console: &Console,
 ) -> Result<GenerationBench> {
-    let place = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let place = Compute::open(recipe.model.device, recipe.model.dtype)?;
     let timed = timed(recipe, stage, prompts, new_tokens, &place, console);
     timed.map_err(|error| explain(error, &place.device))
 }
@@ -49,7 +49,7 @@ fn timed(
     stage: &str,
     prompts: usize,
     new_tokens: usize,
-    place: &Place,
+    place: &Compute,
     console: &Console,
 ) -> Result<GenerationBench> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;

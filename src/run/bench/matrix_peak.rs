@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::matmul::matmul;
 
 /// Side of the square matrices, and products that are timed together: on the CPU and on a GPU.
@@ -15,7 +15,7 @@ const ROUNDS: usize = 6;
 
 /// The best rate of a few rounds in the place's float type, GFLOP/s. The values are random: products of
 /// plain ones take less power, and may run faster, than any that training needs.
-pub fn matrix_peak(place: &Place) -> Result<f64> {
+pub fn matrix_peak(place: &Compute) -> Result<f64> {
     let (side, products) = if matches!(place.device, Device::Cpu) { CPU } else { GPU };
     let matrix = place.put(&Tensor::randn(0f32, 1f32, (side, side), &Device::Cpu)?)?;
     let operations = 2.0 * (side as f64).powi(3) * f64::from(products);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::matrix_peak::matrix_peak;
 use super::{peak_memory, planned};
-use crate::backend::Place;
+use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::backend::memory::reset_device_peak;
 use crate::backend::parts::{self, Part};
@@ -56,7 +56,7 @@ pub fn bench_steps(
     warmup: u64,
     console: &Console,
 ) -> Result<StepsBench> {
-    let here = Place::open(recipe.model.device, recipe.model.dtype)?;
+    let here = Compute::open(recipe.model.device, recipe.model.dtype)?;
     let timed = timed(recipe, stage, steps, warmup, &here, console);
     timed.map_err(|error| explain(error, &here.device))
 }
@@ -66,7 +66,7 @@ fn timed(
     stage: &str,
     steps: u64,
     warmup: u64,
-    here: &Place,
+    here: &Compute,
     console: &Console,
 ) -> Result<StepsBench> {
     let mut recipe = recipe.clone();

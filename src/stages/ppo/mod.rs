@@ -36,7 +36,7 @@ use self::shape::Shape;
 use super::batch::{Ask, Batch};
 use super::trainer::{Critic, Trainer};
 use super::{Gradients, Kind, Metrics, Progress};
-use crate::backend::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 use crate::data::example::Family;
 use crate::model::decoder::Decoder;
 use crate::objective::ppo::{policy_loss, value_loss};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Ppo;
 use super::variety::variety;
-use crate::backend::random::Stream;
+use crate::random::Stream;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate};

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Message, Need, Row, Turns, read_rows};
+use runner::data::{Ledger, Need, Row, Turns, read_rows};
+use runner::template::Message;
 use serde_json::Value;
 
 pub const LABELLED: Need = Need::Unpaired { unpair: false };

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use runner::data::{Message, Row, Tokenizer, Turns};
+use runner::data::{Row, Tokenizer, Turns};
+use runner::template::Message;
 use runner::template::ChatTemplate;
 use serde_json::{Value, json};
 

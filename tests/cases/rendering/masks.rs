@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use runner::data::render_row::render_row;
-use runner::data::{Message, Tokenizer, Turns};
+use runner::data::{Tokenizer, Turns};
+use runner::template::Message;
 use runner::template::{ChatTemplate, Rendering, shipped_names};
 use serde_json::{Value, json};
 

@@ -10,7 +10,8 @@ mod variables;
 use std::path::{Path, PathBuf};
 
 use runner::data::row::{Origin, Row};
-use runner::data::{Ledger, Lengths, Longer, Message, Tokenized, Tokenizer, Turns, tokenize};
+use runner::data::{Ledger, Lengths, Longer, Tokenized, Tokenizer, Turns, tokenize};
+use runner::template::Message;
 use runner::template::{ChatTemplate, SpecialTokens};
 use serde_json::Value;
 

@@ -1,0 +1,79 @@
+//! A turn of a conversation, as every row format reads to it and every template renders it.
+
+use serde_json::{Map, Value};
+
+use super::REASONING;
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// `system`, `developer`, `user`, `assistant`, `tool`, …: see `data::format::roles`.
+    pub role: String,
+    /// A string, a list of parts, or null: the turn has none (a turn of tool calls alone).
+    pub content: Value,
+    /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
+    pub extra: Map<String, Value>,
+    /// Whether an assistant's turn is trained where its row is: `false` for turns that the row marks
+    /// as not to be imitated (`loss`, `weight`, `training`).
+    pub trained: bool,
+}
+
+impl Message {
+    pub fn new(role: &str, content: impl Into<Value>) -> Self {
+        Message { role: role.to_owned(), content: content.into(), extra: Map::new(), trained: true }
+    }
+
+    /// Whether the turn says nothing: no text but spaces, no parts, no tool calls.
+    pub fn is_empty(&self) -> bool {
+        let calls = self.extra.get("tool_calls").and_then(Value::as_array);
+        let silent = match &self.content {
+            Value::String(text) => text.trim().is_empty(),
+            Value::Array(parts) => parts.is_empty(),
+            _ => true,
+        };
+        silent && calls.is_none_or(|calls| calls.is_empty())
+    }
+
+    /// The text of the turn: of a list of parts, their texts in order.
+    pub fn text(&self) -> String {
+        match &self.content {
+            Value::String(text) => text.clone(),
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The texts of the turn: one, or those of its parts.
+    pub fn texts(&self) -> Vec<&str> {
+        match &self.content {
+            Value::String(text) => vec![text],
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the turn's author thought, and the key that it stands under.
+    pub fn reasoning(&self) -> Option<(&'static str, &Value)> {
+        let held = |key: &'static str| Some((key, self.extra.get(key).filter(|value| !value.is_null())?));
+        REASONING.into_iter().find_map(held)
+    }
+
+    /// The tool calls of the turn.
+    pub fn calls(&self) -> &[Value] {
+        self.extra.get("tool_calls").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The message as a template reads it. As in transformers, a key that holds null is not there.
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("role".into(), Value::String(self.role.clone()));
+        map.insert("content".into(), self.content.clone());
+        map.extend(self.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        map.retain(|_, value| !value.is_null());
+        Value::Object(map)
+    }
+}
