@@ -10,10 +10,10 @@ use runner::cli::render::render_rows;
 use runner::data::Tokenizer;
 use runner::data::ending::Ending;
 use runner::data::spec::DataSpec;
+use runner::kinds::{KindSettings, KtoSettings, PpoSettings, RmSettings, Source, StageSettings};
+use runner::objective::kto::{KtoLoss, KtoParameters};
 use runner::plan::resolve::{Purpose, load};
 use runner::plan::rows::Rows;
-use runner::plan::settings::{KindSettings, KtoLoss, KtoSettings, RmSettings, StageSettings};
-use runner::plan::settings::{KlEstimator, PpoSettings, Source};
 use runner::template::ChatTemplate;
 use serde_json::Value;
 
@@ -52,45 +52,18 @@ fn stage(kind: KindSettings) -> StageSettings {
     StageSettings { kind, ..stage }
 }
 
-fn kto(loss: KtoLoss, unpair: bool) -> KindSettings {
-    let (desirable_weight, undesirable_weight) = (1.0, 1.0);
-    KindSettings::Kto(KtoSettings {
-        reference: None,
-        beta: 0.1,
-        loss,
-        desirable_weight,
-        undesirable_weight,
-        unpair,
-    })
+fn kto(loss_type: KtoLoss, unpair: bool) -> KindSettings {
+    let parameters = KtoParameters { loss_type, ..KtoParameters::default() };
+    KindSettings::Kto(KtoSettings { parameters, unpair, ..KtoSettings::default() })
 }
 
 fn rm() -> KindSettings {
-    KindSettings::Rm(RmSettings { center_rewards_coefficient: 0.0, head_bias: true })
+    KindSettings::Rm(RmSettings::default())
 }
 
 fn ppo() -> KindSettings {
-    KindSettings::Ppo(PpoSettings {
-        reward: Source::Base,
-        reference: None,
-        kl_coef: 0.05,
-        kl_estimator: KlEstimator::K1,
-        cliprange: 0.2,
-        vf_coef: 0.1,
-        cliprange_value: 0.2,
-        gamma: 1.0,
-        lam: 0.95,
-        whiten_rewards: false,
-        num_ppo_epochs: 4,
-        num_mini_batches: 1,
-        local_rollout_forward_batch_size: 64,
-        response_length: 16,
-        temperature: 0.7,
-        top_k: None,
-        top_p: 1.0,
-        missing_eos_penalty: None,
-        total_episodes: None,
-        num_sample_generations: 0,
-    })
+    let reward = Some(Source::Base);
+    KindSettings::Ppo(PpoSettings { reward, response_length: 16, ..PpoSettings::default() })
 }
 
 fn read(kind: KindSettings, data: &DataSpec, name: &str) -> Rows {
@@ -124,15 +97,15 @@ fn ppo_reads_prompts_alone() {
     let text = fs::read_to_string(golden("traces/tokens_KTOTrainer_qwen2_512.json")).unwrap();
     let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
     let rows = read(ppo(), &data("unpaired.jsonl", None), "qwen2");
-    assert_eq!(rows.train.len(), 96);
-    for (family, expected) in rows.train.iter().zip(&expected) {
+    assert_eq!(rows.tokenised.train.len(), 96);
+    for (family, expected) in rows.tokenised.train.iter().zip(&expected) {
         let ids: Vec<u32> = serde_json::from_value(expected["prompt_ids"].clone()).unwrap();
         assert_eq!((&family.prompt, family.branches.len()), (&ids, 0), "row {}", family.row);
     }
     let (_, tokenizer) = model("qwen2");
     let end = tokenizer.id("<|im_end|>").unwrap();
-    assert!(rows.end_tokens.contains(&end), "{:?}", rows.end_tokens);
-    assert_eq!(tokenizer.decode(&rows.closing).unwrap(), "\n");
+    assert!(rows.tokenised.end_tokens.contains(&end), "{:?}", rows.tokenised.end_tokens);
+    assert_eq!(tokenizer.decode(&rows.tokenised.closing).unwrap(), "\n");
     assert_eq!(rows.questions.len(), 8);
     assert_eq!(rows.questions[0], "Please fold the lantern: count lantern glacier.");
     assert_eq!(rows.counts().train.trained, 0);
@@ -142,7 +115,8 @@ fn ppo_reads_prompts_alone() {
 fn only_kto_s_own_loss_reads_mismatched_answers() {
     let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
     let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
-    let branches = |rows: &Rows| rows.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
+    let branches =
+        |rows: &Rows| rows.tokenised.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
     assert_eq!((branches(&with), branches(&without)), (vec![2; 96], vec![1; 96]));
     let (with, without) = (with.counts().train, without.counts().train);
     assert_eq!(with.trained, without.trained);
@@ -153,9 +127,9 @@ fn only_kto_s_own_loss_reads_mismatched_answers() {
 #[test]
 fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     let pairs = read(kto(KtoLoss::Kto, true), &data("preference.jsonl", None), "llama3");
-    assert_eq!(pairs.train.len(), 192);
+    assert_eq!(pairs.tokenised.train.len(), 192);
     // As TRL unpairs: all chosen answers, then all rejected ones.
-    let labels: Vec<_> = pairs.train.iter().map(|family| (family.row, family.label)).collect();
+    let labels: Vec<_> = pairs.tokenised.train.iter().map(|family| (family.row, family.label)).collect();
     let rows = |label| (0..96).map(move |row| (row, Some(label)));
     assert_eq!(labels, rows(true).chain(rows(false)).collect::<Vec<_>>());
     let questions: BTreeSet<&String> = pairs.questions.iter().collect();
@@ -183,7 +157,7 @@ fn a_reward_model_s_rows_keep_their_margin_and_are_never_cut() {
     let text = [row("One.", ", \"margin\": 0.25"), row(&"One two. ".repeat(400), ""), row("Two.", "")];
     fs::write(&path, text.concat()).unwrap();
     let rows = read(rm(), &DataSpec { files: vec![path], ..data("", None) }, "llama3");
-    let margins: Vec<_> = rows.train.iter().map(|family| (family.row, family.margin)).collect();
+    let margins: Vec<_> = rows.tokenised.train.iter().map(|family| (family.row, family.margin)).collect();
     assert_eq!(margins, [(0, Some(0.25)), (2, None)]);
     let counts = rows.counts();
     assert_eq!((counts.rows_cut, counts.rows_dropped), (0, 1));

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::gpu::{self, Arg, Gpu};
 use super::operands::{expect, grid_of_rows};
-use crate::random::Stream;
 use super::storage::view;
+use crate::random::Stream;
 
 /// x `[rows, width]` → x · mask / (1 − p); element j of row i is kept where the stream of
 /// `row_keys[i]` says so. The same call on a gradient is its backward.
@@ -62,8 +62,8 @@ fn launch(gpu: Gpu, x: &Tensor, scale: f32, below: u64, stream: Stream, row_keys
 #[cfg(test)]
 mod tests {
     use super::super::gpu::trial;
-    use crate::random::Purpose;
     use super::*;
+    use crate::random::Purpose;
     use candle_core::DType;
 
     #[test]

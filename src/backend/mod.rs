@@ -29,12 +29,14 @@ pub mod row_product;
 pub mod sample;
 pub mod scalar_head;
 pub mod scale;
+mod segment;
 pub mod storage;
 pub mod trained_weights;
 pub mod weights_file;
 
 pub use compute::Compute;
-pub use packing::{Packing, Segment};
+pub use packing::Packing;
+pub use segment::Segment;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use crate::data::Need;
 use crate::plan::resolve::Purpose;
 use crate::report::console::Console;
 use crate::report::number::{bytes, count, duration, metric, short};
@@ -80,8 +81,13 @@ fn json(found: &impl Serialize) -> Result<String> {
 
 /// What a row of the stage is called.
 fn recipe_unit(recipe: &crate::plan::resolve::Resolved, stage: &str) -> String {
-    let kind = recipe.stages.iter().find(|s| s.name == stage).map(|s| s.kind.name());
-    if kind == Some("sft") { "rows".to_owned() } else { "pairs".to_owned() }
+    let stage = recipe.stages.iter().find(|other| other.name == stage);
+    let unit = match stage.map(|stage| stage.kind.facts().rows) {
+        Some(Need::Preference) => "pairs",
+        Some(Need::Prompt) => "prompts",
+        Some(Need::Sft | Need::Unpaired { .. }) | None => "rows",
+    };
+    unit.to_owned()
 }
 
 fn steps_table(found: &StepsBench, unit: &str) -> String {

@@ -16,14 +16,14 @@ use crate::data::row::Origin;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split};
+use crate::kinds::StageSettings;
 use crate::model::spec::ModelOrigin;
 use crate::plan::base::Base;
 use crate::plan::content::Hashes;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Purpose;
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::{families, lengths, need};
-use crate::plan::settings::{KindSettings, StageSettings};
+use crate::plan::rows::{families, lengths};
 use crate::template::{self, ChatTemplate, SpecialTokens};
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
@@ -118,7 +118,7 @@ pub fn render_rows(
     out: &mut impl Write,
 ) -> Result<()> {
     let form = form.into();
-    let need = need(&stage.kind);
+    let need = stage.kind.facts().rows;
     let names: &[&str] = match need {
         Need::Sft => &["answer"],
         Need::Unpaired { .. } => &["answer", "mismatched answer"],
@@ -128,10 +128,7 @@ pub fn render_rows(
     let mut ledger = Ledger::new();
     let (rows, _) = split(read_rows(data, need, &mut ledger)?, data.eval_fraction);
     // Mismatched answers may come from any row.
-    let needed = match stage.kind {
-        KindSettings::Kto(_) => usize::MAX,
-        _ => count,
-    };
+    let needed = if stage.kind.facts().mismatched { usize::MAX } else { count };
     let (mut outcomes, mut kept) = (Vec::new(), Vec::new());
     for row in &rows {
         if kept.len() >= needed {

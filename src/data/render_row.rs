@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::kept;
 use super::reason::Reason;
 use super::row::{Row, Turns};
-use crate::template::Message;
 use super::spans;
+use crate::template::Message;
 use crate::template::{ChatTemplate, Rendering, is_reserved, reserved};
 
 /// One text of a row and its trained parts.

@@ -31,7 +31,7 @@ fn share(row: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::data::row::{Origin, Turns};
-use crate::template::Message;
+    use crate::template::Message;
 
     fn rows(indices: impl Iterator<Item = usize>) -> Vec<Row> {
         indices

@@ -17,10 +17,10 @@ use super::ledger::Ledger;
 use super::reason::Reason;
 use super::render_row::{RenderedText, render_row};
 use super::row::{Row, Turns};
-use crate::template::Message;
 use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
 use crate::template::ChatTemplate;
+use crate::template::Message;
 
 /// Bounds on tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::rope::{AngleTables, Angles};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::norm::{rms_norm, rms_norm_backward};
 use crate::backend::parts::{Part, time};
+use crate::backend::{Compute, Packing};
 use crate::random::Stream;
-use crate::backend::{Packing, Compute};
 
 #[derive(Debug, Clone)]
 pub struct Decoder {

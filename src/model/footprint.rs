@@ -228,13 +228,13 @@ mod tests {
     use crate::backend::counted::peak_of;
     use crate::backend::gpu::emulation::{self, Order};
     use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
-    use crate::random::{Purpose, Stream};
-    use crate::backend::{Packing, Compute, Segment};
+    use crate::backend::{Compute, Packing, Segment};
     use crate::model::decoder::{Decoder, Tokens};
     use crate::model::log_prob::Targets;
-    use crate::model::lora::new_adapter;
+    use crate::model::tuner::LoraSettings;
+    use crate::model::tuner::lora::new_adapter;
     use crate::model::weights::{Weights, build};
-    use crate::plan::settings::{LoraSettings, TargetModules};
+    use crate::random::{Purpose, Stream};
 
     struct Ones;
 
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn lora(dropout: f64) -> LoraSettings {
-        LoraSettings { rank: 2, alpha: 4.0, dropout, target_modules: TargetModules::All, rslora: false }
+        LoraSettings { rank: 2, alpha: 4.0, dropout, ..LoraSettings::default() }
     }
 
     /// Bytes that a pass took and those that are predicted.

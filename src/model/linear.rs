@@ -15,10 +15,10 @@ use crate::backend::Compute;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
 use crate::backend::parts;
-use crate::random::Stream;
 use crate::backend::residual::add_into;
 use crate::backend::row_product::row_product;
 use crate::backend::storage::copy_into;
+use crate::random::Stream;
 
 /// One module of the checkpoint, e.g. `model.layers.0.self_attn.k_proj`, and its rows of the weight.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Architectures, weights and the decoder.
 
-pub mod adapter;
+pub mod artifact;
 pub mod attention;
 pub mod config;
 pub mod decoder;
@@ -11,7 +11,6 @@ pub mod generate;
 pub mod layer;
 pub mod linear;
 pub mod log_prob;
-pub mod lora;
 pub mod param;
 pub mod policy;
 pub mod result;
@@ -19,5 +18,6 @@ pub mod rope;
 pub mod score;
 pub mod scratch;
 pub mod spec;
+pub mod tuner;
 pub mod value_head;
 pub mod weights;

@@ -5,25 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::adapter::AdapterConfig;
+use super::artifact::Artifact;
 use super::decoder::Decoder;
 use super::folder::ModelFolder;
-use super::lora::{load_adapter, new_adapter};
 use super::param::Param;
+use super::tuner::LoraSettings;
+use super::tuner::adapter::AdapterConfig;
+use super::tuner::lora::{load_adapter, new_adapter};
 use super::weights::build;
 use crate::backend::Compute;
-use crate::plan::settings::LoraSettings;
-
-/// Where a model's weights lie.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ModelInput {
-    /// A folder in Hugging Face layout.
-    pub base: PathBuf,
-    /// A PEFT folder on top of it.
-    pub adapter: Option<PathBuf>,
-    /// A value head on top of that.
-    pub head: Option<PathBuf>,
-}
 
 /// Opens models. Those on one base share its frozen weights, which are read once.
 #[derive(Clone, Default)]
@@ -39,7 +29,7 @@ impl Models {
     }
 
     /// The base without its adapter, nothing trained.
-    fn base(&mut self, input: &ModelInput) -> Result<Decoder> {
+    fn base(&mut self, input: &Artifact) -> Result<Decoder> {
         if let Some(decoder) = self.frozen.get(&input.base) {
             return Ok(decoder.clone());
         }
@@ -49,13 +39,13 @@ impl Models {
     }
 
     /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
-    fn build(&self, input: &ModelInput, train: bool) -> Result<Decoder> {
+    fn build(&self, input: &Artifact, train: bool) -> Result<Decoder> {
         let folder = ModelFolder::open(&input.base)?;
         build(folder.config.clone(), &folder.weights()?, train, &self.place)
     }
 
     /// The model as it is, nothing trained.
-    pub fn frozen(&mut self, input: &ModelInput) -> Result<Decoder> {
+    pub fn frozen(&mut self, input: &Artifact) -> Result<Decoder> {
         let decoder = self.base(input)?;
         match &input.adapter {
             Some(adapter) => load_adapter(decoder, adapter, 0.0, false),
@@ -65,7 +55,7 @@ impl Models {
 
     /// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
     /// without `lora`, every weight (an adapter it came with is merged first).
-    pub fn trained(&mut self, input: &ModelInput, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
+    pub fn trained(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
         match (lora, &input.adapter) {
             (None, None) => self.build(input, true),
             (None, Some(_)) => train_merged(self.frozen(input)?),
@@ -91,12 +81,7 @@ impl Models {
     }
 
     /// As [`Models::trained`], but an adapter that the model came with keeps its own shape.
-    pub fn continued(
-        &mut self,
-        input: &ModelInput,
-        lora: Option<&LoraSettings>,
-        seed: u64,
-    ) -> Result<Decoder> {
+    pub fn continued(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
         match (lora, &input.adapter) {
             (Some(lora), Some(adapter)) => {
                 let AdapterConfig { rank, alpha, rslora, .. } = AdapterConfig::read(adapter)?;

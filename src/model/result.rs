@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::config::CLASSIFIER;
 use super::decoder::Decoder;
-use super::lora::save_adapter;
+use super::tuner::LoraSettings;
+use super::tuner::lora::save_adapter;
 use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, ValueHead};
 use super::weights::{named_weights, write_safetensors};
 use crate::backend::new_file::copy;
-use crate::plan::settings::LoraSettings;
 
 /// Files beside the weights that belong to a model.
 const COMPANIONS: [&str; 9] = [

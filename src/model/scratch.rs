@@ -8,10 +8,10 @@ use rayon::prelude::*;
 
 use super::config::Config;
 use super::result::save_model;
-use crate::backend::compute::{Dtype};
-use super::spec::{ScratchSpec};
+use super::spec::ScratchSpec;
 use super::weights::{Weights, build};
 use crate::backend::Compute;
+use crate::backend::compute::Dtype;
 use crate::random::{Purpose, Stream};
 
 /// Tokens that the model's config names.
@@ -63,7 +63,8 @@ pub fn create(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::{ModelInput, Models};
+    use crate::model::artifact::Artifact;
+    use crate::model::policy::Models;
     use crate::model::spec::{Architecture, TokenizerSpec};
 
     #[test]
@@ -86,7 +87,7 @@ mod tests {
         let vocabulary = Vocabulary { size: 300, eos: Some(2), pad: Some(0) };
         create(&spec, vocabulary, 3, Dtype::F32, folder.path()).unwrap();
         let decoder = Models::default()
-            .frozen(&ModelInput { base: folder.path().into(), ..ModelInput::default() })
+            .frozen(&Artifact { base: folder.path().into(), ..Artifact::default() })
             .unwrap();
         assert_eq!(decoder.config.parameters(), {
             let named = crate::model::weights::named_weights(&decoder).unwrap();

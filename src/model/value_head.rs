@@ -11,14 +11,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 
-use super::adapter::PREFIX;
 use super::param::{Param, Trained, collect};
+use super::tuner::adapter::PREFIX;
 use super::weights::write_safetensors;
 use crate::backend::Compute;
 use crate::backend::header::read_header;
-use crate::random::{Purpose, Stream};
 use crate::backend::scalar_head;
 use crate::backend::weights_file::WeightFiles;
+use crate::random::{Purpose, Stream};
 
 /// The file of a reward model's head, beside its weights.
 pub const FILE: &str = "value_head.safetensors";

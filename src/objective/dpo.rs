@@ -24,35 +24,113 @@
 //! f-divergences see [`super::f_divergence`]. LD-DPO and WPO change the inputs and weights of a pair:
 //! they are the caller's.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::aot::{aot, aot_unpaired};
-use super::f_divergence::score;
+use super::f_divergence::{FDivergence, score};
 use super::margin;
 use super::pair::{Pair, PairLoss};
 use super::sigmoid::{log_sigmoid, sigmoid, sigmoid_slope};
-use crate::plan::settings::{DpoLoss, FDivergence};
 
-/// What the losses depend on besides the pair.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parameters {
-    /// Above 0.
+/// What the losses depend on besides the pair: keys of a dpo stage, with TRL's names and defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DpoParameters {
+    /// How firmly the policy is held to the reference: the larger, the closer.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub beta: f64,
-    /// ε, from 0 to 1; above 0 for `exo_pair`, not ½ for `robust`.
+    /// Share of pairs assumed to be labelled the wrong way round.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 0.5))]
     pub label_smoothing: f64,
-    /// `None`: reverse KL.
-    pub f_divergence: Option<FDivergence>,
-    /// τ, above 0; only `discopop` reads it.
+    /// How a log-ratio of policy and reference counts before pairs are compared (f-DPO, 2309.16240).
+    pub f_divergence: FDivergence,
+    /// α of `f_divergence = "alpha_divergence"`, not 1.
+    pub f_alpha_divergence_coef: f64,
+    /// Temperature of the mixing in `loss_type = "discopop"`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub discopop_tau: f64,
 }
 
-/// Whether a pair's loss depends on the other pairs of its micro-batch.
-pub fn is_coupled(loss: DpoLoss) -> bool {
-    matches!(loss, DpoLoss::Aot | DpoLoss::AotUnpaired)
+impl Default for DpoParameters {
+    fn default() -> Self {
+        DpoParameters {
+            beta: 0.1,
+            label_smoothing: 0.0,
+            f_divergence: FDivergence::ReverseKl,
+            f_alpha_divergence_coef: 0.5,
+            discopop_tau: 0.05,
+        }
+    }
 }
+
+/// Δ is how much more the policy than the reference favours the chosen answer, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DpoLoss {
+    /// `−log σ(βΔ)`, the loss of the DPO paper.
+    Sigmoid,
+    /// `max(0, 1 − βΔ)` (SLiC, 2305.10425).
+    Hinge,
+    /// Squared distance of the margin per token to `1/(2β)` (IPO, 2310.12036).
+    Ipo,
+    /// Reverse KL to the smoothed preference (EXO, 2402.00856); needs `label_smoothing`.
+    ExoPair,
+    /// Each answer against chance, so that the chosen one stays likely (NCA, 2402.05369).
+    NcaPair,
+    /// `sigmoid`, unbiased where `label_smoothing` is the share of wrong labels (2403.00409).
+    Robust,
+    /// Each answer classified by itself (BCO, 2404.04656).
+    BcoPair,
+    /// Each answer's reward drawn to ±1/2 (SPPO, 2405.00675).
+    SppoHard,
+    /// Pairs sorted over the micro-batch, as distributions (AOT, 2406.05882).
+    Aot,
+    /// As `aot`, chosen and rejected answers sorted each by themselves.
+    AotUnpaired,
+    /// Raises the chosen answer and lowers the rejected one (APO, 2408.06266).
+    ApoZero,
+    /// Lowers both, the rejected one more (APO, 2408.06266).
+    ApoDown,
+    /// A loss that a language model found (DiscoPOP, 2406.08414); see `discopop_tau`.
+    Discopop,
+    /// `sigmoid` on the margin per token.
+    SigmoidNorm,
+    /// In a list: negative log-likelihood of the chosen answers, averaged over their tokens.
+    Sft,
+}
+
+impl DpoLoss {
+    /// Whether the loss has a place for wrong labels.
+    pub fn is_smoothed(self) -> bool {
+        use DpoLoss::{Aot, AotUnpaired, ExoPair, Robust, Sigmoid};
+        matches!(self, Sigmoid | ExoPair | Robust | Aot | AotUnpaired)
+    }
+
+    /// Whether answers of a micro-batch are sorted, after which there are no pairs to weigh, and a pair's
+    /// loss depends on the other pairs.
+    pub fn is_sorted(self) -> bool {
+        matches!(self, DpoLoss::Aot | DpoLoss::AotUnpaired)
+    }
+}
+
+/// Losses that f-divergences have a meaning for: in the others the partition function does not cancel. As
+/// in TRL.
+pub const WITH_F_DIVERGENCE: [DpoLoss; 8] = [
+    DpoLoss::Sigmoid,
+    DpoLoss::SigmoidNorm,
+    DpoLoss::Hinge,
+    DpoLoss::Ipo,
+    DpoLoss::ExoPair,
+    DpoLoss::Robust,
+    DpoLoss::Discopop,
+    DpoLoss::Sft,
+];
 
 /// Losses of a whole micro-batch, in the order of its pairs. `sft` is 0 here: it is a mean over
 /// tokens rather than pairs, and [`super::nll`] has it.
-pub fn losses(loss: DpoLoss, pairs: &[Pair], parameters: &Parameters) -> Vec<PairLoss> {
-    let &Parameters { beta, label_smoothing, .. } = parameters;
+pub fn losses(loss: DpoLoss, pairs: &[Pair], parameters: &DpoParameters) -> Vec<PairLoss> {
+    let &DpoParameters { beta, label_smoothing, .. } = parameters;
     match loss {
         DpoLoss::Aot => aot(pairs, beta, label_smoothing),
         DpoLoss::AotUnpaired => aot_unpaired(pairs, beta, label_smoothing),
@@ -60,10 +138,11 @@ pub fn losses(loss: DpoLoss, pairs: &[Pair], parameters: &Parameters) -> Vec<Pai
     }
 }
 
-fn of_pair(loss: DpoLoss, pair: &Pair, parameters: &Parameters) -> PairLoss {
-    let &Parameters { beta, label_smoothing: epsilon, f_divergence, discopop_tau } = parameters;
+fn of_pair(loss: DpoLoss, pair: &Pair, parameters: &DpoParameters) -> PairLoss {
+    let &DpoParameters { beta, label_smoothing: epsilon, discopop_tau, .. } = parameters;
     let (r_w, r_l) = pair.log_ratios();
-    let ((s_w, d_w), (s_l, d_l)) = (score(f_divergence, r_w), score(f_divergence, r_l));
+    let [(s_w, d_w), (s_l, d_l)] =
+        [r_w, r_l].map(|r| score(parameters.f_divergence, parameters.f_alpha_divergence_coef, r));
     let u = beta * (s_w - s_l);
     let of_u = |loss: (f64, f64)| PairLoss::of_margin(loss, beta * d_w, -beta * d_l);
     let (share_w, share_l) = pair.shares();

@@ -10,17 +10,33 @@
 
 use std::f64::consts::LN_2;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::box_cox::box_cox;
 use super::sigmoid::{log_sigmoid, sigmoid};
-use crate::plan::settings::FDivergence;
 
-/// The score of an answer with log-ratio `r` (nats), and its derivative with respect to r. `None` is
-/// reverse KL.
-pub fn score(divergence: Option<FDivergence>, r: f64) -> (f64, f64) {
+/// What a log-ratio r becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FDivergence {
+    /// r itself: DPO.
+    ReverseKl,
+    /// `1 − exp(−r)`
+    ForwardKl,
+    /// `log 2 + log σ(r)`
+    JsDivergence,
+    /// `(exp((α−1)r) − 1)/(α−1)` with α = `f_alpha_divergence_coef`.
+    AlphaDivergence,
+}
+
+/// The score of an answer with log-ratio `r` (nats), and its derivative with respect to r. Only the
+/// α-divergence reads `alpha`.
+pub fn score(divergence: FDivergence, alpha: f64, r: f64) -> (f64, f64) {
     match divergence {
-        None => (r, 1.0),
-        Some(FDivergence::ForwardKl) => box_cox(r, -1.0),
-        Some(FDivergence::JsDivergence) => (LN_2 + log_sigmoid(r), sigmoid(-r)),
-        Some(FDivergence::AlphaDivergence(a)) => box_cox(r, a - 1.0),
+        FDivergence::ReverseKl => (r, 1.0),
+        FDivergence::ForwardKl => box_cox(r, -1.0),
+        FDivergence::JsDivergence => (LN_2 + log_sigmoid(r), sigmoid(-r)),
+        FDivergence::AlphaDivergence => box_cox(r, alpha - 1.0),
     }
 }

@@ -5,25 +5,48 @@
 //!
 //! As in TRL on one process (with more, TRL averages kl over all of them).
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::sigmoid::{sigmoid, sigmoid_slope};
-use crate::plan::settings::KtoLoss;
 
 /// One row's completion.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Row {
+pub struct LabelledAnswer {
     /// L_π − L_ρ of the summed log-probabilities, nats.
     pub log_ratio: f64,
     pub desirable: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parameters {
-    pub loss: KtoLoss,
+/// Keys of a kto stage; names and defaults are TRL's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct KtoParameters {
+    pub loss_type: KtoLoss,
+    /// How firmly the policy is held to the reference: the larger, the closer.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub beta: f64,
-    /// λ_D
+    /// Weight of desirable answers, the paper's λ_D.
+    #[schemars(range(min = 0.0))]
     pub desirable_weight: f64,
-    /// λ_U
+    /// Weight of undesirable answers, the paper's λ_U.
+    #[schemars(range(min = 0.0))]
     pub undesirable_weight: f64,
+}
+
+impl Default for KtoParameters {
+    fn default() -> Self {
+        KtoParameters { loss_type: KtoLoss::Kto, beta: 0.1, desirable_weight: 1.0, undesirable_weight: 1.0 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KtoLoss {
+    /// The loss of the KTO paper.
+    Kto,
+    /// `apo_zero` on single answers, without the KL term.
+    ApoZeroUnpaired,
 }
 
 /// `max(0, mean(L_π − L_ρ))` over the mismatched completions of a micro-batch, given as (policy,
@@ -35,8 +58,8 @@ pub fn kl(policy_and_reference: impl Iterator<Item = (f64, f64)>) -> f64 {
 }
 
 /// Loss of one row, and its derivative with respect to the policy's summed log-probability.
-pub fn loss(row: &Row, kl: f64, parameters: &Parameters) -> (f64, f64) {
-    let kl = match parameters.loss {
+pub fn loss(row: &LabelledAnswer, kl: f64, parameters: &KtoParameters) -> (f64, f64) {
+    let kl = match parameters.loss_type {
         KtoLoss::Kto => kl,
         KtoLoss::ApoZeroUnpaired => 0.0,
     };

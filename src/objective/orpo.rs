@@ -8,12 +8,41 @@
 
 use std::f64::consts::LN_2;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::margin;
 use super::pair::{Pair, PairLoss};
 use super::sigmoid::log_sigmoid;
 
 /// Largest mean log-probability that is not cut: −2⁻²⁴.
 const MAX_MEAN: f64 = -1.0 / 16_777_216.0;
+
+/// Keys of an orpo stage; names and defaults are TRL's but for `nll`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OrpoParameters {
+    /// Weight of the odds ratio, the paper's λ.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub beta: f64,
+    /// Tokens of the chosen side that the negative log-likelihood counts.
+    pub nll: NllTokens,
+}
+
+impl Default for OrpoParameters {
+    fn default() -> Self {
+        OrpoParameters { beta: 0.1, nll: NllTokens::Completion }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NllTokens {
+    /// Those of the answer, as ms-swift.
+    Completion,
+    /// Those of prompt and answer, as TRL.
+    Full,
+}
 
 /// The odds-ratio term of one pair and what ORPO's metrics are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,18 +5,46 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::adamw::{AdamWStep, adamw};
 use crate::backend::global_norm::{GlobalNorm, global_norm};
 use crate::backend::trained_weights::{TrainedWeight, TrainedWeights};
 use crate::model::param::Trained;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Keys of a stage; names and defaults are those of Hugging Face's trainer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct AdamWSettings {
-    pub beta1: f64,
-    pub beta2: f64,
-    pub epsilon: f64,
+    /// AdamW's decoupled decay; norms and biases have none.
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
+    /// AdamW's decay of the first moment.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
+    pub adam_beta1: f64,
+    /// AdamW's decay of the second moment.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
+    pub adam_beta2: f64,
+    /// AdamW's guard against division by zero.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub adam_epsilon: f64,
+    /// Gradients with a larger global norm are scaled down to it; 0 turns this off. Of ppo, those of policy
+    /// and value model together, which TRL does not clip.
+    #[schemars(range(min = 0.0))]
+    pub max_grad_norm: f64,
+}
+
+impl Default for AdamWSettings {
+    fn default() -> Self {
+        AdamWSettings {
+            weight_decay: 0.0,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 1.0,
+        }
+    }
 }
 
 /// The trained weights, their gradients, and their first and second moments, float32.
@@ -44,24 +72,23 @@ impl AdamW {
         Ok(AdamW { settings, names, weights, steps: 0 })
     }
 
-    /// One step: gradients are clipped to a norm of `max_norm` (0: not at all), used and set to zero.
-    /// Returns their norm before that.
-    pub fn step(&mut self, rate: f64, max_norm: f64) -> Result<GlobalNorm> {
+    /// One step: gradients are clipped, used and set to zero. Returns their norm before that.
+    pub fn step(&mut self, rate: f64) -> Result<GlobalNorm> {
         self.steps += 1;
         let s = self.settings;
-        let correction1 = 1.0 - s.beta1.powf(self.steps as f64);
-        let correction2 = (1.0 - s.beta2.powf(self.steps as f64)).sqrt();
+        let correction1 = 1.0 - s.adam_beta1.powf(self.steps as f64);
+        let correction2 = (1.0 - s.adam_beta2.powf(self.steps as f64)).sqrt();
         let step = AdamWStep {
-            keep1: (1.0 - s.beta1) as f32,
-            beta2: s.beta2 as f32,
-            keep2: (1.0 - s.beta2) as f32,
+            keep1: (1.0 - s.adam_beta1) as f32,
+            beta2: s.adam_beta2 as f32,
+            keep2: (1.0 - s.adam_beta2) as f32,
             step_size: (rate / correction1) as f32,
             root: correction2 as f32,
-            epsilon: s.epsilon as f32,
+            epsilon: s.adam_epsilon as f32,
             decay: (1.0 - rate * s.weight_decay) as f32,
         };
         let norm = global_norm(&self.weights)?;
-        adamw(&self.weights, step, &norm, max_norm)?;
+        adamw(&self.weights, step, &norm, s.max_grad_norm)?;
         Ok(norm)
     }
 
@@ -104,8 +131,9 @@ mod tests {
     use crate::model::param::Param;
     use candle_core::DType;
 
-    const SETTINGS: AdamWSettings =
-        AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
+    fn settings() -> AdamWSettings {
+        AdamWSettings { adam_beta2: 0.99, weight_decay: 0.1, ..AdamWSettings::default() }
+    }
 
     fn trained(param: &Param) -> Vec<Trained<'_>> {
         let Param { value, grad, master } = param;
@@ -120,10 +148,10 @@ mod tests {
             let steps = [(); 3].map(|()| trial.random(5, 7).cpu);
             let step = |param: &Param, optimizer: &mut AdamW, grad: &Tensor| {
                 param.grad.as_ref().unwrap().slice_set(&trial.put(grad), 0, 0).unwrap();
-                optimizer.step(0.01, 1.0).unwrap();
+                optimizer.step(0.01).unwrap();
             };
             let first = Param::trained(start.copy().unwrap()).unwrap();
-            let mut optimizer = AdamW::new(SETTINGS, trained(&first)).unwrap();
+            let mut optimizer = AdamW::new(settings(), trained(&first)).unwrap();
             step(&first, &mut optimizer, &steps[0]);
             step(&first, &mut optimizer, &steps[1]);
             let saved: BTreeMap<String, Tensor> =
@@ -133,7 +161,7 @@ mod tests {
             step(&first, &mut optimizer, &steps[2]);
 
             let second = Param::trained(start.copy().unwrap()).unwrap();
-            let mut optimizer = AdamW::new(SETTINGS, trained(&second)).unwrap();
+            let mut optimizer = AdamW::new(settings(), trained(&second)).unwrap();
             optimizer.restore(2, |name| Ok(saved[name].clone())).unwrap();
             step(&second, &mut optimizer, &steps[2]);
             trial.within(&second.value, &first.value.to_device(&candle_core::Device::Cpu).unwrap(), 0.0);

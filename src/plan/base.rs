@@ -9,23 +9,22 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::backend::compute::Dtype;
 use crate::backend::new_file::copy;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
+use crate::kinds::{Role, Source, StageSettings};
+use crate::model::artifact::Artifact;
 use crate::model::config::Config;
 use crate::model::fault::Fault;
 use crate::model::folder::{ModelFolder, generation};
 use crate::model::scratch::Vocabulary;
-use crate::backend::compute::{Dtype};
 use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
-use crate::plan::artifact::Artifact;
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
 use crate::plan::models;
 use crate::plan::resolve::{Resolved, uses_head};
-use crate::plan::rows::need;
-use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
 use crate::plan::vocabulary;
 use crate::template::{ADDITIONAL, CHAT_TEMPLATE, ChatTemplate};
 
@@ -207,7 +206,8 @@ impl Base {
         if !uses_head(stage) {
             content.remove(VALUE_HEAD_CONTENT);
         }
-        if let KindSettings::Ppo(PpoSettings { reward: Source::Folder(folder), .. }) = &stage.kind {
+        for (_, source) in stage.kind.facts().sources.iter().filter(|(role, _)| *role == Role::Reward) {
+            let Source::Folder(folder) = source else { continue };
             content.extend(hash_folder(folder, REWARD_CONTENT, hashes)?);
             let base = Artifact::of_folder(folder).base;
             if base != *folder {
@@ -263,7 +263,7 @@ impl<'a> TokenizerSource<'a> {
                 let spec = recipe.data.get(data).with_context(|| format!("there is no data `{data}`"))?;
                 // Rows are read as the first stage that uses them reads them.
                 let user = recipe.stages.iter().find(|stage| stage.data == *data);
-                let need = user.map_or(Need::Sft, |stage| need(&stage.kind));
+                let need = user.map_or(Need::Sft, |stage| stage.kind.facts().rows);
                 Ok(Self::Train { vocab_size: *vocab_size, data: spec, need })
             }
         }

@@ -3,10 +3,9 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::{Sampler, Steps};
 use crate::data::example::Family;
-use crate::plan::settings::StageSettings;
-use crate::plan::steps::Steps;
-use crate::stages::sampler::Sampler;
+use crate::kinds::StageSettings;
 
 /// What a stage reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,9 +74,10 @@ const EPOCHS: f64 = 8.0;
 
 /// Tokens of the largest window of training rows, shared.
 pub fn largest_window(stage: &StageSettings, train: &[Family]) -> u64 {
-    let mut sampler = Sampler::of(stage, train.len());
-    let epochs = Steps::of(stage, train.len() as u64).epochs.min(EPOCHS);
-    let windows = (epochs * sampler.steps_per_epoch() as f64).ceil() as u64;
+    let StageSettings { name, kind, training, .. } = stage;
+    let mut sampler = Sampler::of(&training.batches, training.seed, name, train.len());
+    let epochs = Steps::of(&training.batches, kind.facts().episodes(), train.len()).epochs.min(EPOCHS);
+    let windows = (epochs * sampler.windows().per_epoch() as f64).ceil() as u64;
     let tokens = |rows: Vec<usize>| rows.iter().map(|&row| train[row].tokens_shared() as u64).sum();
     (0..windows).map(|window| tokens(sampler.micro_batches(window).concat())).max().unwrap_or(0)
 }

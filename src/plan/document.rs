@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::compute::{DeviceSpec, Dtype};
-use crate::plan::artifact::Artifact;
+use crate::batch::{BatchPolicy, Steps};
+use crate::kinds::StageSettings;
+use crate::model::artifact::Artifact;
 use crate::plan::counts::Counts;
 use crate::plan::estimate::{Memory, Work};
 use crate::plan::fingerprint::Inputs;
-use crate::plan::settings::StageSettings;
 use crate::plan::staleness::Status;
-use crate::plan::steps::Steps;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -60,6 +60,8 @@ pub struct StagePlan {
     pub inputs: Inputs,
     pub counts: Counts,
     pub steps: Steps,
+    /// How rows are packed into passes through the model.
+    pub batches: BatchPolicy,
     /// Weights that are trained.
     pub trainable: u64,
     pub memory: Memory,

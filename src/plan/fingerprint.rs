@@ -21,33 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::backend::compute::Dtype;
-use crate::plan::settings::{KindSettings, StageSettings};
-
-/// Keys of a stage that decide what is told and kept, or how fast it goes, not what is computed; and
-/// where a reward model lies, of which the content counts.
-const NOT_NUMERIC: [&str; 7] = [
-    "logging_steps",
-    "eval_steps",
-    "save_steps",
-    "save_total_limit",
-    "num_sample_generations",
-    "local_rollout_forward_batch_size",
-    "reward.folder",
-];
-
-/// Bumped whenever a change to the code changes the results of a kind.
-fn numerics(kind: &KindSettings) -> u32 {
-    match kind {
-        KindSettings::Sft
-        | KindSettings::Rm(_)
-        | KindSettings::Ppo(_)
-        | KindSettings::Dpo(_)
-        | KindSettings::Kto(_)
-        | KindSettings::Cpo(_)
-        | KindSettings::Orpo(_)
-        | KindSettings::Simpo(_) => 1,
-    }
-}
+use crate::batch::BatchSettings;
+use crate::kinds::{Fields, Role, StageSettings};
+use crate::model::tuner::{LoraSettings, TargetModule, TargetModules, TargetPreset};
+use crate::optim::adamw::AdamWSettings;
+use crate::optim::schedule::ScheduleSettings;
+use crate::train::TrainingSettings;
 
 /// Everything that enters a fingerprint, kept so that a stale stage can say what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +37,7 @@ pub struct Inputs {
     pub data: DataContent,
     /// `config.json`, `model.safetensors`, `chat template` … → content hash.
     pub model: BTreeMap<String, String>,
-    /// `policy`, `reference`, `reward` → the stage it comes from.
+    /// Role (`policy`, `reference`, `reward`) → the stage it comes from.
     pub stages: BTreeMap<String, StageInput>,
     /// What a template that tells the time told; a resumed stage is told the same. Not hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,20 +77,75 @@ impl Inputs {
 }
 
 /// The settings of a stage that enter its fingerprint, `dtype` among them, and its kind's numerics
-/// version.
+/// version. A new field does not compile until it is said here, or in its kind's file, whether it counts.
 pub fn settings(stage: &StageSettings, dtype: Dtype) -> serde_json::Result<(u32, BTreeMap<String, Value>)> {
-    let mut flat = BTreeMap::new();
-    if dtype != Dtype::default() {
-        flat.insert("model.dtype".to_owned(), Value::from(dtype.name()));
+    let StageSettings { name, data: _, policy, kind, training } = stage;
+    let mut fields = Fields::default();
+    fields.add("model.dtype", Some(dtype.name()).filter(|_| dtype != Dtype::default()))?;
+    fields.add("name", name)?;
+    fields.add_source(Role::Policy, policy)?;
+    fields.add("kind", kind.name())?;
+    kind.add_fields(&mut fields)?;
+    add_training(training, &mut fields)?;
+    Ok((kind.facts().numerics, fields.0))
+}
+
+fn add_training(training: &TrainingSettings, fields: &mut Fields) -> serde_json::Result<()> {
+    let TrainingSettings {
+        tuner,
+        batches,
+        schedule,
+        optimizer,
+        max_length,
+        max_prompt_length,
+        gradient_checkpointing,
+        logging_steps: _,    // what is told
+        eval_steps: _,       // what is told
+        save_steps: _,       // what is kept
+        save_total_limit: _, // what is kept
+        seed,
+    } = training;
+    let BatchSettings { batch_size, gradient_accumulation_steps, num_train_epochs, max_steps, shuffle } =
+        batches;
+    let ScheduleSettings { learning_rate, lr_scheduler_type, min_lr_rate, warmup_ratio, warmup_steps } =
+        schedule;
+    let AdamWSettings { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm } = optimizer;
+    fields.add("tuner", tuner.name())?;
+    if let Some(LoraSettings { rank, alpha, dropout, target_modules, rslora }) = tuner.lora() {
+        fields.add("lora.rank", rank)?;
+        fields.add("lora.alpha", alpha)?;
+        fields.add("lora.dropout", dropout)?;
+        match target_modules {
+            TargetModules::Preset(TargetPreset::All) => fields.add("lora.target_modules", "all")?,
+            TargetModules::Preset(TargetPreset::Default) => fields.add("lora.target_modules", "default")?,
+            TargetModules::List(modules) => {
+                let names: Vec<&str> = modules.iter().copied().map(TargetModule::name).collect();
+                fields.add("lora.target_modules.list", names)?;
+            }
+        }
+        fields.add("lora.rslora", rslora)?;
     }
-    flat.insert("name".to_owned(), Value::from(stage.name.clone()));
-    let tuner = if stage.training.lora.is_some() { "lora" } else { "full" };
-    flat.insert("tuner".to_owned(), Value::from(tuner));
-    flatten("policy", serde_json::to_value(&stage.policy)?, &mut flat);
-    flatten("", serde_json::to_value(&stage.kind)?, &mut flat);
-    flatten("", serde_json::to_value(&stage.training)?, &mut flat);
-    flat.retain(|key, _| !NOT_NUMERIC.contains(&key.as_str()));
-    Ok((numerics(&stage.kind), flat))
+    fields.add("batch_size", batch_size)?;
+    fields.add("gradient_accumulation_steps", gradient_accumulation_steps)?;
+    fields.add("num_train_epochs", num_train_epochs)?;
+    fields.add("max_steps", max_steps)?;
+    fields.add("learning_rate", learning_rate)?;
+    fields.add("lr_scheduler_type", lr_scheduler_type)?;
+    fields.add("min_lr_rate", min_lr_rate)?;
+    match warmup_ratio {
+        Some(ratio) => fields.add("warmup.ratio", ratio)?,
+        None => fields.add("warmup.steps", warmup_steps)?,
+    }
+    fields.add("weight_decay", weight_decay)?;
+    fields.add("adam_beta1", adam_beta1)?;
+    fields.add("adam_beta2", adam_beta2)?;
+    fields.add("adam_epsilon", adam_epsilon)?;
+    fields.add("max_grad_norm", max_grad_norm)?;
+    fields.add("max_length", max_length)?;
+    fields.add("max_prompt_length", max_prompt_length)?;
+    fields.add("gradient_checkpointing", gradient_checkpointing)?;
+    fields.add("shuffle", shuffle)?;
+    fields.add("seed", seed)
 }
 
 /// Adds `value` under `key`, tables as dotted keys. What is off is left out, so that a key which a

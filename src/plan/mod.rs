@@ -2,7 +2,6 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | [`settings`] | a stage's resolved settings |
 //! | [`resolve`] | from a recipe as written to settings, with every problem at once |
 //! | [`document`] | the plan itself |
 //! | [`planner`] | makes it from a recipe |
@@ -10,16 +9,14 @@
 //! | [`rows`] | reads and tokenises a stage's rows |
 //! | [`models`] | opens the other models that stages name |
 //! | [`vocabulary`] | whether tokens have rows in the embedding |
-//! | [`balance`] | whether KTO's weights fit its labels |
-//! | [`counts`], [`steps`], [`estimate`] | rows, tokens, steps, memory, operations |
-//! | [`artifact`] | models that stages pass on |
+//! | [`counts`], [`estimate`] | rows, tokens, steps, memory, operations |
+//! | [`artifacts`] | models that stages pass on |
 //! | [`openable`] | whether a run will be able to open them |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
 
-pub mod artifact;
-pub mod balance;
+pub mod artifacts;
 pub mod base;
 pub mod content;
 pub mod counts;
@@ -34,7 +31,5 @@ pub mod openable;
 pub mod planner;
 pub mod resolve;
 pub mod rows;
-pub mod settings;
 pub mod staleness;
-pub mod steps;
 pub mod vocabulary;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result};
 
+use crate::kinds::{Role, StageSettings, Trains};
+use crate::model::artifact::head_in;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Faults};
 use crate::model::folder::{ModelFolder, has_weights};
-use crate::plan::artifact::head_in;
 use crate::plan::resolve::{Resolved, uses_head};
-use crate::plan::settings::{KindSettings, StageSettings};
 
 /// Folders that stages name as references and reward models, opened so far.
 #[derive(Debug, Default)]
@@ -81,12 +81,11 @@ pub fn faults(error: &Error) -> Vec<Fault> {
     }
 }
 
-/// Whether the model in a stage's `role` (`policy`, `reference` or `reward`) is to predict tokens: all but
-/// those that score.
-pub fn predicts(stage: &StageSettings, role: &str) -> bool {
+/// Whether the model in a stage's role is to predict tokens: all but those that score.
+pub fn predicts(stage: &StageSettings, role: Role) -> bool {
     match role {
-        "reward" => false,
-        "policy" => !matches!(stage.kind, KindSettings::Rm(_)),
-        _ => true,
+        Role::Reward => false,
+        Role::Policy => !matches!(stage.kind.facts().trains, Trains::RewardModel { .. }),
+        Role::Reference => true,
     }
 }

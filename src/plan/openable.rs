@@ -6,21 +6,21 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::backend::header::read_header;
-use crate::model::adapter::{Adapter, CONFIG, Places, WEIGHTS};
+use crate::model::artifact::Artifact;
 use crate::model::config::Config;
 use crate::model::folder::{ModelFolder, weight_files};
-use crate::model::value_head::StoredHead;
-use crate::plan::artifact::{Artifact, VALUE_HEAD};
+use crate::model::tuner::adapter::{Adapter, CONFIG, Places, WEIGHTS};
+use crate::model::value_head::{FILE as VALUE_HEAD, StoredHead};
 
 /// What a stage does with a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum Use {
     /// It answers, or its answers' probabilities are asked for.
-    Speaks,
+    Generates,
     /// Its trunk is trained, with a new head or with its own.
     Trunk,
     /// It scores: it must have a head for that.
-    Reward,
+    Scores,
 }
 
 /// A model as its files' headers tell of it.
@@ -47,8 +47,8 @@ impl Opened {
     }
 }
 
-/// Opens a model for `role`. Errors, which name file and tensor, on anything that a run could not load.
-pub fn check(artifact: &Artifact, role: Role) -> Result<Opened> {
+/// Opens a model for a use. Errors, which name file and tensor, on anything that a run could not load.
+pub fn check(artifact: &Artifact, used: Use) -> Result<Opened> {
     let base = &artifact.base;
     if let Some(adapter) = &artifact.adapter
         && !base.is_dir()
@@ -60,18 +60,18 @@ pub fn check(artifact: &Artifact, role: Role) -> Result<Opened> {
             base.display()
         )
     }
-    if role == Role::Reward && artifact.head.is_none() {
+    if used == Use::Scores && artifact.head.is_none() {
         check_readable(artifact)?;
         bail!(not_a_reward_model(artifact.adapter.as_ref().unwrap_or(base)))
     }
     let ModelFolder { config, has_head, .. } = ModelFolder::open(base)?;
     ensure!(
-        role != Role::Speaks || has_head,
+        used != Use::Generates || has_head,
         "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
         base.display()
     );
     let adapter = artifact.adapter.as_deref().map(|folder| places(folder, &config, has_head)).transpose()?;
-    let head = artifact.head.as_deref().filter(|_| role != Role::Speaks);
+    let head = artifact.head.as_deref().filter(|_| used != Use::Generates);
     let head = head.map(|path| find_head(path, Some(&config))).transpose()?;
     Ok(Opened { config, adapter, head })
 }

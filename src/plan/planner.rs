@@ -9,8 +9,10 @@ use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 
+use crate::batch::{BatchPolicy, Steps};
+use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
-use crate::plan::artifact::Artifacts;
+use crate::plan::artifacts::Artifacts;
 use crate::plan::base::{Base, data_settings};
 use crate::plan::content::Hashes;
 use crate::plan::counts::Counts;
@@ -22,9 +24,7 @@ use crate::plan::folder::RunFolder;
 use crate::plan::models::{self, Models};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{KindSettings, Source, StageSettings};
 use crate::plan::staleness::{self, Status};
-use crate::plan::steps::Steps;
 use crate::plan::vocabulary;
 use crate::recipe::diagnostics::Problem;
 
@@ -129,17 +129,25 @@ impl Planner<'_> {
                 }
             },
         };
-        let steps = Steps::of(stage, counts.train.rows);
-        let artifact = |key: &str| {
-            let named = stage.kind.sources().into_iter().find(|(role, _)| *role == key);
+        let facts = stage.kind.facts();
+        let steps = Steps::of(&stage.training.batches, facts.episodes(), counts.train.rows as usize);
+        let batches = BatchPolicy::for_model(
+            &self.base.config,
+            self.recipe.model.device,
+            self.recipe.model.dtype,
+            stage.training.gradient_checkpointing,
+        );
+        let artifact = |wanted: Role| {
+            let named = facts.sources.iter().find(|(role, _)| *role == wanted);
             named.map(|(_, source)| self.artifacts.get(source))
         };
         let policy = self.artifacts.get(&stage.policy);
-        let (reference, reward) = (artifact("reference"), artifact("reward"));
+        let (reference, reward) = (artifact(Role::Reference), artifact(Role::Reward));
         let cost = Stage {
-            kind: &stage.kind,
+            facts: &facts,
             training: &stage.training,
             model: &self.base.config,
+            batches,
             device: self.recipe.model.device,
             dtype: self.recipe.model.dtype,
             policy: &policy,
@@ -164,6 +172,7 @@ impl Planner<'_> {
             memory,
             work,
             steps,
+            batches,
             counts,
         });
         Ok(())
@@ -180,14 +189,13 @@ impl Planner<'_> {
         let (numerics, mut settings) = fingerprint::settings(stage, self.recipe.model.dtype)?;
         settings.extend(data_settings("data", data)?);
         settings.extend(self.base.settings.clone());
-        let sources = std::iter::once(("policy", &stage.policy)).chain(stage.kind.sources());
         let mut stages = BTreeMap::new();
-        for (role, source) in sources {
+        for (role, source) in stage.sources() {
             let Source::Stage(name) = source else { continue };
             // A stage that is missing has problems of its own; they are reported in the end.
             let fingerprint = self.planned.iter().find(|planned| planned.name() == name);
             let fingerprint = fingerprint.map(|planned| planned.fingerprint.clone()).unwrap_or_default();
-            stages.insert(role.to_owned(), StageInput { name: name.clone(), fingerprint });
+            stages.insert(role.key().to_owned(), StageInput { name: name.clone(), fingerprint });
         }
         let tells_time = self.base.template.tells_time();
         Ok(Inputs {
@@ -214,13 +222,12 @@ impl Planner<'_> {
     /// Opens the models that `stage` names; what is wrong with them goes to `problems`.
     fn check_models(&mut self, stage: &StageSettings) {
         let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
-        let sources = std::iter::once(("policy", &stage.policy)).chain(stage.kind.sources());
-        for (role, source) in sources {
+        for (role, source) in stage.sources() {
             let predicts = models::predicts(stage, role);
             let (pointer, faults) = match source {
                 Source::Folder(_) => {
                     let folder = self.artifacts.get(source).base;
-                    (format!("/stage/{index}/{role}"), self.models.check(&folder, predicts))
+                    (format!("/stage/{index}/{}", role.key()), self.models.check(&folder, predicts))
                 }
                 Source::Base => {
                     let headless = self.base.headless.iter().filter(|_| predicts).cloned();
@@ -235,10 +242,11 @@ impl Planner<'_> {
     /// Every token of the rows has a row in the embedding, and so has one that ends responses.
     fn check_tokens(&mut self, stage: &StageSettings, rows: &Rows) {
         let table = self.base.config.vocab_size;
-        let families = rows.train.iter().chain(&rows.held_out);
+        let families = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
         let fault = vocabulary::check_families(families, &self.base.tokenizer, table, &stage.data);
-        let ends = matches!(stage.kind, KindSettings::Ppo(_))
-            .then(|| vocabulary::check_ends(&rows.end_tokens, &self.base.tokenizer, table));
+        let generates = stage.kind.facts().rollouts.is_some();
+        let ends = generates
+            .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));
         let faults = fault.into_iter().chain(ends.flatten()).collect();
         self.problems.extend(problems(self.recipe, "/model", faults));
     }
@@ -286,9 +294,7 @@ fn needed(recipe: &Resolved, only: Option<&str>) -> Vec<StageSettings> {
     // Inputs stand before their users, so one walk from the end meets every user first.
     for stage in recipe.stages.iter().rev() {
         if names.contains(&stage.name) {
-            for source in std::iter::once(&stage.policy)
-                .chain(stage.kind.sources().into_iter().map(|(_, source)| source))
-            {
+            for (_, source) in stage.sources() {
                 if let Source::Stage(name) = source {
                     names.push(name.clone());
                 }

@@ -6,16 +6,15 @@ use anyhow::Result;
 
 use crate::data::ending::Ending;
 use crate::data::example::{Branch, Family, one_a_row};
-use crate::data::mismatch::{add_mismatched, ends_alone};
+use crate::data::mismatch::add_mismatched;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
-use crate::data::{Ledger, Lengths, Longer, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize};
-use crate::template::Message;
-use crate::plan::balance;
+use crate::data::{Ledger, Lengths, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize};
+use crate::kinds::{StageRows, StageSettings};
 use crate::plan::counts::{Counts, Tokens, largest_window, longest};
 use crate::plan::dropped;
-use crate::plan::settings::{KindSettings, KtoLoss, KtoSettings, StageSettings};
 use crate::template::ChatTemplate;
+use crate::template::Message;
 
 /// Questions that a stage is asked at each look: enough to see that all answers are one.
 const QUESTIONS: usize = 8;
@@ -23,64 +22,38 @@ const QUESTIONS: usize = 8;
 /// A stage's rows, ready for the engine.
 #[derive(Debug)]
 pub struct Rows {
-    pub train: Vec<Family>,
-    pub held_out: Vec<Family>,
+    pub tokenised: StageRows,
     pub ledger: Ledger,
     /// What the first held-out rows (training rows if none are held out) ask.
     pub questions: Vec<String>,
     /// The right answers of each held-out row, where it names them; empty if no row does.
     pub accepted_answers: Vec<Vec<String>>,
-    /// Tokens that end answers, the end of turn first.
-    pub end_tokens: Vec<u32>,
     /// The token that ends the assistant's turn, as text; `None` if the template writes none.
     pub end_of_turn: Option<String>,
-    /// Tokens that the template writes after an answer's end token, such as chatml's newline.
-    pub closing: Vec<u32>,
     /// Tokens of the largest optimiser step, or update of ppo.
     pub largest_window: u64,
     /// What a person should know before training on the rows.
     pub warnings: Vec<String>,
 }
 
-/// What a kind needs of a row.
-pub fn need(kind: &KindSettings) -> Need {
-    match kind {
-        KindSettings::Sft => Need::Sft,
-        KindSettings::Kto(kto) => Need::Unpaired { unpair: kto.unpair },
-        KindSettings::Ppo(_) => Need::Prompt,
-        KindSettings::Rm(_)
-        | KindSettings::Dpo(_)
-        | KindSettings::Cpo(_)
-        | KindSettings::Orpo(_)
-        | KindSettings::Simpo(_) => Need::Preference,
-    }
-}
-
 /// The bounds on a stage's rows.
 pub fn lengths(stage: &StageSettings) -> Lengths {
-    // A prompt must leave room for something: of ppo, for a whole response.
-    let response = match &stage.kind {
-        KindSettings::Ppo(ppo) => ppo.response_length.saturating_sub(1),
-        _ => 0,
-    };
+    let facts = stage.kind.facts();
+    // A prompt must leave room for something: where it is answered, for a whole response.
+    let response = facts.rollouts.map_or(0, |rollouts| rollouts.response_length.saturating_sub(1));
     Lengths {
         max_length: stage.training.max_length.saturating_sub(response),
         max_prompt_length: stage.training.max_prompt_length,
-        longer: match stage.kind {
-            // A score is that of a whole answer.
-            KindSettings::Rm(_) => Longer::Drop,
-            _ => Longer::Cut,
-        },
+        longer: facts.longer,
     }
 }
 
 /// The families of tokenised rows, in order; with KTO's loss each with another row's answer.
 pub fn families(stage: &StageSettings, rows: Vec<Tokenized>) -> Vec<Family> {
-    match stage.kind {
-        KindSettings::Kto(KtoSettings { loss: KtoLoss::Kto, .. }) => {
-            add_mismatched(rows, stage.training.batch_size, stage.training.max_length)
-        }
-        _ => rows.into_iter().map(|row| row.family).collect(),
+    let training = &stage.training;
+    match stage.kind.facts().mismatched {
+        true => add_mismatched(rows, training.batches.batch_size, training.max_length),
+        false => rows.into_iter().map(|row| row.family).collect(),
     }
 }
 
@@ -93,7 +66,7 @@ impl Rows {
         tokenizer: &Tokenizer,
     ) -> Result<Self> {
         let mut ledger = Ledger::new();
-        let need = need(&stage.kind);
+        let need = stage.kind.facts().rows;
         let rows = read_rows(data, need, &mut ledger)?;
         let read_in_all = dropped::rows_read(&rows, &ledger);
         let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
@@ -123,23 +96,15 @@ impl Rows {
             warnings
                 .push(format!("the template does not read `chat_template_kwargs` of `[model]`: `{names}`"));
         }
-        if let KindSettings::Kto(kto) = &stage.kind {
-            warnings.extend(balance::warning(kto, &train));
-            if kto.loss == KtoLoss::Kto {
-                warnings.extend(alone(&train, &held_out, stage.training.batch_size));
-            }
-        }
+        let batch_size = stage.training.batches.batch_size;
+        warnings.extend(stage.kind.row_warnings(&train, &held_out, batch_size));
         let largest_window = largest_window(stage, &train);
-        let closing = ending.closing;
         Ok(Self {
-            train,
-            held_out,
+            tokenised: StageRows { train, held_out, end_tokens, closing: ending.closing },
             ledger,
             questions,
             accepted_answers,
-            end_tokens,
             end_of_turn,
-            closing,
             largest_window,
             warnings,
         })
@@ -150,34 +115,17 @@ impl Rows {
         let reasons = self.ledger.counts().into_iter();
         let firsts = self.ledger.by_reason().into_iter();
         Counts {
-            train: Tokens::of(&self.train),
-            held_out: Tokens::of(&self.held_out),
+            train: Tokens::of(&self.tokenised.train),
+            held_out: Tokens::of(&self.tokenised.held_out),
             rows_cut: with(Effect::Cut),
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
             firsts: firsts.map(|reason| (reason.kind.to_owned(), reason.first.to_string())).collect(),
-            longest_family: longest(self.train.iter().chain(&self.held_out)),
+            longest_family: longest(self.tokenised.train.iter().chain(&self.tokenised.held_out)),
             largest_window: self.largest_window,
             warnings: self.warnings.clone(),
         }
     }
-}
-
-/// What is to be said where a last micro-batch of KTO's has one row.
-fn alone(train: &[Family], held_out: &[Family], batch_size: usize) -> Option<String> {
-    let parts = [("training", train.len()), ("held-out", held_out.len())];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(_, rows)| ends_alone(*rows, batch_size))
-        .map(|(part, rows)| format!("the last of {rows} {part} rows"))
-        .collect();
-    (!parts.is_empty()).then(|| {
-        format!(
-            "{} has a micro-batch of {batch_size} to itself: the KL term takes its own answer for another \
-             row's, as TRL does",
-            parts.join(" and ")
-        )
-    })
 }
 
 /// What is right, of each row that is asked once; empty if none says.

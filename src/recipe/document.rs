@@ -255,3 +255,9 @@ fn number(digits: &str) -> Option<Number> {
     }
     Number::from_f64(float)
 }
+/// Whether `pointer` is of a `[[stage]]` table itself.
+pub fn is_stage(pointer: &str) -> bool {
+    let parts: Vec<String> = segments(pointer).collect();
+    matches!(parts.as_slice(), [stage, _] if stage == "stage")
+}
+

@@ -2,42 +2,44 @@
 //! TOML) and by [`super::violations`].
 //!
 //! The stages are one table with the keys of all kinds, of which `if`/`then` takes away those of
-//! other kinds. A `oneOf` with a table a kind would be the plainer tagged union, but where a stage
+//! other kinds. A `oneOf` with one table per kind would be the plainer tagged union, but where a stage
 //! has one mistake it says only that no alternative fits; this form names the key. Taplo completes
 //! both alike. Everything is inline: Taplo follows no `$ref` below `items` when it completes keys.
 
 use std::sync::LazyLock;
 
-use schemars::JsonSchema;
+use indexmap::IndexMap;
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{Transform, transform_subschemas};
 use serde_json::{Map, Value, json};
 
-use super::dpo::{self, DpoKeys};
-use super::kto::{self, KtoKeys};
-use super::loss_type::LossName;
-use super::orpo::{self, OrpoKeys};
-use super::ppo::{self, PpoKeys};
-use super::rm::{self, RmKeys};
-use super::simpo::{self, SimpoKeys};
-use super::stage::Kind;
+use super::suggest::listed;
 use super::written::Recipe;
-use super::{cpo, wording};
+use crate::kinds::Kind;
+use crate::kinds::facts::Losses;
+use crate::train::TrainingSettings;
+
+/// Keys whose default is not one value: it is the kind's or the recipe's own.
+const WITHOUT_DEFAULT: [&str; 2] = ["learning_rate", "seed"];
+
+/// Each kind and the schemas of the keys that it has and not every kind.
+fn tables() -> &'static [(Kind, Map<String, Value>)] {
+    static TABLES: LazyLock<Vec<(Kind, Map<String, Value>)>> = LazyLock::new(|| {
+        let keys = |kind: Kind| match kind.defaults().facts().keys {
+            Some(schema) => properties(schema),
+            None => Map::new(),
+        };
+        Kind::ALL.map(|kind| (kind, keys(kind))).to_vec()
+    });
+    &TABLES
+}
 
 /// Each kind and the keys that it has and not every kind.
 pub fn kinds() -> &'static [(Kind, Vec<String>)] {
     static KINDS: LazyLock<Vec<(Kind, Vec<String>)>> = LazyLock::new(|| {
-        vec![
-            (Kind::Sft, vec![]),
-            (Kind::Rm, keys_of::<RmKeys>(&rm::SHARED)),
-            (Kind::Ppo, keys_of::<PpoKeys>(&ppo::SHARED)),
-            (Kind::Dpo, keys_of::<DpoKeys>(&dpo::SHARED)),
-            (Kind::Kto, keys_of::<KtoKeys>(&kto::SHARED)),
-            (Kind::Cpo, cpo::SHARED.map(str::to_owned).to_vec()),
-            (Kind::Orpo, keys_of::<OrpoKeys>(&orpo::SHARED)),
-            (Kind::Simpo, keys_of::<SimpoKeys>(&simpo::SHARED)),
-        ]
+        let names = |keys: &Map<String, Value>| keys.keys().cloned().collect();
+        tables().iter().map(|(kind, keys)| (*kind, names(keys))).collect()
     });
     &KINDS
 }
@@ -55,9 +57,10 @@ pub fn recipe() -> Value {
     if let (Value::Object(schema), Value::Object(generated)) = (&mut schema, generated) {
         schema.extend(generated);
     }
-    for table in ["/properties/defaults", "/properties/stage/items"] {
-        if let Some(table) = schema.pointer_mut(table) {
-            name_kinds(table);
+    for table in ["/properties/defaults/properties", "/properties/stage/items/properties"] {
+        if let Some(Value::Object(table)) = schema.pointer_mut(table) {
+            table.extend(of_every_kind());
+            table.extend(of_some_kinds());
         }
     }
     if let Some(Value::Object(stage)) = schema.pointer_mut("/properties/stage/items")
@@ -80,27 +83,129 @@ fn generator() -> SchemaGenerator {
         .into_generator()
 }
 
-/// `shared`, and the names of the keys of a table, in order.
-fn keys_of<T: JsonSchema>(shared: &[&str]) -> Vec<String> {
-    let schema = generator().into_root_schema_for::<T>();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let own = properties.into_iter().flatten().map(|(key, _)| key.clone());
-    shared.iter().map(|key| (*key).to_owned()).chain(own).collect()
+/// The keys of a table and their schemas, in order.
+fn properties(schema: fn(&mut SchemaGenerator) -> Schema) -> Map<String, Value> {
+    let mut generator = generator();
+    let mut schema = schema(&mut generator);
+    AsToml.transform(&mut schema);
+    match schema.remove("properties") {
+        Some(Value::Object(properties)) => properties,
+        _ => Map::new(),
+    }
 }
 
-/// Says at each key of one kind whose it is.
-fn name_kinds(table: &mut Value) {
-    let Some(properties) = table.get_mut("properties").and_then(Value::as_object_mut) else {
-        return;
-    };
-    for (key, schema) in properties {
-        let kinds = kinds_with(key);
-        if let Some(Value::String(text)) = schema.get_mut("description")
-            && !kinds.is_empty()
-        {
-            text.push_str(&format!("\n\nOnly in stages of kind {}.", wording::listed(&kinds, "and")));
+/// Keys that every kind has.
+fn of_every_kind() -> Map<String, Value> {
+    let mut keys = properties(<TrainingSettings as schemars::JsonSchema>::json_schema);
+    for key in WITHOUT_DEFAULT {
+        if let Some(Value::Object(schema)) = keys.get_mut(key) {
+            schema.remove("default");
         }
     }
+    if let Some(Value::String(words)) = keys.get_mut("learning_rate").map(|rate| &mut rate["description"]) {
+        words.push_str(&format!(" {}", rates()));
+    }
+    keys
+}
+
+/// The learning rates of all kinds, in words.
+fn rates() -> String {
+    let of = |rate: fn(Kind) -> f64| {
+        let mut kinds: IndexMap<String, Vec<&str>> = IndexMap::new();
+        Kind::ALL
+            .iter()
+            .for_each(|kind| kinds.entry(format!("{:e}", rate(*kind))).or_default().push(kind.name()));
+        let each = kinds.iter().map(|(rate, kinds)| format!("{} {rate}", listed(kinds, "and")));
+        each.collect::<Vec<_>>().join("; ")
+    };
+    let full = of(|kind| kind.defaults().facts().learning_rate.full);
+    let lora = of(|kind| kind.defaults().facts().learning_rate.lora);
+    format!("Default: {full}. With `tuner = \"lora\"`: {lora}.")
+}
+
+/// Keys that not every kind has, each once, with whose it is.
+fn of_some_kinds() -> Map<String, Value> {
+    let mut owners: IndexMap<&String, Vec<(&'static str, &Value)>> = IndexMap::new();
+    for (kind, keys) in tables() {
+        keys.iter().for_each(|(key, schema)| owners.entry(key).or_default().push((kind.name(), schema)));
+    }
+    let merged = owners.into_iter().map(|(key, variants)| {
+        let kinds: Vec<&str> = variants.iter().map(|(kind, _)| *kind).collect();
+        let mut schema = if key == "loss_type" { losses_of_all(&variants) } else { common(&variants) };
+        if let Value::String(words) = &mut schema["description"] {
+            words.push_str(&format!("\n\nOnly in stages of kind {}.", listed(&kinds, "and")));
+        }
+        (key.clone(), schema)
+    });
+    merged.collect()
+}
+
+/// What the kinds' schemas of one key agree in, and what each says of it.
+fn common(variants: &[(&'static str, &Value)]) -> Value {
+    let (_, first) = variants[0];
+    let mut schema = first.clone();
+    if let Value::Object(schema) = &mut schema {
+        schema.retain(|keyword, value| variants.iter().all(|(_, other)| other[keyword.as_str()] == *value));
+    }
+    if schema["description"].is_null() {
+        schema["description"] = said(variants, "description", |words, kinds| format!("{kinds}: {words}"));
+    }
+    if schema["default"].is_null() && !first["default"].is_null() {
+        let defaults = variants.iter().map(|(kind, other)| format!("{kind} {}", other["default"]));
+        let defaults = defaults.collect::<Vec<_>>().join(", ").replace('"', "`");
+        if let Value::String(words) = &mut schema["description"] {
+            words.push_str(&format!("\n\nDefault: {defaults}."));
+        }
+    }
+    if schema["default"].is_null()
+        && let Value::Object(schema) = &mut schema
+    {
+        schema.remove("default");
+    }
+    schema
+}
+
+/// What the kinds say in one keyword, kinds that say the same together.
+fn said(variants: &[(&'static str, &Value)], keyword: &str, told: fn(&str, &str) -> String) -> Value {
+    let mut texts: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for (kind, schema) in variants {
+        texts.entry(schema[keyword].as_str().unwrap_or_default()).or_default().push(*kind);
+    }
+    let each = texts.iter().map(|(text, kinds)| told(text, &kinds.join(", ")));
+    Value::String(each.collect::<Vec<_>>().join("\n\n"))
+}
+
+/// `loss_type`: a name, or a list of names. Which are a kind's own, the conditions say.
+fn losses_of_all(variants: &[(&'static str, &Value)]) -> Value {
+    let mut docs: IndexMap<&str, Vec<(&'static str, &str)>> = IndexMap::new();
+    for (kind, schema) in variants {
+        let form = if schema["enum"].is_array() { schema } else { &schema["anyOf"][0] };
+        let names = form["enum"].as_array().into_iter().flatten();
+        let said = form["x-taplo"]["docs"]["enumValues"].as_array().into_iter().flatten();
+        for (name, doc) in names.zip(said) {
+            let doc = doc.as_str().unwrap_or_default();
+            docs.entry(name.as_str().unwrap_or_default()).or_default().push((*kind, doc));
+        }
+    }
+    let choices = docs.iter().map(|(name, docs)| {
+        let mut texts: IndexMap<&str, Vec<&str>> = IndexMap::new();
+        docs.iter().for_each(|(kind, doc)| texts.entry(*doc).or_default().push(*kind));
+        let texts = texts.iter().map(|(doc, kinds)| format!("{}: {doc}", kinds.join(", ")));
+        json!({ "const": name, "description": texts.collect::<Vec<_>>().join(" ") })
+    });
+    let name = json!({ "oneOf": choices.collect::<Vec<_>>() });
+    let words = "The loss; dpo also takes a list of losses that are added with `loss_weights`.";
+    let defaults = variants
+        .iter()
+        .map(|(kind, schema)| format!("{kind} `{}`", schema["default"].as_str().unwrap_or_default()));
+    let mut schema = json!({
+        "description": format!("{words} Default: {}.", defaults.collect::<Vec<_>>().join(", ")),
+        "anyOf": [name, { "type": "array", "items": name, "minItems": 1, "uniqueItems": true }],
+    });
+    if let Ok(schema) = <&mut Schema>::try_from(&mut schema) {
+        AsToml.transform(schema);
+    }
+    schema
 }
 
 /// `if kind is a then {keys of others: false, losses: its own} else if kind is b …`
@@ -126,16 +231,13 @@ fn without_other_kinds() -> Value {
 /// What a kind's `loss_type` may be, if it has that key. That it is a name or a list of names is said
 /// for all kinds; here it must be one of the kind's own, and in a list only where the kind adds losses.
 fn losses(kind: Kind) -> Option<Value> {
-    let names: Vec<String> = LossName::of_kind(kind).iter().map(|loss| loss.name()).collect();
-    match kind {
-        _ if names.is_empty() => None,
-        Kind::Dpo => {
-            let alone: Vec<&String> = names.iter().filter(|name| **name != LossName::Sft.name()).collect();
-            let list = json!({ "type": "array", "items": { "enum": names } });
-            Some(json!({ "anyOf": [{ "type": "string", "enum": alone }, list] }))
-        }
-        _ => Some(json!({ "enum": names })),
+    let Losses { names, lists, only_in_lists } = kind.defaults().facts().losses?;
+    if !lists {
+        return Some(json!({ "enum": names }));
     }
+    let alone: Vec<&String> = names.iter().filter(|name| Some(name.as_str()) != only_in_lists).collect();
+    let list = json!({ "type": "array", "items": { "enum": names } });
+    Some(json!({ "anyOf": [{ "type": "string", "enum": alone }, list] }))
 }
 
 /// Makes what schemars writes fit TOML and readers of it: no nulls, no formats of Rust's integers,
@@ -150,6 +252,9 @@ impl Transform for AsToml {
             return;
         };
         map.remove("format");
+        if map.get("default").is_some_and(Value::is_null) {
+            map.remove("default");
+        }
         if let Some(Value::Array(types)) = map.get_mut("type") {
             types.retain(|name| name != "null");
             if let [only] = types.as_slice() {

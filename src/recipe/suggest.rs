@@ -33,6 +33,15 @@ pub fn quoted<S: AsRef<str>>(words: &[S]) -> String {
     words.join(", ")
 }
 
+/// `a, b and c`
+pub fn listed(words: &[&str], last: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value;
 
 use super::diagnostics::Problem;
-use super::document::{Document, join, segments};
+use super::document::{Document, join};
 use super::schema;
 use super::suggest::{self, quoted};
 use super::wording::{self, a_type, shown, subject, table};
@@ -115,7 +115,7 @@ impl<'a> Reporter<'a> {
         let Some((stage, key)) = at.rsplit_once('/') else {
             return;
         };
-        let owners = wording::listed(&schema::kinds_with(key), "and");
+        let owners = suggest::listed(&schema::kinds_with(key), "and");
         let kind = self.document.json.pointer(&join(stage, "kind")).and_then(Value::as_str);
         let message = format!("`{key}` is a key of {owners}, not of {}", kind.unwrap_or("this"));
         let place = self.document.key_place(at);
@@ -193,10 +193,4 @@ impl<'a> Reporter<'a> {
         let message = format!("{} must be {relation} {}, not {}", subject(at), shown(limit), shown(value));
         self.at_value(at.to_owned(), message, None);
     }
-}
-
-/// Whether `pointer` is of a `[[stage]]` table itself.
-pub(super) fn is_stage(pointer: &str) -> bool {
-    let parts: Vec<String> = segments(pointer).collect();
-    matches!(parts.as_slice(), [stage, _] if stage == "stage")
 }

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::document::{join, segments};
-use super::loss_type::LossName;
+use super::document::{is_stage, join, segments};
 use super::schema;
 use super::suggest;
-use super::violations::is_stage;
+use crate::kinds::Kind;
+use crate::kinds::facts::Losses;
 
 /// What names of stages and data may be.
 pub const TABLE_NAMES: &str = "names are letters, digits, `_` and `-`, and start with a letter or digit";
@@ -110,15 +110,6 @@ pub fn meaning(key: &str, schema: &Value) -> String {
     }
 }
 
-/// `a, b and c`
-pub fn listed(words: &[&str], last: &str) -> String {
-    match words {
-        [] => String::new(),
-        [only] => (*only).to_owned(),
-        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
-    }
-}
-
 /// The strings that a schema allows.
 pub fn choices(schema: &Value) -> Vec<&str> {
     schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -147,7 +138,7 @@ pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<
 pub fn fits_kind(table: &str, key: &str, recipe: &Value) -> bool {
     let owners = schema::kinds_with(key);
     let kind = recipe.pointer(&join(table, "kind")).and_then(Value::as_str);
-    let kind = kind.filter(|kind| schema::kinds().iter().any(|(known, _)| known.name() == *kind));
+    let kind = kind.filter(|kind| Kind::named(kind).is_some());
     owners.is_empty() || !is_stage(table) || kind.is_none_or(|kind| owners.contains(&kind))
 }
 
@@ -193,10 +184,14 @@ pub fn choices_of_kind(pointer: &str, recipe: &Value) -> Vec<String> {
         _ => return vec![],
     };
     let kind = stage.parse::<usize>().ok().and_then(|index| recipe["stage"][index]["kind"].as_str());
-    let known = schema::kinds().iter().find(|(known, _)| Some(known.name()) == kind);
-    let losses = known.map(|(kind, _)| LossName::of_kind(*kind)).unwrap_or_default();
-    let stands = losses.iter().filter(|loss| is_in_list || **loss != LossName::Sft);
-    stands.map(|loss| loss.name()).collect()
+    let Some(Losses { names, only_in_lists, .. }) = kind.and_then(Kind::named).and_then(losses) else {
+        return vec![];
+    };
+    names.into_iter().filter(|name| is_in_list || Some(name.as_str()) != only_in_lists).collect()
+}
+
+fn losses(kind: Kind) -> Option<Losses> {
+    kind.defaults().facts().losses
 }
 
 /// Help for values that this build has no use for.
@@ -208,7 +203,7 @@ pub fn not_here(at: &str, value: &str) -> Option<String> {
             Some("write `kind = \"sft\"`, or add another loss: `[\"sigmoid\", \"sft\"]`".to_owned())
         }
         _ if at.ends_with("/kind") && LATER_KINDS.contains(&value) => {
-            let kinds: Vec<&str> = schema::kinds().iter().map(|(kind, _)| kind.name()).collect();
+            let kinds = Kind::ALL.map(Kind::name);
             Some(format!("this build has only the kinds {}", suggest::quoted(&kinds)))
         }
         _ => None,

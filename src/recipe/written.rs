@@ -5,17 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::data::DataTable;
-use super::kind_keys::KindKeys;
 use super::model::ModelTable;
-use super::stage::{StageTable, TrainingKeys};
-
-/// The seed of a recipe that names none, as TRL's.
-pub const SEED: u64 = 42;
-
-/// Letters, digits, `.`, `_` and `-`: a name is a folder's name too.
-pub const RECIPE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
-/// Without dots, so that `--set stage.NAME.key` needs no quotes.
-pub const TABLE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]*$";
+use super::names::{RECIPE_NAME, TABLE_NAME};
+use super::stage::{StageKeys, StageTable};
+use crate::train::settings::SEED;
 
 /// A recipe: a model, its data, and the stages of training that it goes through.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -41,11 +34,9 @@ pub struct Recipe {
     pub stage: Option<Vec<StageTable>>,
 }
 
-/// `[defaults]`: every key of a stage but its name and kind.
+/// `[defaults]`: every key of a stage but its name and kind, added to the schema as those of a stage are.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Defaults {
     #[serde(flatten)]
-    pub training: TrainingKeys,
-    #[serde(flatten)]
-    pub of_kind: KindKeys,
+    pub common: StageKeys,
 }

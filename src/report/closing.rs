@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::plan::artifact::Artifact;
+use crate::model::artifact::Artifact;
 use crate::report::columns::columns;
 use crate::report::number;
 use crate::report::stage_report::StageReport;

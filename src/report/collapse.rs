@@ -132,7 +132,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::Metrics;
+    use crate::train::Metrics;
 
     fn row(step: u64, prefix: &str, metrics: &[(&str, f64)]) -> Row {
         let metrics: Metrics =

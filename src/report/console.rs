@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report::metrics::Row;
 use crate::report::number;
-use crate::stages::StepReport;
+use crate::train::StepReport;
 
 /// Plain lines about steps or phases come no closer together than this.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(2);

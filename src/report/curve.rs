@@ -53,7 +53,7 @@ pub fn curve(title: &str, metric: &str, rows: &[Row]) -> Option<Curve> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::Metrics;
+    use crate::train::Metrics;
 
     #[test]
     fn points_fill_the_box() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::report::jsonl;
-use crate::stages::Metrics;
+use crate::train::Metrics;
 
 /// Metrics whose last value counts, where all others are averaged over a window.
 const LAST_VALUE: [&str; 3] = ["learning_rate", "num_tokens", "episode"];

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::plan::artifact::Artifact;
+use crate::kinds::{Role, Source};
+use crate::model::artifact::Artifact;
+use crate::model::tuner::Tuner;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::estimate::{Memory, Work};
-use crate::plan::settings::{KindSettings, Source};
 use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
 use crate::report::rows;
@@ -36,9 +37,9 @@ pub fn table(plan: &Plan) -> String {
 
 fn block(text: &mut String, number: usize, stage: &StagePlan) {
     let settings = &stage.settings;
-    let tuner = match &settings.training.lora {
-        Some(lora) => format!("LoRA of rank {}", lora.rank),
-        None => "full tuning".to_owned(),
+    let tuner = match &settings.training.tuner {
+        Tuner::Lora(lora) => format!("LoRA of rank {}", lora.rank),
+        Tuner::Full => "full tuning".to_owned(),
     };
     let kind = settings.kind.name();
     let trainable = short(stage.trainable as f64);
@@ -48,12 +49,13 @@ fn block(text: &mut String, number: usize, stage: &StagePlan) {
         let _ = writeln!(text, "   {label:<10} {value}");
     };
     line("policy", model(&settings.policy, &stage.policy));
-    let artifacts = [("reference", &stage.reference), ("reward", &stage.reward)];
-    for (role, source) in settings.kind.sources() {
+    let artifacts = [(Role::Reference, &stage.reference), (Role::Reward, &stage.reward)];
+    let facts = settings.kind.facts();
+    for (role, source) in facts.sources {
         let artifact = artifacts.iter().find(|(name, _)| *name == role).and_then(|(_, found)| found.as_ref());
-        line(role, artifact.map(|artifact| model(source, artifact)).unwrap_or_default());
+        line(role.key(), artifact.map(|artifact| model(source, artifact)).unwrap_or_default());
     }
-    if settings.kind.has_reference() && stage.reference.is_none() {
+    if facts.has_reference && stage.reference.is_none() {
         line("reference", "the policy as the stage starts".to_owned());
     }
     line("data", data(stage));
@@ -87,13 +89,13 @@ fn data(stage: &StagePlan) -> String {
 
 fn tokens(stage: &StagePlan) -> String {
     let train = &stage.counts.train;
-    match &stage.settings.kind {
-        KindSettings::Ppo(ppo) => format!(
+    match stage.settings.kind.facts().rollouts {
+        Some(rollouts) => format!(
             "{} of prompts an epoch; memory and work count every response at its full length, {} tokens",
             count(train.shared),
-            count(ppo.response_length as u64)
+            count(rollouts.response_length as u64)
         ),
-        _ => format!(
+        None => format!(
             "{} an epoch ({} with a prompt for every answer), {} trained on",
             count(train.shared),
             count(train.unshared),
@@ -104,11 +106,9 @@ fn tokens(stage: &StagePlan) -> String {
 
 fn steps(stage: &StagePlan) -> String {
     let steps = stage.steps;
-    let of_update = match &stage.settings.kind {
-        KindSettings::Ppo(ppo) => {
-            format!("; {} an update", count((ppo.num_ppo_epochs * ppo.num_mini_batches) as u64))
-        }
-        _ => String::new(),
+    let of_update = match stage.settings.kind.facts().rollouts {
+        Some(rollouts) => format!("; {} an update", count(rollouts.episodes.steps_per_window)),
+        None => String::new(),
     };
     let (total, an_epoch) = (count(steps.total), count(steps.per_epoch));
     format!("{total} ({an_epoch} an epoch, {} epochs{of_update})", rounded(steps.epochs))

@@ -4,8 +4,10 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Compute;
-use crate::random::{Purpose, Stream};
+use crate::batch::{Ask, BatchPolicy};
+use crate::data::Need;
 use crate::data::example::{Branch, Family, one_a_row};
+use crate::kinds::{Source, StageRows};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
 use crate::model::policy::Models;
@@ -16,17 +18,14 @@ use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{KindSettings, Source};
+use crate::random::{Purpose, Stream};
 use crate::report::comparison::{self, Compared, Comparison};
 use crate::report::console::Console;
 use crate::run::atomic;
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::Interrupt;
-use crate::run::walk::input;
-use crate::stages::Progress;
-use crate::stages::batch::Ask;
-use crate::stages::packaging::Packaging;
-use crate::stages::reference::Reference;
+use crate::train::Progress;
+use crate::train::reference::Reference;
 
 /// Prompts that are answered, and tokens of an answer at most.
 const PROMPTS: usize = 64;
@@ -50,14 +49,7 @@ pub struct Comparing<'a> {
 fn groups(plan: &Plan) -> Vec<Vec<&StagePlan>> {
     let mut groups: Vec<Vec<&StagePlan>> = Vec::new();
     for stage in &plan.stages {
-        let is_compared = match &stage.settings.kind {
-            KindSettings::Dpo(_) | KindSettings::Cpo(_) | KindSettings::Orpo(_) | KindSettings::Simpo(_) => {
-                true
-            }
-            KindSettings::Kto(kto) => kto.unpair,
-            KindSettings::Sft | KindSettings::Rm(_) | KindSettings::Ppo(_) => false,
-        };
-        if !is_compared || stage.counts.held_out.rows == 0 {
+        if !stage.settings.kind.facts().is_compared || stage.counts.held_out.rows == 0 {
             continue;
         }
         let key = |stage: &StagePlan| (stage.policy.clone(), stage.settings.data.clone());
@@ -72,7 +64,7 @@ fn groups(plan: &Plan) -> Vec<Vec<&StagePlan>> {
 
 /// Whether the stage's own rows are pairs.
 fn reads_pairs(stage: &StagePlan) -> bool {
-    !matches!(stage.settings.kind, KindSettings::Kto(_))
+    stage.settings.kind.facts().rows == Need::Preference
 }
 
 impl Comparing<'_> {
@@ -121,15 +113,17 @@ impl Comparing<'_> {
         let first = group.iter().find(|stage| reads_pairs(stage)).context("no stage reads pairs")?;
         let settings = &first.settings;
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
-        let Rows { held_out: pairs, end_tokens, accepted_answers, .. } =
+        let Rows { tokenised, accepted_answers, .. } =
             Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
+        let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
         let mut opened = Models::at(self.place);
-        let start = opened.frozen(&input(&first.policy))?;
-        let packaging = Packaging::for_decoder(&start, false);
+        let start = opened.frozen(&first.policy)?;
+        let batches =
+            BatchPolicy::for_model(&start.config, self.plan.base.device, self.plan.base.dtype, false);
         let mut progress = phase.progress(|| self.interrupt.check());
         let rows = (&[][..], &[][..], pairs.as_slice());
         let reference =
-            Reference::obtain(&self.folder.references(), &start, packaging, rows, None, &mut progress)?;
+            Reference::obtain(&self.folder.references(), &start, batches, rows, None, &mut progress)?;
         let prompts = &pairs[..pairs.len().min(PROMPTS)];
         let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
         let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
@@ -146,12 +140,12 @@ impl Comparing<'_> {
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
             // an adapter lies on the base that is there already; a model of its own goes with its turn
-            let decoder = opened.clone().frozen(&input(&stage.result))?;
-            let gains = gains(&decoder, packaging, &pairs, &reference, &mut progress)?;
+            let decoder = opened.clone().frozen(&stage.result)?;
+            let gains = gains(&decoder, batches, &pairs, &reference, &mut progress)?;
             let answers = self.answers(&decoder, prompts, &end_tokens, &mut progress)?;
-            let divergence = sums(&decoder, packaging, &answers, &mut progress)?
+            let divergence = sums(&decoder, batches, &answers, &mut progress)?
                 .iter()
-                .zip(sums(&start, packaging, &answers, &mut progress)?)
+                .zip(sums(&start, batches, &answers, &mut progress)?)
                 .map(|(policy, start)| policy - start)
                 .sum::<f64>();
             let n = gains.len() as f64;
@@ -217,12 +211,12 @@ impl Comparing<'_> {
 /// By how much more the chosen answer of each pair gained over the start than the rejected one, nats.
 fn gains(
     decoder: &Decoder,
-    packaging: Packaging,
+    batches: BatchPolicy,
     pairs: &[Family],
     reference: &Reference,
     progress: &mut Progress,
 ) -> Result<Vec<f64>> {
-    let sums = sums(decoder, packaging, pairs, progress)?;
+    let sums = sums(decoder, batches, pairs, progress)?;
     let pairs = sums.chunks(2).enumerate();
     pairs
         .map(|(row, policy)| {
@@ -235,15 +229,15 @@ fn gains(
 /// Summed log-probability of every answer of every family, nats.
 fn sums(
     decoder: &Decoder,
-    packaging: Packaging,
+    batches: BatchPolicy,
     families: &[Family],
     progress: &mut Progress,
 ) -> Result<Vec<f64>> {
     let families: Vec<&Family> = families.iter().collect();
     let mut sums = Vec::new();
-    for pass in packaging.passes(&families) {
+    for pass in batches.passes(&families) {
         progress(pass.start as u64, families.len() as u64)?;
-        let (batch, found) = packaging.log_probs(decoder, &families[pass], Ask::Answers, 1.0)?;
+        let (batch, found) = batches.log_probs(decoder, &families[pass], Ask::Answers, 1.0)?;
         let branches = batch.families.iter().flat_map(|targets| &targets.branches);
         sums.extend(branches.map(|branch| found.log_prob[branch.clone()].iter().sum::<f64>()));
     }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::data::accepted::is_accepted;
-use crate::stages::Progress;
+use crate::train::Progress;
 
 /// Answers in flight at once.
 const BATCH: usize = 32;

@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
+use crate::backend::compute::{DeviceSpec, Dtype};
+use crate::batch::{Ask, BatchPolicy};
 use crate::data::format::Shape;
 use crate::data::source::{KINDS, for_each_row, is_known};
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
+use crate::model::artifact::Artifact;
 use crate::model::fault::Faults;
 use crate::model::policy::Models;
 use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::artifact::Artifact;
-use crate::plan::openable::{self, Role, not_a_reward_model};
+use crate::plan::openable::{self, Use, not_a_reward_model};
 use crate::plan::vocabulary;
 use crate::report::console::Console;
-use crate::run::walk::input;
-use crate::stages::batch::Ask;
-use crate::stages::packaging::Packaging;
 use crate::template::ChatTemplate;
 
 /// The scores of one row.
@@ -50,7 +49,7 @@ pub struct ScoredRows {
 /// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
     let artifact = Artifact::of_folder(model);
-    openable::check(&artifact, Role::Reward)?;
+    openable::check(&artifact, Use::Scores)?;
     let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
     // PEFT saves an adapter without the tokenizer, if it is not told to.
     let speaks = [model, &artifact.base].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
@@ -69,21 +68,21 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     let families: Vec<_> = families.iter().map(|tokenized| &tokenized.family).collect();
 
     let phase = console.phase("loading the model");
-    let decoder = Models::default().frozen(&input(&artifact))?;
+    let decoder = Models::default().frozen(&artifact)?;
     let (tokens, rows) = (families.iter().copied(), decoder.config.vocab_size);
     if let Some(fault) = vocabulary::check_families(tokens, &tokenizer, rows, "rows") {
         return Err(Faults(vec![fault]).into());
     }
     let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     phase.finish();
-    let packaging = Packaging::for_decoder(&decoder, false);
+    let batches = BatchPolicy::for_model(&decoder.config, DeviceSpec::Cpu, Dtype::F32, false);
     let phase = console.phase("scoring");
     let mut progress = phase.progress(|| Ok(()));
     let mut scored = Vec::with_capacity(families.len());
-    for pass in packaging.passes(&families) {
+    for pass in batches.passes(&families) {
         progress(pass.start as u64, families.len() as u64)?;
         let families = &families[pass];
-        let (batch, scores) = packaging.scores(&decoder, &head, families, Ask::Ends)?;
+        let (batch, scores) = batches.scores(&decoder, &head, families, Ask::Ends)?;
         for (family, targets) in families.iter().zip(&batch.families) {
             let scores = match (need, &scores[targets.all()]) {
                 (Need::Preference, &[chosen, rejected]) => Scores::Pair { chosen, rejected },

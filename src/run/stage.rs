@@ -14,7 +14,7 @@ use crate::report::jsonl;
 use crate::report::metrics::Row;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
-use crate::stages::StageRun;
+use crate::train::StageRun;
 
 /// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {

@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::plan::folder::StageFolder;
-use crate::plan::settings::TrainingSettings;
 use crate::report::collapse::Watch;
 use crate::report::console::{Console, StepBar};
 use crate::report::jsonl;
@@ -16,7 +15,7 @@ use crate::run::atomic;
 use crate::run::checkpoint::{self, Progress};
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
-use crate::stages::{StageRun, StepReport};
+use crate::train::{StageRun, StepReport, TrainingSettings};
 
 /// The held-out metric that [`Accepted::exact_match`] gives.
 const EXACT_MATCH: &str = "eval_exact_match";

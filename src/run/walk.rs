@@ -6,9 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::backend::Compute;
 use crate::backend::gpu::explain;
-use crate::model::policy::ModelInput;
+use crate::kinds::{self, StageInputs};
 use crate::model::scratch;
-use crate::plan::artifact::Artifact;
 use crate::plan::base::Base;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::folder::RunFolder;
@@ -28,7 +27,6 @@ use crate::run::interrupt::Interrupt;
 use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
-use crate::stages::{self, StageInputs};
 
 /// Reasons for cutting and dropping rows that a run tells before a stage.
 const REASONS: usize = 3;
@@ -150,23 +148,18 @@ fn run_stage(
     let questions = Questions {
         texts: read.questions,
         accepted_answers: read.accepted_answers,
-        end_tokens: read.end_tokens.clone(),
+        end_tokens: read.tokenised.end_tokens.clone(),
         decode: &decode,
     };
-    let ends = Ends { tokens: read.end_tokens.clone(), end_of_turn: read.end_of_turn };
-    let mut stage = stages::open(StageInputs {
+    let ends = Ends { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
+    let mut stage = kinds::open(StageInputs {
         settings: &plan.settings,
-        place,
-        policy: input(&plan.policy),
-        reference: plan.reference.as_ref().map(input),
-        reward: plan.reward.as_ref().map(input),
-        rows: stages::Rows {
-            train: read.train,
-            eval: read.held_out,
-            end_tokens: read.end_tokens,
-            closing: read.closing,
-        },
-        packaging: None,
+        compute: place,
+        policy: plan.policy.clone(),
+        reference: plan.reference.clone(),
+        reward: plan.reward.clone(),
+        rows: read.tokenised,
+        batches: plan.batches,
     })?;
     phase.finish();
     // Only now, with everything read and opened, does an earlier result give way.
@@ -191,9 +184,4 @@ fn run_stage(
         .with_context(|| format!("stage `{}`", plan.name()))?;
     console.line(&format!("done: {}", own.model().display()));
     Ok(())
-}
-
-/// Where a model that the plan names lies.
-pub fn input(artifact: &Artifact) -> ModelInput {
-    ModelInput { base: artifact.base.clone(), adapter: artifact.adapter.clone(), head: artifact.head.clone() }
 }

@@ -1,11 +1,12 @@
 //! The engine on a GPU, where there is one, against TRL and against its own CPU path.
 
 use runner::backend::Compute;
-use runner::backend::gpu::open::check;
-use runner::model::generate::greedy;
-use runner::model::policy::{ModelInput, Models};
 use runner::backend::compute::{DeviceSpec, Dtype};
-use runner::stages::Metrics;
+use runner::backend::gpu::open::check;
+use runner::model::artifact::Artifact;
+use runner::model::generate::greedy;
+use runner::model::policy::Models;
+use runner::train::Metrics;
 
 use super::reproduce::trace_names;
 use super::trace::{assert_steps, golden, json, open_trace, settings, step};
@@ -51,7 +52,7 @@ fn training_in_bf16_is_near_and_repeats_to_the_last_bit() {
 #[test]
 fn answers_are_those_of_the_cpu() {
     let Some(place) = gpu(Dtype::F32) else { return };
-    let input = ModelInput { base: golden("models/qwen2"), ..ModelInput::default() };
+    let input = Artifact { base: golden("models/qwen2"), ..Artifact::default() };
     let prompts: Vec<Vec<u32>> = (1..9).map(|n| (0..3 * n).map(|i| (i * 37 + n) % 500).collect()).collect();
     let answers =
         |place: &Compute| greedy(&Models::at(place).frozen(&input).unwrap(), &prompts, 24, &[]).unwrap();

@@ -3,9 +3,10 @@
 use runner::backend::Packing;
 use runner::backend::log_prob::LogProbs;
 use runner::backend::matmul::matmul;
+use runner::model::artifact::Artifact;
 use runner::model::decoder::{Keep, Tokens};
 use runner::model::log_prob::Targets;
-use runner::model::policy::{ModelInput, Models};
+use runner::model::policy::Models;
 use serde_json::Value;
 
 use super::trace::{golden, ids, json};
@@ -25,7 +26,7 @@ fn close(what: &str, got: &[f64], want: &[f64]) {
 fn log_probs_and_logits_agree_with_transformers() {
     for (model, want) in json("traces/forward.json").as_object().unwrap() {
         let decoder = Models::default()
-            .frozen(&ModelInput { base: golden(&format!("models/{model}")), ..ModelInput::default() })
+            .frozen(&Artifact { base: golden(&format!("models/{model}")), ..Artifact::default() })
             .unwrap();
         let ids = ids(&want["input_ids"]);
         let n = ids.len();

@@ -1,7 +1,8 @@
 //! Greedy generation with the cache of keys and values, token for token as transformers' `generate`.
 
+use runner::model::artifact::Artifact;
 use runner::model::generate::greedy;
-use runner::model::policy::{ModelInput, Models};
+use runner::model::policy::Models;
 
 use super::trace::{golden, ids, json};
 
@@ -9,7 +10,7 @@ use super::trace::{golden, ids, json};
 fn greedy_answers_equal_those_of_transformers() {
     for (model, cases) in json("traces/greedy.json").as_object().unwrap() {
         let decoder = Models::default()
-            .frozen(&ModelInput { base: golden(&format!("models/{model}")), ..ModelInput::default() })
+            .frozen(&Artifact { base: golden(&format!("models/{model}")), ..Artifact::default() })
             .unwrap();
         let cases = cases.as_array().unwrap();
         let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt_ids"])).collect();
@@ -29,9 +30,8 @@ fn greedy_answers_equal_those_of_transformers() {
 
 #[test]
 fn nothing_to_say_is_said_at_once() {
-    let decoder = Models::default()
-        .frozen(&ModelInput { base: golden("models/qwen2"), ..ModelInput::default() })
-        .unwrap();
+    let decoder =
+        Models::default().frozen(&Artifact { base: golden("models/qwen2"), ..Artifact::default() }).unwrap();
     assert_eq!(greedy(&decoder, &[vec![], vec![5]], 0, &[]).unwrap(), vec![Vec::<u32>::new(); 2]);
     let answers = greedy(&decoder, &[vec![], vec![5]], 2, &[]).unwrap();
     assert_eq!((answers[0].len(), answers[1].len()), (0, 2));

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use runner::backend::Packing;
 use runner::backend::Compute;
+use runner::backend::Packing;
+use runner::model::artifact::Artifact;
 use runner::model::decoder::{Decoder, Tokens};
 use runner::model::log_prob::Targets;
-use runner::model::policy::{ModelInput, Models};
+use runner::model::policy::Models;
 use runner::model::value_head::{TrainedPart, ValueHead};
 use serde_json::{Value, json};
 
@@ -62,10 +63,10 @@ impl Left {
     }
 
     /// The result, with the head `head`.
-    fn result(&self, head: Option<PathBuf>) -> ModelInput {
+    fn result(&self, head: Option<PathBuf>) -> Artifact {
         match self.trace["lora"].as_bool().unwrap() {
-            true => ModelInput { base: self.base(), adapter: Some(self.model()), head },
-            false => ModelInput { base: self.model(), adapter: None, head },
+            true => Artifact { base: self.base(), adapter: Some(self.model()), head },
+            false => Artifact { base: self.model(), adapter: None, head },
         }
     }
 
@@ -82,7 +83,7 @@ fn results_open_again_as_what_was_trained() {
         let forward = read_json("traces/forward.json");
         let ids = ids(&forward[left.trace["model"].as_str().unwrap()]["input_ids"]);
         let got = token_log_probs(&Models::default().frozen(&result).unwrap(), &ids);
-        let start = ModelInput { base: left.base(), ..ModelInput::default() };
+        let start = Artifact { base: left.base(), ..Artifact::default() };
         let started = token_log_probs(&Models::default().frozen(&start).unwrap(), &ids);
         assert!(largest_difference(&got, &started) > 1e-2, "{name}: nothing was trained");
         // for an adapter: merged for full tuning; for a whole model: the same weights once more
@@ -93,7 +94,7 @@ fn results_open_again_as_what_was_trained() {
 }
 
 /// The score of a sequence.
-fn score(model: &ModelInput, ids: &[u32]) -> f64 {
+fn score(model: &Artifact, ids: &[u32]) -> f64 {
     let decoder = Models::default().frozen(model).unwrap();
     let head = model.head.as_ref().unwrap();
     let head =
@@ -115,7 +116,7 @@ fn reward_models_open_again_and_score() {
         let head = golden(&format!("traces/{name}/init_head.safetensors"));
         let adapter = golden(&format!("traces/{name}/init_adapter"));
         let start =
-            ModelInput { base: left.base(), adapter: Some(adapter).filter(|a| a.exists()), head: Some(head) };
+            Artifact { base: left.base(), adapter: Some(adapter).filter(|a| a.exists()), head: Some(head) };
         let started = score(&start, &ids);
         assert!((got - started).abs() > 1e-3, "{name}: {started} before, {got} after");
         left.write("scores.json", &json!({ "input_ids": ids, "score": got }));

@@ -2,10 +2,11 @@
 //! there are, and how a step's rows are cut into micro-batches.
 
 use runner::backend::Compute;
-use runner::model::config::Config;
 use runner::backend::compute::{DeviceSpec, Dtype};
-use runner::plan::settings::StageSettings;
-use runner::stages::packaging::Packaging;
+use runner::batch::BatchPolicy;
+use runner::kinds::StageSettings;
+use runner::model::config::Config;
+use runner::model::tuner::Tuner;
 use serde_json::Value;
 
 use super::trace::{self, golden, json, open_trace, settings};
@@ -24,8 +25,8 @@ const TRACES: [&str; 10] = [
 ];
 
 /// Loss and gradient norm of the first four steps (some traces have three).
-fn run(trace: &Value, settings: &StageSettings, packaging: Option<Packaging>) -> Vec<[f64; 2]> {
-    let mut stage = open_trace(trace, settings, packaging, &Compute::default());
+fn run(trace: &Value, settings: &StageSettings, batches: Option<BatchPolicy>) -> Vec<[f64; 2]> {
+    let mut stage = open_trace(trace, settings, batches, &Compute::default());
     let steps = stage.total_steps().min(4);
     let step = |step| {
         let metrics = trace::step(stage.as_mut(), step);
@@ -47,13 +48,13 @@ fn packing_does_not_change_losses() {
         let trace = json(&format!("traces/{name}.json"));
         let base = settings(&trace);
         let config = Config::read(&golden(&format!("models/{}", trace["model"].as_str().unwrap()))).unwrap();
-        let usual = Packaging::for_model(&config, DeviceSpec::Cpu, Dtype::F32, false);
+        let usual = BatchPolicy::for_model(&config, DeviceSpec::Cpu, Dtype::F32, false);
         let want = run(&trace, &base, Some(usual));
         assert_eq!(want, run(&trace, &base, None), "{name}: equal settings are bit-identical");
         for token_budget in [1, 300] {
             for share_prefix in [true, false] {
-                let packaging = Packaging { token_budget, share_prefix };
-                close(&format!("{name} {packaging:?}"), &run(&trace, &base, Some(packaging)), &want);
+                let batches = BatchPolicy { token_budget, share_prefix };
+                close(&format!("{name} {batches:?}"), &run(&trace, &base, Some(batches)), &want);
             }
         }
     }
@@ -88,8 +89,8 @@ fn micro_batches_do_not_change_a_dpo_step() {
         let trace = json(&format!("traces/{name}.json"));
         let with = |batch_size, steps| {
             let mut settings = settings(&trace);
-            settings.training.batch_size = batch_size;
-            settings.training.gradient_accumulation_steps = steps;
+            settings.training.batches.batch_size = batch_size;
+            settings.training.batches.gradient_accumulation_steps = steps;
             run(&trace, &settings, None)
         };
         let want = with(1, 8);
@@ -103,16 +104,16 @@ fn dropout_is_reproducible_independent_of_packing_and_not_idle() {
     // kto couples the rows of a micro-batch, which 300 tokens do not hold
     for name in ["dpo_lora", "kto_lora"] {
         let trace = json(&format!("traces/{name}.json"));
-        let with = |dropout, packaging| {
+        let with = |dropout, batches| {
             let mut settings = settings(&trace);
-            if let Some(lora) = &mut settings.training.lora {
+            if let Tuner::Lora(lora) = &mut settings.training.tuner {
                 lora.dropout = dropout;
             }
-            run(&trace, &settings, packaging)
+            run(&trace, &settings, batches)
         };
         let want = with(0.3, None);
         assert_eq!(want, with(0.3, None));
-        close(name, &with(0.3, Some(Packaging { token_budget: 300, share_prefix: true })), &want);
+        close(name, &with(0.3, Some(BatchPolicy { token_budget: 300, share_prefix: true })), &want);
         assert!((want[1][1] - with(0.0, None)[1][1]).abs() > 1e-3);
     }
 }

@@ -1,18 +1,19 @@
 //! PPO on a golden model: rollouts, ratios, resuming, and that it does what it is for.
 
 use runner::backend::Compute;
-use runner::plan::artifact::VALUE_HEAD;
-use runner::plan::settings::{KindSettings, Schedule, StageSettings, Warmup};
-use runner::stages::packaging::Packaging;
-use runner::stages::{Metrics, StageRun};
+use runner::batch::BatchPolicy;
+use runner::kinds::{KindSettings, StageSettings};
+use runner::model::value_head::FILE as VALUE_HEAD;
+use runner::optim::schedule::SchedulerType;
+use runner::train::{Metrics, StageRun};
 
 use super::ppo_stage::{self, stage_settings};
 use super::trace::step;
 
 const STEPS_PER_UPDATE: u64 = 4;
 
-fn open_ppo(settings: &StageSettings, packaging: Option<Packaging>) -> Box<dyn StageRun> {
-    ppo_stage::open_ppo(settings, packaging, &Compute::default())
+fn open_ppo(settings: &StageSettings, batches: Option<BatchPolicy>) -> Box<dyn StageRun> {
+    ppo_stage::open_ppo(settings, batches, &Compute::default())
 }
 
 fn run(stage: &mut dyn StageRun, steps: std::ops::Range<u64>) -> Vec<Metrics> {
@@ -46,8 +47,8 @@ fn rollouts_do_not_depend_on_batches_or_packing() {
         ppo.local_rollout_forward_batch_size = 3;
     }
     let want = run(open_ppo(&stage_settings(true), None).as_mut(), 0..6);
-    for packaging in [None, Some(Packaging { token_budget: 1, share_prefix: false })] {
-        let got = run(open_ppo(&one_by_one, packaging).as_mut(), 0..6);
+    for batches in [None, Some(BatchPolicy { token_budget: 1, share_prefix: false })] {
+        let got = run(open_ppo(&one_by_one, batches).as_mut(), 0..6);
         for (got, want) in got.iter().zip(&want) {
             assert_eq!(got["val/num_eos_tokens"], want["val/num_eos_tokens"]);
             assert_eq!(got["num_tokens"], want["num_tokens"], "the responses are as long");
@@ -101,8 +102,8 @@ fn an_interrupted_rollout_changes_nothing() {
 fn the_steps_of_an_update_lower_its_losses() {
     for lora in [true, false] {
         let mut settings = stage_settings(lora);
-        settings.training.lr_scheduler_type = Schedule::Constant;
-        settings.training.warmup = Warmup::Steps(0);
+        settings.training.schedule.lr_scheduler_type = SchedulerType::Constant;
+        settings.training.schedule.warmup_steps = 0;
         if let KindSettings::Ppo(ppo) = &mut settings.kind {
             (ppo.num_ppo_epochs, ppo.num_mini_batches) = (4, 1);
         }

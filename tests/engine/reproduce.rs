@@ -11,8 +11,8 @@ use std::path::Path;
 
 use runner::backend::Compute;
 use runner::backend::weights_file::WeightFiles;
-use runner::plan::artifact::VALUE_HEAD;
-use runner::stages::Metrics;
+use runner::model::value_head::FILE as VALUE_HEAD;
+use runner::train::Metrics;
 
 use super::trace::{self, assert_steps, golden, json, open_trace, settings, step};
 

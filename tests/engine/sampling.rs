@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use anyhow::bail;
 use candle_core::DType;
 use runner::backend::Packing;
-use runner::random::{Purpose, Stream};
+use runner::model::artifact::Artifact;
 use runner::model::decoder::{Decoder, Keep, Tokens};
 use runner::model::generate::{Choice, Generation, Request, Sampling, generate};
-use runner::model::policy::{ModelInput, Models};
+use runner::model::policy::Models;
+use runner::random::{Purpose, Stream};
 
 use super::trace::{golden, ids, json};
 
@@ -16,7 +17,7 @@ const SAMPLES: usize = 4000;
 
 fn model(name: &str) -> Decoder {
     Models::default()
-        .frozen(&ModelInput { base: golden(&format!("models/{name}")), ..ModelInput::default() })
+        .frozen(&Artifact { base: golden(&format!("models/{name}")), ..Artifact::default() })
         .unwrap()
 }
 

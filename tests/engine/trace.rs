@@ -3,15 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use runner::backend::Compute;
+use runner::backend::compute::{DeviceSpec, Dtype};
+use runner::batch::{BatchPolicy, BatchSettings};
 use runner::data::example::{Branch, Family};
-use runner::model::policy::ModelInput;
-use runner::plan::settings::{
-    CpoLoss, CpoSettings, DpoLoss, DpoSettings, KindSettings, KtoLoss, KtoSettings, LoraSettings, OrpoNll,
-    OrpoSettings, RmSettings, Schedule, SimpoSettings, Source, StageSettings, TargetModules,
-    TrainingSettings, Warmup,
+use runner::kinds::dpo::DpoLosses;
+use runner::kinds::{
+    CpoSettings, DpoSettings, KindSettings, KtoSettings, OrpoSettings, RmSettings, SimpoSettings, Source,
+    StageInputs, StageRows, StageSettings, open,
 };
-use runner::stages::packaging::Packaging;
-use runner::stages::{Metrics, Rows, StageInputs, StageRun, open};
+use runner::model::artifact::Artifact;
+use runner::model::config::Config;
+use runner::model::tuner::{LoraSettings, Tuner};
+use runner::objective::cpo::CpoParameters;
+use runner::objective::dpo::{DpoLoss, DpoParameters};
+use runner::objective::kto::KtoParameters;
+use runner::objective::orpo::{NllTokens, OrpoParameters};
+use runner::objective::simpo::SimpoParameters;
+use runner::optim::adamw::AdamWSettings;
+use runner::optim::schedule::ScheduleSettings;
+use runner::train::{Metrics, StageRun, TrainingSettings};
 use serde_json::Value;
 
 pub fn golden(path: &str) -> PathBuf {
@@ -92,47 +102,45 @@ fn kind(trace: &Value) -> KindSettings {
     match trace["algorithm"].as_str().unwrap() {
         "SFTTrainer" => KindSettings::Sft,
         "DPOTrainer" => {
-            let losses = names("loss_type");
-            let weights = match args["loss_weights"].as_array() {
-                Some(weights) => weights.iter().map(|weight| weight.as_f64().unwrap()).collect(),
-                None => vec![1.0; losses.len()],
-            };
             let loss = |name: Value| serde_json::from_value::<DpoLoss>(name).unwrap();
+            let weights = args["loss_weights"].as_array();
             KindSettings::Dpo(DpoSettings {
-                reference: None,
-                beta: or("beta", 0.1),
-                losses: losses.into_iter().map(loss).zip(weights).collect(),
-                rpo_alpha: None,
-                label_smoothing: or("label_smoothing", 0.0),
-                f_divergence: None,
-                ld_alpha: None,
-                use_weighting: None,
-                discopop_tau: None,
+                parameters: DpoParameters {
+                    beta: or("beta", 0.1),
+                    label_smoothing: or("label_smoothing", 0.0),
+                    ..DpoParameters::default()
+                },
+                loss_type: DpoLosses::Many(names("loss_type").into_iter().map(loss).collect()),
+                loss_weights: weights
+                    .map(|list| list.iter().map(|weight| weight.as_f64().unwrap()).collect()),
+                ..DpoSettings::default()
             })
         }
         "KTOTrainer" => KindSettings::Kto(KtoSettings {
-            reference: None,
-            beta: or("beta", 0.1),
-            loss: KtoLoss::Kto,
-            desirable_weight: or("desirable_weight", 1.0),
-            undesirable_weight: or("undesirable_weight", 1.0),
-            unpair: false,
+            parameters: KtoParameters {
+                beta: or("beta", 0.1),
+                desirable_weight: or("desirable_weight", 1.0),
+                undesirable_weight: or("undesirable_weight", 1.0),
+                ..KtoParameters::default()
+            },
+            ..KtoSettings::default()
         }),
         "CPOTrainer" if args["loss_type"] == "simpo" => KindSettings::Simpo(SimpoSettings {
-            beta: or("beta", 2.0),
-            simpo_gamma: or("simpo_gamma", 1.0),
+            parameters: SimpoParameters {
+                beta: or("beta", 2.0),
+                simpo_gamma: or("simpo_gamma", 1.0),
+                ..SimpoParameters::default()
+            },
             cpo_alpha: or("cpo_alpha", 1.0),
-            label_smoothing: 0.0,
-            alpha: None,
         }),
         "CPOTrainer" => KindSettings::Cpo(CpoSettings {
-            beta: or("beta", 0.1),
-            loss: CpoLoss::Sigmoid,
+            parameters: CpoParameters { beta: or("beta", 0.1), ..CpoParameters::default() },
             cpo_alpha: or("cpo_alpha", 1.0),
-            label_smoothing: 0.0,
         }),
-        "ORPOTrainer" => KindSettings::Orpo(OrpoSettings { beta: or("beta", 0.1), nll: OrpoNll::Full }),
-        "RewardTrainer" => KindSettings::Rm(RmSettings { center_rewards_coefficient: 0.0, head_bias: true }),
+        "ORPOTrainer" => KindSettings::Orpo(OrpoSettings {
+            parameters: OrpoParameters { beta: or("beta", 0.1), nll: NllTokens::Full },
+        }),
+        "RewardTrainer" => KindSettings::Rm(RmSettings::default()),
         other => panic!("{other}"),
     }
 }
@@ -141,60 +149,67 @@ pub fn settings(trace: &Value) -> StageSettings {
     let args = &trace["args"];
     let number = |key: &str| args[key].as_f64().unwrap();
     let integer = |key: &str| args[key].as_u64().unwrap();
-    let lora = LoraSettings {
-        rank: 8,
-        alpha: 16.0,
-        dropout: 0.0,
-        target_modules: TargetModules::All,
-        rslora: false,
-    };
+    let lora = LoraSettings { rank: 8, alpha: 16.0, ..LoraSettings::default() };
     StageSettings {
         name: trace["name"].as_str().unwrap().to_string(),
         data: "rows".into(),
         policy: Source::Base,
         kind: kind(trace),
         training: TrainingSettings {
-            lora: trace["lora"].as_bool().unwrap().then_some(lora),
-            batch_size: integer("per_device_train_batch_size") as usize,
-            gradient_accumulation_steps: integer("gradient_accumulation_steps") as usize,
-            num_train_epochs: 1.0,
-            max_steps: Some(integer("max_steps")),
-            learning_rate: number("learning_rate"),
-            lr_scheduler_type: Schedule::Linear,
-            min_lr_rate: 0.0,
-            warmup: Warmup::Steps(integer("warmup_steps")),
-            weight_decay: number("weight_decay"),
-            adam_beta1: number("adam_beta1"),
-            adam_beta2: number("adam_beta2"),
-            adam_epsilon: number("adam_epsilon"),
-            max_grad_norm: number("max_grad_norm"),
+            tuner: if trace["lora"].as_bool().unwrap() { Tuner::Lora(lora) } else { Tuner::Full },
+            batches: BatchSettings {
+                batch_size: integer("per_device_train_batch_size") as usize,
+                gradient_accumulation_steps: integer("gradient_accumulation_steps") as usize,
+                num_train_epochs: 1.0,
+                max_steps: Some(integer("max_steps")),
+                shuffle: false,
+            },
+            schedule: ScheduleSettings {
+                learning_rate: number("learning_rate"),
+                warmup_steps: integer("warmup_steps"),
+                ..ScheduleSettings::default()
+            },
+            optimizer: AdamWSettings {
+                weight_decay: number("weight_decay"),
+                adam_beta1: number("adam_beta1"),
+                adam_beta2: number("adam_beta2"),
+                adam_epsilon: number("adam_epsilon"),
+                max_grad_norm: number("max_grad_norm"),
+            },
             max_length: integer("max_length") as usize,
-            max_prompt_length: None,
-            gradient_checkpointing: false,
-            logging_steps: 1,
-            eval_steps: None,
-            save_steps: None,
-            save_total_limit: None,
-            shuffle: false,
             seed: integer("seed"),
+            ..TrainingSettings::default()
         },
     }
+}
+
+/// How the planner packs rows of a stage on a model.
+pub fn batches(base: &Path, settings: &StageSettings, compute: &Compute) -> BatchPolicy {
+    let device = if compute.device.is_cuda() { DeviceSpec::Cuda(0) } else { DeviceSpec::Cpu };
+    let dtype = if compute.dtype == Dtype::Bf16.into() { Dtype::Bf16 } else { Dtype::F32 };
+    BatchPolicy::for_model(
+        &Config::read(base).unwrap(),
+        device,
+        dtype,
+        settings.training.gradient_checkpointing,
+    )
 }
 
 /// The trace's stage, ready for its first step.
 pub fn open_trace(
     trace: &Value,
     settings: &StageSettings,
-    packaging: Option<Packaging>,
-    place: &Compute,
+    policy_of_batches: Option<BatchPolicy>,
+    compute: &Compute,
 ) -> Box<dyn StageRun> {
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));
     let base = golden(&format!("models/{}", trace["model"].as_str().unwrap()));
-    let rows = Rows { train: families(trace), ..Rows::default() };
+    let rows = StageRows { train: families(trace), ..StageRows::default() };
     let head = golden(&format!("traces/{name}/init_head.safetensors"));
-    let policy = ModelInput { base, adapter, head: Some(head).filter(|head| head.exists()) };
-    let inputs = StageInputs { settings, place, policy, reference: None, reward: None, rows, packaging };
+    let batches = policy_of_batches.unwrap_or_else(|| batches(&base, settings, compute));
+    let policy = Artifact { base, adapter, head: Some(head).filter(|head| head.exists()) };
+    let inputs = StageInputs { settings, compute, policy, reference: None, reward: None, rows, batches };
     let mut stage = open(inputs).unwrap();
     let references = tempfile::tempdir().unwrap();
     stage.prepare(references.path(), &mut |_, _| Ok(())).unwrap();

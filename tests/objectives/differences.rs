@@ -1,9 +1,13 @@
 //! Each gradient against central differences, at the golden points and on a grid beyond them, with
 //! smoothing, f-divergences and AlphaPO's transform.
 
+use runner::objective::cpo::{CpoLoss, CpoParameters};
+use runner::objective::dpo::{DpoLoss, DpoParameters};
+use runner::objective::f_divergence::FDivergence;
+use runner::objective::kto::{KtoLoss, KtoParameters, LabelledAnswer};
 use runner::objective::pair::{Pair, PairLoss};
+use runner::objective::simpo::SimpoParameters;
 use runner::objective::{cpo, dpo, kto, orpo, ppo, reward, simpo};
-use runner::plan::settings::{CpoLoss, DpoLoss, FDivergence, KtoLoss};
 
 use crate::batch::{cases, grid, pairs};
 
@@ -24,13 +28,14 @@ pub const DPO_LOSSES: [DpoLoss; 14] = [
     DpoLoss::SigmoidNorm,
 ];
 
-pub const DIVERGENCES: [Option<FDivergence>; 6] = [
-    None,
-    Some(FDivergence::ForwardKl),
-    Some(FDivergence::JsDivergence),
-    Some(FDivergence::AlphaDivergence(0.5)),
-    Some(FDivergence::AlphaDivergence(1.0)),
-    Some(FDivergence::AlphaDivergence(1.7)),
+/// Divergences, the last one with several α.
+pub const DIVERGENCES: [(FDivergence, f64); 6] = [
+    (FDivergence::ReverseKl, 0.5),
+    (FDivergence::ForwardKl, 0.5),
+    (FDivergence::JsDivergence, 0.5),
+    (FDivergence::AlphaDivergence, 0.5),
+    (FDivergence::AlphaDivergence, 1.0),
+    (FDivergence::AlphaDivergence, 1.7),
 ];
 
 /// Fourth-order central difference of `f` at 0, which is exact to h⁴.
@@ -66,9 +71,15 @@ fn batches() -> Vec<Vec<Pair>> {
 fn of_dpo_and_its_variants() {
     for batch in batches() {
         for loss in DPO_LOSSES {
-            for f_divergence in DIVERGENCES {
+            for (f_divergence, f_alpha_divergence_coef) in DIVERGENCES {
                 for (beta, label_smoothing) in [(0.1, 0.2), (0.7, 0.01)] {
-                    let p = dpo::Parameters { beta, label_smoothing, f_divergence, discopop_tau: 0.4 };
+                    let p = DpoParameters {
+                        beta,
+                        label_smoothing,
+                        f_divergence,
+                        f_alpha_divergence_coef,
+                        discopop_tau: 0.4,
+                    };
                     check(&format!("{loss:?} {p:?}"), &batch, |b| dpo::losses(loss, b, &p));
                 }
             }
@@ -82,11 +93,15 @@ fn of_losses_without_a_reference() {
         for (beta, label_smoothing) in [(0.1, 0.0), (2.0, 0.2)] {
             for loss in [CpoLoss::Sigmoid, CpoLoss::Hinge, CpoLoss::Ipo] {
                 check(&format!("CPO {loss:?}"), &batch, |b| {
-                    b.iter().map(|pair| cpo::loss(loss, pair, beta, label_smoothing)).collect()
+                    b.iter()
+                        .map(|pair| {
+                            cpo::loss(pair, &CpoParameters { loss_type: loss, beta, label_smoothing })
+                        })
+                        .collect()
                 });
             }
-            for alpha in [None, Some(0.0), Some(0.3), Some(-0.5)] {
-                let p = simpo::Parameters { beta, gamma: 1.2, label_smoothing, alpha };
+            for alpha in [0.0, 0.3, -0.5] {
+                let p = SimpoParameters { beta, simpo_gamma: 1.2, label_smoothing, alpha };
                 check(&format!("{p:?}"), &batch, |b| b.iter().map(|x| simpo::loss(x, &p)).collect());
             }
             check("ORPO", &batch, |b| b.iter().map(|x| orpo::odds_ratio(x, beta).term).collect());
@@ -113,11 +128,12 @@ fn of_orpo_on_both_sides_of_ln_2() {
 #[test]
 fn of_kto() {
     for loss in [KtoLoss::Kto, KtoLoss::ApoZeroUnpaired] {
-        let parameters = kto::Parameters { loss, beta: 0.4, desirable_weight: 1.0, undesirable_weight: 1.33 };
+        let parameters =
+            KtoParameters { loss_type: loss, beta: 0.4, desirable_weight: 1.0, undesirable_weight: 1.33 };
         for desirable in [true, false] {
             for (log_ratio, kl) in [(-7.0, 0.0), (-0.3, 1.5), (0.2, 0.1), (11.0, 4.0)] {
                 let at = |h: f64| {
-                    let row = kto::Row { log_ratio: log_ratio + h, desirable };
+                    let row = LabelledAnswer { log_ratio: log_ratio + h, desirable };
                     kto::loss(&row, kl, &parameters)
                 };
                 agree(at(0.0).1, difference(|h| at(h).0), &format!("{loss:?} {desirable} {log_ratio}"));

@@ -1,9 +1,14 @@
 //! Inputs that training should never see leave losses and gradients finite; NaN is not hidden.
 
+use runner::objective::cpo::{CpoLoss, CpoParameters};
+use runner::objective::dpo::{DpoLoss, DpoParameters};
+use runner::objective::f_divergence::FDivergence;
+use runner::objective::kto::{KtoLoss, KtoParameters, LabelledAnswer};
 use runner::objective::margin::hinge;
 use runner::objective::pair::{Pair, PairLoss};
+use runner::objective::ppo::KlEstimator;
+use runner::objective::simpo::SimpoParameters;
 use runner::objective::{cpo, dpo, kto, orpo, ppo, reward, simpo};
-use runner::plan::settings::{CpoLoss, DpoLoss, FDivergence, KlEstimator, KtoLoss};
 
 use crate::batch::assert_finite;
 use crate::differences::{DIVERGENCES, DPO_LOSSES};
@@ -26,21 +31,32 @@ fn pairs(sums: &[f64]) -> Vec<Pair> {
 fn log_ratios_of_ten_thousand() {
     let batch = pairs(&FAR);
     for loss in DPO_LOSSES {
-        for f_divergence in DIVERGENCES {
+        for (f_divergence, f_alpha_divergence_coef) in DIVERGENCES {
             for beta in [0.1, 1.0] {
-                let p = dpo::Parameters { beta, label_smoothing: 0.1, f_divergence, discopop_tau: 0.05 };
+                let p = DpoParameters {
+                    beta,
+                    label_smoothing: 0.1,
+                    f_divergence,
+                    f_alpha_divergence_coef,
+                    discopop_tau: 0.05,
+                };
                 assert_finite(&dpo::losses(loss, &batch, &p), &format!("{loss:?} {p:?}"));
             }
         }
     }
     for loss in [CpoLoss::Sigmoid, CpoLoss::Hinge, CpoLoss::Ipo] {
         assert_finite(
-            &batch.iter().map(|pair| cpo::loss(loss, pair, 1.0, 0.1)).collect::<Vec<_>>(),
+            &batch
+                .iter()
+                .map(|pair| {
+                    cpo::loss(pair, &CpoParameters { loss_type: loss, beta: 1.0, label_smoothing: 0.1 })
+                })
+                .collect::<Vec<_>>(),
             &format!("{loss:?}"),
         );
     }
-    for alpha in [None, Some(0.25), Some(-0.25)] {
-        let p = simpo::Parameters { beta: 2.0, gamma: 1.0, label_smoothing: 0.1, alpha };
+    for alpha in [0.0, 0.25, -0.25] {
+        let p = SimpoParameters { beta: 2.0, simpo_gamma: 1.0, label_smoothing: 0.1, alpha };
         let losses: Vec<PairLoss> = batch.iter().map(|pair| simpo::loss(pair, &p)).collect();
         assert_finite(&losses, &format!("{p:?}"));
     }
@@ -51,7 +67,7 @@ fn log_ratios_of_ten_thousand() {
 
 #[test]
 fn far_limits_are_the_formulas() {
-    let p = dpo::Parameters { beta: 1.0, label_smoothing: 0.0, f_divergence: None, discopop_tau: 0.05 };
+    let p = DpoParameters { beta: 1.0, ..DpoParameters::default() };
     let far = |loss: DpoLoss, chosen: f64| {
         let pair = Pair { policy_chosen: chosen, ..Pair::default() };
         let PairLoss { loss, d_chosen, d_rejected } = dpo::losses(loss, &[pair], &p)[0];
@@ -63,25 +79,25 @@ fn far_limits_are_the_formulas() {
     assert_eq!(far(DpoLoss::Discopop, 1e4), (0.0, 0.0, 0.0));
     assert_eq!(far(DpoLoss::Hinge, 1.0), (0.0, 0.0, 0.0));
     assert_eq!(far(DpoLoss::Sft, -3.0), (0.0, 0.0, 0.0));
-    let rows = [true, false].map(|desirable| kto::Row { log_ratio: -1e4, desirable });
+    let rows = [true, false].map(|desirable| LabelledAnswer { log_ratio: -1e4, desirable });
     let parameters =
-        kto::Parameters { loss: KtoLoss::Kto, beta: 1.0, desirable_weight: 2.0, undesirable_weight: 3.0 };
+        KtoParameters { loss_type: KtoLoss::Kto, beta: 1.0, desirable_weight: 2.0, undesirable_weight: 3.0 };
     assert_eq!(rows.map(|row| kto::loss(&row, 0.5, &parameters)), [(2.0, 0.0), (0.0, 0.0)]);
 }
 
 /// Past e⁸⁰ a score no longer moves.
 #[test]
 fn exponents_end_at_80() {
-    for (divergence, ratio) in [
-        (FDivergence::ForwardKl, -80.5),
-        (FDivergence::AlphaDivergence(0.5), -161.0),
-        (FDivergence::AlphaDivergence(3.0), 40.5),
+    for (divergence, alpha, ratio) in [
+        (FDivergence::ForwardKl, 0.5, -80.5),
+        (FDivergence::AlphaDivergence, 0.5, -161.0),
+        (FDivergence::AlphaDivergence, 3.0, 40.5),
     ] {
-        let p = dpo::Parameters {
+        let p = DpoParameters {
             beta: 1e-34,
-            label_smoothing: 0.0,
-            f_divergence: Some(divergence),
-            discopop_tau: 1.0,
+            f_divergence: divergence,
+            f_alpha_divergence_coef: alpha,
+            ..DpoParameters::default()
         };
         let at = |ratio: f64| {
             let pair = Pair { policy_chosen: ratio, ..Pair::default() };
@@ -131,8 +147,14 @@ fn nan_stays_nan() {
     let nan = f64::NAN;
     let pair = Pair { policy_chosen: nan, ..Pair::default() };
     for loss in DPO_LOSSES {
-        for f_divergence in DIVERGENCES {
-            let p = dpo::Parameters { beta: 1.0, label_smoothing: 0.1, f_divergence, discopop_tau: 1.0 };
+        for (f_divergence, f_alpha_divergence_coef) in DIVERGENCES {
+            let p = DpoParameters {
+                beta: 1.0,
+                label_smoothing: 0.1,
+                f_divergence,
+                f_alpha_divergence_coef,
+                discopop_tau: 1.0,
+            };
             assert!(dpo::losses(loss, &[pair], &p)[0].loss.is_nan(), "{loss:?} {f_divergence:?}");
         }
     }

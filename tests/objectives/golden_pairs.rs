@@ -1,9 +1,13 @@
 //! Every entry of `pairs` in the golden file. An entry or a parameter that has no code here fails.
 
+use runner::objective::cpo::{CpoLoss, CpoParameters};
+use runner::objective::dpo::{DpoLoss, DpoParameters};
+use runner::objective::f_divergence::FDivergence;
+use runner::objective::kto::{KtoLoss, KtoParameters, LabelledAnswer};
 use runner::objective::nll::nll;
 use runner::objective::pair::{Pair, PairLoss};
+use runner::objective::simpo::SimpoParameters;
 use runner::objective::{cpo, dpo, kto, orpo, reward, simpo};
-use runner::plan::settings::{CpoLoss, DpoLoss, FDivergence, KtoLoss};
 use serde_json::Value;
 
 use crate::batch::{all_close, cases, close, numbers, pairs};
@@ -70,10 +74,11 @@ fn evaluate(name: &str, case: &Value, want: &Value) -> Got {
             allow(
                 &[["beta", "label_smoothing", "discopop_tau", "rpo_alpha"].as_slice(), &divergence].concat(),
             );
-            let parameters = dpo::Parameters {
+            let parameters = DpoParameters {
                 beta,
                 label_smoothing: parameter("label_smoothing"),
-                f_divergence: f_divergence(want["params"].get("f_divergence"), parameter("f_alpha")),
+                f_divergence: f_divergence(want["params"].get("f_divergence")),
+                f_alpha_divergence_coef: parameter("f_alpha"),
                 discopop_tau: parameter("discopop_tau"),
             };
             let losses = dpo::losses(dpo_loss(name), &batch, &parameters);
@@ -81,14 +86,15 @@ fn evaluate(name: &str, case: &Value, want: &Value) -> Got {
         }
         "cpo" => {
             allow(&["beta", "cpo_alpha"]);
-            let loss: CpoLoss = serde_json::from_value(name["cpo.".len()..].into()).unwrap();
-            Got::mean(&batch.iter().map(|pair| cpo::loss(loss, pair, beta, 0.0)).collect::<Vec<_>>())
+            let loss_type: CpoLoss = serde_json::from_value(name["cpo.".len()..].into()).unwrap();
+            let parameters = CpoParameters { loss_type, beta, label_smoothing: 0.0 };
+            Got::mean(&batch.iter().map(|pair| cpo::loss(pair, &parameters)).collect::<Vec<_>>())
                 .and_nll(&batch, parameter("cpo_alpha"))
         }
         "simpo" => {
             allow(&["beta", "simpo_gamma", "cpo_alpha"]);
-            let gamma = parameter("simpo_gamma");
-            let parameters = simpo::Parameters { beta, gamma, label_smoothing: 0.0, alpha: None };
+            let simpo_gamma = parameter("simpo_gamma");
+            let parameters = SimpoParameters { beta, simpo_gamma, label_smoothing: 0.0, alpha: 0.0 };
             let losses: Vec<_> = batch.iter().map(|p| simpo::loss(p, &parameters)).collect();
             Got::mean(&losses).and_nll(&batch, parameter("cpo_alpha"))
         }
@@ -114,13 +120,8 @@ fn evaluate(name: &str, case: &Value, want: &Value) -> Got {
     }
 }
 
-fn f_divergence(written: Option<&Value>, alpha: f64) -> Option<FDivergence> {
-    written.map(|name| match name.as_str().unwrap() {
-        "forward_kl" => FDivergence::ForwardKl,
-        "js_divergence" => FDivergence::JsDivergence,
-        "alpha_divergence" => FDivergence::AlphaDivergence(alpha),
-        other => panic!("no code here for `{other}`"),
-    })
+fn f_divergence(written: Option<&Value>) -> FDivergence {
+    written.map_or(FDivergence::ReverseKl, |name| serde_json::from_value(name.clone()).unwrap())
 }
 
 /// `dpo.LOSS` or `dpo.sigmoid.VARIANT`; `dpo.rpo` is the sigmoid loss with an NLL.
@@ -138,14 +139,15 @@ fn kto_rows(case: &Value, want: &Value, batch: &[Pair]) -> Got {
     let [policy, reference] = ["kl_policy", "kl_reference"].map(|key| numbers(&case["inputs"][key]));
     let kl = kto::kl(policy.into_iter().zip(reference));
     close(kl, parameter("kl"), "kto's kl");
-    let parameters = kto::Parameters {
-        loss: KtoLoss::Kto,
+    let parameters = KtoParameters {
+        loss_type: KtoLoss::Kto,
         beta: parameter("beta"),
         desirable_weight: parameter("desirable_weight"),
         undesirable_weight: parameter("undesirable_weight"),
     };
-    let row =
-        |log_ratio: f64, desirable: bool| kto::loss(&kto::Row { log_ratio, desirable }, kl, &parameters);
+    let row = |log_ratio: f64, desirable: bool| {
+        kto::loss(&LabelledAnswer { log_ratio, desirable }, kl, &parameters)
+    };
     let rows: Vec<_> = batch
         .iter()
         .map(|pair| {
@@ -174,12 +176,14 @@ fn rewards_are_what_the_metrics_name() {
         rejected_tokens: 3.0,
     };
     assert_eq!(pair.rewards(0.5), (1.0, -1.5));
-    assert_eq!(cpo::rewards(CpoLoss::Sigmoid, &pair, 0.5), (-4.0, -4.5));
-    assert_eq!(cpo::rewards(CpoLoss::Hinge, &pair, 0.5), (-4.0, -4.5));
-    assert_eq!(cpo::rewards(CpoLoss::Ipo, &pair, 0.5), (-1.0, -1.5));
-    let simpo = |alpha| simpo::Parameters { beta: 2.0, gamma: 1.0, label_smoothing: 0.0, alpha };
-    assert_eq!(simpo::rewards(&pair, &simpo(None)), (-4.0, -6.0));
-    let (chosen, rejected) = simpo::rewards(&pair, &simpo(Some(0.25)));
+    let cpo_rewards =
+        |loss_type| cpo::rewards(&pair, &CpoParameters { loss_type, beta: 0.5, label_smoothing: 0.0 });
+    assert_eq!(cpo_rewards(CpoLoss::Sigmoid), (-4.0, -4.5));
+    assert_eq!(cpo_rewards(CpoLoss::Hinge), (-4.0, -4.5));
+    assert_eq!(cpo_rewards(CpoLoss::Ipo), (-1.0, -1.5));
+    let simpo = |alpha| SimpoParameters { beta: 2.0, simpo_gamma: 1.0, label_smoothing: 0.0, alpha };
+    assert_eq!(simpo::rewards(&pair, &simpo(0.0)), (-4.0, -6.0));
+    let (chosen, rejected) = simpo::rewards(&pair, &simpo(0.25));
     close(chosen, 2.0 * (1.0 - 0.5_f64.exp()) / 0.25, "AlphaPO, L̄ = −2");
     close(rejected, 2.0 * (1.0 - 0.75_f64.exp()) / 0.25, "AlphaPO, L̄ = −3");
 }

@@ -1,7 +1,7 @@
 //! `ppo` of the golden file: one update from log-probs and values to both losses and their gradients.
 
 use runner::objective::ppo;
-use runner::plan::settings::KlEstimator;
+use runner::objective::ppo::KlEstimator;
 use serde_json::Value;
 
 use crate::batch::{all_close, cases, close, numbers};

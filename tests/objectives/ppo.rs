@@ -2,7 +2,7 @@
 //! token.
 
 use runner::objective::ppo;
-use runner::plan::settings::KlEstimator;
+use runner::objective::ppo::KlEstimator;
 
 use crate::batch::{all_close, close};
 

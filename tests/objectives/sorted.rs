@@ -1,13 +1,13 @@
 //! AOT's couplings by hand, with ties.
 
-use runner::objective::dpo::{Parameters, is_coupled, losses};
+use runner::objective::dpo::{DpoLoss, DpoParameters, losses};
 use runner::objective::pair::{Pair, PairLoss};
-use runner::plan::settings::DpoLoss;
 
 use crate::batch::close;
 
-const PARAMETERS: Parameters =
-    Parameters { beta: 1.0, label_smoothing: 0.0, f_divergence: None, discopop_tau: 0.05 };
+fn parameters() -> DpoParameters {
+    DpoParameters { beta: 1.0, ..DpoParameters::default() }
+}
 
 fn sigmoid_of(margin: f64) -> (f64, f64) {
     ((1.0 + (-margin).exp()).ln(), -1.0 / (1.0 + margin.exp()))
@@ -30,7 +30,7 @@ fn policy_margins_meet_reference_margins_of_their_rank() {
         ..Pair::default()
     };
     // Policy 3, 1, 1 has ranks 2, 0, 1; reference 0, 5, 2 sorts to 0, 2, 5.
-    let got = losses(DpoLoss::Aot, &[pair(3.0, 0.0), pair(1.0, 5.0), pair(1.0, 2.0)], &PARAMETERS);
+    let got = losses(DpoLoss::Aot, &[pair(3.0, 0.0), pair(1.0, 5.0), pair(1.0, 2.0)], &parameters());
     assert_sides(&got, &[-2.0, 1.0, -1.0], &[-2.0, 1.0, -1.0]);
 }
 
@@ -42,13 +42,13 @@ fn chosen_ratios_meet_rejected_ratios_of_their_rank() {
         ..Pair::default()
     };
     // Chosen 1, 1, 0 has ranks 1, 2, 0; rejected 4, −1, 2 has ranks 2, 0, 1.
-    let got = losses(DpoLoss::AotUnpaired, &[pair(1.0, 4.0), pair(1.0, -1.0), pair(0.0, 2.0)], &PARAMETERS);
+    let got = losses(DpoLoss::AotUnpaired, &[pair(1.0, 4.0), pair(1.0, -1.0), pair(0.0, 2.0)], &parameters());
     assert_sides(&got, &[-1.0, -3.0, 1.0], &[-3.0, 1.0, -1.0]);
 }
 
 #[test]
 fn only_the_sorted_losses_couple_pairs() {
-    assert!(is_coupled(DpoLoss::Aot) && is_coupled(DpoLoss::AotUnpaired));
-    assert!(!is_coupled(DpoLoss::Sigmoid) && !is_coupled(DpoLoss::Sft));
-    assert!(losses(DpoLoss::Aot, &[], &PARAMETERS).is_empty());
+    assert!(DpoLoss::Aot.is_sorted() && DpoLoss::AotUnpaired.is_sorted());
+    assert!(!DpoLoss::Sigmoid.is_sorted() && !DpoLoss::Sft.is_sorted());
+    assert!(losses(DpoLoss::Aot, &[], &parameters()).is_empty());
 }

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use runner::plan::artifact::{Artifact, Artifacts};
+use runner::kinds::{KindSettings, RmSettings, Source, StageSettings};
+use runner::model::artifact::Artifact;
+use runner::model::tuner::{LoraSettings, Tuner};
+use runner::plan::artifacts::Artifacts;
 use runner::plan::folder::RunFolder;
-use runner::plan::settings::{KindSettings, LoraSettings, RmSettings, Source, StageSettings, TargetModules};
 
 use crate::settings::dpo_stage;
 
@@ -12,9 +14,7 @@ fn stage(name: &str, policy: Source, lora: bool) -> StageSettings {
     let mut stage = dpo_stage();
     stage.name = name.to_owned();
     stage.policy = policy;
-    let target_modules = TargetModules::All;
-    let adapter = LoraSettings { rank: 8, alpha: 16.0, dropout: 0.0, target_modules, rslora: false };
-    stage.training.lora = lora.then_some(adapter);
+    stage.training.tuner = if lora { Tuner::Lora(LoraSettings::default()) } else { Tuner::Full };
     stage
 }
 

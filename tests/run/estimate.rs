@@ -1,29 +1,32 @@
 //! Rows, steps and operations, counted by hand.
 
-use runner::model::config::Config;
 use runner::backend::compute::{DeviceSpec, Dtype};
-use runner::plan::artifact::Artifact;
+use runner::batch::{BatchPolicy, BatchSettings, Episodes, Steps};
+use runner::kinds::{
+    CpoSettings, DpoSettings, KindSettings, KtoSettings, OrpoSettings, PpoSettings, RmSettings, StageSettings,
+};
+use runner::model::artifact::Artifact;
+use runner::model::config::Config;
+use runner::model::tuner::{LoraSettings, Tuner};
+use runner::objective::kto::{KtoLoss, KtoParameters};
+use runner::objective::orpo::{NllTokens, OrpoParameters};
 use runner::plan::counts::{Counts, Tokens};
 use runner::plan::estimate::Stage;
-use runner::plan::settings::{
-    CpoLoss, CpoSettings, DpoSettings, KindSettings, KtoLoss, KtoSettings, LoraSettings, OrpoNll,
-    OrpoSettings, PpoSettings, RmSettings, StageSettings, TargetModules, TrainingSettings,
-};
-use runner::plan::steps::Steps;
+use runner::train::TrainingSettings;
 
-use crate::settings::{dpo_stage, ppo, stage_of, training};
+use crate::settings::{ppo, stage_of, training};
 
 #[test]
 fn steps_are_counted_as_hugging_face_does() {
-    let with = |batch_size, gradient_accumulation_steps, num_train_epochs, max_steps| TrainingSettings {
+    let with = |batch_size, gradient_accumulation_steps, num_train_epochs, max_steps| BatchSettings {
         batch_size,
         gradient_accumulation_steps,
         num_train_epochs,
         max_steps,
-        ..training(1, None, None, None)
+        ..BatchSettings::default()
     };
-    let steps = |training: TrainingSettings| {
-        let Steps { per_epoch, total, epochs } = Steps::of(&StageSettings { training, ..dpo_stage() }, 10);
+    let steps = |settings: BatchSettings| {
+        let Steps { per_epoch, total, epochs } = Steps::of(&settings, Episodes::default(), 10);
         (per_epoch, total, epochs)
     };
     assert_eq!(steps(with(1, 1, 1.0, None)), (10, 10, 1.0));
@@ -39,15 +42,14 @@ fn steps_are_counted_as_hugging_face_does() {
 fn a_step_of_ppo_is_a_mini_batch() {
     let steps = |num_train_epochs, total_episodes, max_steps| {
         let settings = PpoSettings { num_ppo_epochs: 4, num_mini_batches: 2, total_episodes, ..ppo() };
-        let mut stage = stage_of(KindSettings::Ppo(settings));
-        stage.training = TrainingSettings {
+        let batches = BatchSettings {
             batch_size: 2,
             gradient_accumulation_steps: 2,
             num_train_epochs,
             max_steps,
-            ..stage.training
+            ..BatchSettings::default()
         };
-        let Steps { per_epoch, total, epochs } = Steps::of(&stage, 10);
+        let Steps { per_epoch, total, epochs } = Steps::of(&batches, settings.episodes(), 10);
         (per_epoch, total, epochs)
     };
     assert_eq!(steps(2.0, None, None), (24, 48, 2.0));
@@ -84,7 +86,7 @@ fn counts(train: Tokens, longest_family: u64) -> Counts {
 }
 
 fn rank(rank: usize) -> LoraSettings {
-    LoraSettings { rank, alpha: 16.0, dropout: 0.0, target_modules: TargetModules::All, rslora: false }
+    LoraSettings { rank, ..LoraSettings::default() }
 }
 
 fn artifact(base: &str, adapter: Option<&str>) -> Artifact {
@@ -100,14 +102,17 @@ fn kinds_differ_in_what_they_score_and_compare_with() {
     let unpaired = Tokens { trained: 2, ..pair };
     let policy = artifact("llama", None);
     let cost = |kind: KindSettings, train: Tokens, lora: Option<LoraSettings>| {
-        let training = TrainingSettings { lora, ..training(1, None, None, None) };
+        let tuner = lora.map_or(Tuner::Full, Tuner::Lora);
+        let training = TrainingSettings { tuner, ..training(1, None, None, None) };
         let stage = StageSettings { training, ..stage_of(kind) };
         let counts = counts(train, 9);
-        let steps = Steps::of(&stage, 1);
+        let facts = stage.kind.facts();
+        let steps = Steps::of(&stage.training.batches, facts.episodes(), 1);
         let cost = Stage {
-            kind: &stage.kind,
+            facts: &facts,
             training: &stage.training,
             model: &model,
+            batches: BatchPolicy::for_model(&model, DeviceSpec::Cpu, Dtype::F32, false),
             device: DeviceSpec::Cpu,
             dtype: Dtype::F32,
             policy: &policy,
@@ -123,7 +128,7 @@ fn kinds_differ_in_what_they_score_and_compare_with() {
     // Full: 3 × trunk, 3.5 × attention, 4 × output layer.
     let full = |scored: f64| 3.0 * trunk + 3.5 * attention + 4.0 * 80.0 * scored;
 
-    let rm = KindSettings::Rm(RmSettings { center_rewards_coefficient: 0.0, head_bias: true });
+    let rm = KindSettings::Rm(RmSettings::default());
     let (trainable, memory, work, reference) = cost(rm.clone(), pair, Some(rank(2)));
     assert_eq!(trainable, 256 + 4 + 1);
     assert_eq!(memory.weights, 4 * (348 + 256 + 288 + 5));
@@ -131,46 +136,44 @@ fn kinds_differ_in_what_they_score_and_compare_with() {
     assert_eq!((work, reference), (2.0 * trunk + 6.0 * 256.0 * 9.0 + 3.5 * attention, 0.0));
     assert_eq!(cost(rm, pair, None).2, full(0.0));
 
-    let kto = |loss| {
-        KindSettings::Kto(KtoSettings {
-            reference: None,
-            beta: 0.1,
-            loss,
-            desirable_weight: 1.0,
-            undesirable_weight: 1.0,
-            unpair: false,
-        })
+    let kto = |loss_type| {
+        let parameters = KtoParameters { loss_type, ..KtoParameters::default() };
+        KindSettings::Kto(KtoSettings { parameters, ..KtoSettings::default() })
     };
     // Both answers of a row are scored, by policy and reference.
     let (_, _, work, reference) = cost(kto(KtoLoss::Kto), unpaired, None);
     assert_eq!((work, reference), (full(5.0), trunk + attention + 80.0 * 5.0));
 
-    let orpo = |nll| KindSettings::Orpo(OrpoSettings { beta: 0.1, nll });
-    let (trainable, memory, work, reference) = cost(orpo(OrpoNll::Completion), pair, None);
+    let orpo = |nll| {
+        let parameters = OrpoParameters { nll, ..OrpoParameters::default() };
+        KindSettings::Orpo(OrpoSettings { parameters })
+    };
+    let (trainable, memory, work, reference) = cost(orpo(NllTokens::Completion), pair, None);
     assert_eq!((trainable, memory.weights), (348, 4 * 348));
     assert_eq!((work, reference), (full(5.0), 0.0));
-    assert_eq!(cost(orpo(OrpoNll::Full), pair, None).2, full(9.0));
-    let cpo = CpoSettings { beta: 0.1, loss: CpoLoss::Sigmoid, cpo_alpha: 1.0, label_smoothing: 0.0 };
-    assert_eq!(cost(KindSettings::Cpo(cpo), pair, None).3, 0.0);
+    assert_eq!(cost(orpo(NllTokens::Full), pair, None).2, full(9.0));
+    assert_eq!(cost(KindSettings::Cpo(CpoSettings::default()), pair, None).3, 0.0);
 }
 
 /// Three prompts of 4 tokens with responses of 5: 27 tokens, 15 of them trained on, 135 attended pairs.
 #[test]
-fn ppo_answers_judges_and_trains_two_models() {
+fn ppo_answers_scores_and_trains_two_models() {
     let model = tiny();
     let prompts = Tokens { rows: 3, shared: 12, unshared: 12, trained: 0, attended: 30 };
     let counts = counts(prompts, 4);
     let settings = PpoSettings { num_ppo_epochs: 2, num_mini_batches: 3, ..ppo() };
     let mut stage = stage_of(KindSettings::Ppo(settings));
-    stage.training.gradient_accumulation_steps = 3;
-    stage.training.num_train_epochs = 2.0;
-    let steps = Steps::of(&stage, 3);
-    let lora = TrainingSettings { lora: Some(rank(2)), ..stage.training.clone() };
+    stage.training.batches.gradient_accumulation_steps = 3;
+    stage.training.batches.num_train_epochs = 2.0;
+    let facts = stage.kind.facts();
+    let steps = Steps::of(&stage.training.batches, facts.episodes(), 3);
+    let lora = TrainingSettings { tuner: Tuner::Lora(rank(2)), ..stage.training.clone() };
     let cost = |training: &TrainingSettings, policy: &Artifact, reward: &Artifact| {
         let cost = Stage {
-            kind: &stage.kind,
+            facts: &facts,
             training,
             model: &model,
+            batches: BatchPolicy::for_model(&model, DeviceSpec::Cpu, Dtype::F32, false),
             device: DeviceSpec::Cpu,
             dtype: Dtype::F32,
             policy,
@@ -220,32 +223,22 @@ fn a_lora_pair_costs_what_it_does_by_hand() {
     let attended = 120 * 121 / 2 + 38 * 120 + 38 * 39 / 2 + 52 * 120 + 52 * 53 / 2;
     let train = Tokens { rows: 1, shared: 210, unshared: 330, trained: 90, attended };
     let counts = counts(train, 210);
-    let settings = TrainingSettings { lora: Some(rank(8)), ..training(1, None, None, None) };
-    let losses = vec![];
-    let kind = KindSettings::Dpo(DpoSettings {
-        reference: None,
-        beta: 0.1,
-        losses,
-        rpo_alpha: None,
-        label_smoothing: 0.0,
-        f_divergence: None,
-        ld_alpha: None,
-        use_weighting: None,
-        discopop_tau: None,
-    });
+    let settings = TrainingSettings { tuner: Tuner::Lora(rank(8)), ..training(1, None, None, None) };
+    let kind = KindSettings::Dpo(DpoSettings::default());
+    let facts = kind.facts();
     let policy = artifact("llama", None);
-    let whole = StageSettings { kind: kind.clone(), training: settings.clone(), ..dpo_stage() };
     let stage = Stage {
-        kind: &kind,
+        facts: &facts,
         training: &settings,
         model: &model,
+        batches: BatchPolicy::for_model(&model, DeviceSpec::Cpu, Dtype::F32, false),
         device: DeviceSpec::Cpu,
         dtype: Dtype::F32,
         policy: &policy,
         reference: None,
         reward: None,
         counts: &counts,
-        steps: Steps::of(&whole, 1),
+        steps: Steps::of(&settings.batches, facts.episodes(), 1),
     };
     assert_eq!(model.trunk_weights(), 23_592_960);
     assert_eq!(stage.trainable(), 8 * 8 * (1024 + 2 * 768 + 1024 + 3 * 1920));

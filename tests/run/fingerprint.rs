@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use runner::backend::compute::Dtype;
+use runner::kinds::{KindSettings, StageSettings};
 use runner::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
-use runner::plan::settings::{KindSettings, StageSettings};
 use serde_json::{Value, json};
 
 use crate::settings::{dpo_stage, ppo, stage_of};
@@ -42,20 +42,19 @@ fn changed_of(stage: &StageSettings, pointer: &str, value: Value) -> StageSettin
 
 #[test]
 fn every_setting_counts_but_those_of_telling_and_keeping() {
-    let lora = json!({ "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": "all", "rslora": false });
     let counts = [
         ("/name", json!("dpo2")),
         ("/policy", json!("base")),
         ("/kind/reference", json!("base")),
         ("/kind/beta", json!(0.2)),
-        ("/kind/losses", json!([["sigmoid", 1.0], ["sft", 0.1]])),
+        ("/kind/loss_type", json!(["sigmoid", "sft"])),
+        ("/kind/loss_weights", json!([0.5])),
         ("/kind/rpo_alpha", json!(0.1)),
         ("/kind/label_smoothing", json!(0.1)),
         ("/kind/f_divergence", json!("forward_kl")),
         ("/kind/ld_alpha", json!(0.5)),
         ("/kind/use_weighting", json!(true)),
-        ("/kind/discopop_tau", json!(0.05)),
-        ("/training/lora", lora),
+        ("/training/tuner", json!("lora")),
         ("/training/batch_size", json!(2)),
         ("/training/gradient_accumulation_steps", json!(2)),
         ("/training/num_train_epochs", json!(2.0)),
@@ -63,7 +62,8 @@ fn every_setting_counts_but_those_of_telling_and_keeping() {
         ("/training/learning_rate", json!(0.2)),
         ("/training/lr_scheduler_type", json!("cosine")),
         ("/training/min_lr_rate", json!(0.2)),
-        ("/training/warmup", json!({ "ratio": 0.1 })),
+        ("/training/warmup_ratio", json!(0.1)),
+        ("/training/warmup_steps", json!(3)),
         ("/training/weight_decay", json!(0.1)),
         ("/training/adam_beta1", json!(0.8)),
         ("/training/adam_beta2", json!(0.99)),
@@ -76,6 +76,9 @@ fn every_setting_counts_but_those_of_telling_and_keeping() {
         ("/training/seed", json!(8)),
     ];
     let does_not_count = [
+        // Only their loss and their divergence read these.
+        ("/kind/discopop_tau", json!(0.1)),
+        ("/kind/f_alpha_divergence_coef", json!(0.7)),
         ("/training/logging_steps", json!(10)),
         ("/training/eval_steps", json!(10)),
         ("/training/save_steps", json!(10)),
@@ -105,7 +108,7 @@ fn of_ppo_only_what_is_told_and_how_fast_it_goes_does_not_count() {
     let does_not_count =
         [("/kind/local_rollout_forward_batch_size", json!(8)), ("/kind/num_sample_generations", json!(0))];
     let counts = [
-        ("/kind/reward", json!({ "stage": "rm2" })),
+        ("/kind/reward", json!("stage:rm2")),
         ("/kind/reward", json!("base")),
         ("/kind/reference", json!("base")),
         ("/kind/kl_coef", json!(0.1)),
@@ -133,8 +136,7 @@ fn of_ppo_only_what_is_told_and_how_fast_it_goes_does_not_count() {
         assert_eq!(digest(&inputs(&changed_of(&stage, pointer, value))), before, "{pointer}");
     }
     // Of a folder, the content counts and not the place.
-    let of_folder =
-        |path: &str| digest(&inputs(&changed_of(&stage, "/kind/reward", json!({ "folder": path }))));
+    let of_folder = |path: &str| digest(&inputs(&changed_of(&stage, "/kind/reward", json!(path))));
     assert_eq!(of_folder("/a/model"), of_folder("/b/model"));
     assert_ne!(of_folder("/a/model"), before);
 }

@@ -1,17 +1,16 @@
 //! Memory of stages on a GPU, counted by hand for a Llama of 8 billion weights.
 
-use runner::model::config::Config;
 use runner::backend::compute::{DeviceSpec, Dtype};
-use runner::plan::artifact::Artifact;
+use runner::batch::{BatchPolicy, BatchSettings, Episodes, Steps};
+use runner::kinds::{CpoSettings, KindSettings};
+use runner::model::artifact::Artifact;
+use runner::model::config::Config;
+use runner::model::tuner::{LoraSettings, Tuner};
 use runner::plan::counts::{Counts, Tokens};
 use runner::plan::estimate::{Memory, Stage};
-use runner::plan::settings::{
-    CpoLoss, CpoSettings, KindSettings, LoraSettings, TargetModules, TrainingSettings,
-};
-use runner::plan::steps::Steps;
-use runner::stages::packaging::Packaging;
+use runner::train::TrainingSettings;
 
-use crate::settings::{stage_of, training};
+use crate::settings::stage_of;
 
 const PARAMETERS: u64 = 8_030_261_248;
 const TRUNK: u64 = 6_979_321_856;
@@ -30,9 +29,8 @@ fn llama() -> Config {
 /// Steps of 16 pairs, each a prompt of 120 tokens and two answers of 45.
 fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSettings)) -> Memory {
     let (model, policy) = (llama(), Artifact { base: "llama".into(), adapter: None, head: None });
-    let cpo = CpoSettings { beta: 0.1, loss: CpoLoss::Sigmoid, cpo_alpha: 1.0, label_smoothing: 0.0 };
-    let mut stage = stage_of(KindSettings::Cpo(cpo));
-    stage.training = TrainingSettings { gradient_accumulation_steps: 16, ..training(1, None, None, None) };
+    let mut stage = stage_of(KindSettings::Cpo(CpoSettings::default()));
+    stage.training.batches = BatchSettings { gradient_accumulation_steps: 16, ..stage.training.batches };
     change(&mut stage.training);
     let counts = Counts {
         train: Tokens { rows: 160, shared: 33_600, unshared: 52_800, trained: 14_400, attended: 0 },
@@ -46,23 +44,23 @@ fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSetting
         warnings: vec![],
     };
     Stage {
-        kind: &stage.kind,
+        facts: &stage.kind.facts(),
         training: &stage.training,
         model: &model,
+        batches: BatchPolicy::for_model(&model, device, dtype, stage.training.gradient_checkpointing),
         device,
         dtype,
         policy: &policy,
         reference: None,
         reward: None,
         counts: &counts,
-        steps: Steps::of(&stage, 160),
+        steps: Steps::of(&stage.training.batches, Episodes::default(), 160),
     }
     .memory()
 }
 
 fn lora(training: &mut TrainingSettings) {
-    let target_modules = TargetModules::All;
-    training.lora = Some(LoraSettings { rank: 8, alpha: 16.0, dropout: 0.0, target_modules, rslora: false });
+    training.tuner = Tuner::Lora(LoraSettings { alpha: 16.0, ..LoraSettings::default() });
 }
 
 const GPU: DeviceSpec = DeviceSpec::Cuda(0);
@@ -121,7 +119,7 @@ fn full_tuning_keeps_masters() {
 
 #[test]
 fn a_pass_has_as_many_tokens_as_its_memory_holds() {
-    let tokens = |device, dtype, again| Packaging::for_model(&llama(), device, dtype, again).token_budget;
+    let tokens = |device, dtype, again| BatchPolicy::for_model(&llama(), device, dtype, again).token_budget;
     assert_eq!(tokens(GPU, Dtype::Bf16, false) as u64, (16 << 30) / (32 * (INPUT + TRACE)));
     assert_eq!(tokens(GPU, Dtype::Bf16, true) as u64, (4 << 30) / (32 * INPUT + TRACE));
     assert_eq!(tokens(DeviceSpec::Cuda(3), Dtype::Bf16, false), tokens(GPU, Dtype::Bf16, false));
@@ -132,5 +130,5 @@ fn a_pass_has_as_many_tokens_as_its_memory_holds() {
         "num_attention_heads": 4, "intermediate_size": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
     }))
     .unwrap();
-    assert_eq!(Packaging::for_model(&small, GPU, Dtype::Bf16, false).token_budget, 32_768);
+    assert_eq!(BatchPolicy::for_model(&small, GPU, Dtype::Bf16, false).token_budget, 32_768);
 }

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use runner::plan::folder::StageFolder;
-use runner::plan::settings::TrainingSettings;
 use runner::report::console::Console;
 use runner::run::interrupt::Interrupt;
 use runner::run::stage::finish;
 use runner::run::train::{Questions, Training};
-use runner::stages::{Metrics, Progress, Sample, StageRun, StepReport};
+use runner::train::{Metrics, Progress, Sample, StageRun, StepReport, TrainingSettings};
 use serde::{Deserialize, Serialize};
 
 pub const STEPS: u64 = 12;

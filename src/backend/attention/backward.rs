@@ -9,23 +9,12 @@ use super::super::lanes::{dot, exp, wide};
 use super::super::matmul::Mat;
 use super::super::storage::{Shared, view};
 use super::super::{Packing, Segment};
-use super::forward::Columns;
+use super::columns::Columns;
 use super::kernels::Kernels;
 use super::launch;
+use super::saved::Saved;
 use super::tile::{HeadRows, scatter_keys, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
-
-/// What forward saw and made.
-pub struct Saved<'a> {
-    /// `[tokens, heads · head_dim]`.
-    pub q: &'a Tensor,
-    /// Keys and values side by side, `[key rows, 2 · kv_heads · head_dim]`.
-    pub kv: &'a Tensor,
-    /// `[tokens, heads · head_dim]`.
-    pub out: &'a Tensor,
-    /// `[tokens, heads]`.
-    pub lse: &'a Tensor,
-}
 
 /// The gradients with respect to `q` and `kv`, from that of the output, `[tokens, heads · head_dim]`.
 pub fn attention_backward(

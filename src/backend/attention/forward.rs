@@ -4,13 +4,15 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::super::gpu::Gpu;
-use super::super::lanes::{exp_and_sum, max, wide};
+use super::super::lanes::wide;
 use super::super::matmul::Mat;
-use super::super::storage::{Shared, View, strided};
+use super::super::storage::Shared;
 use super::super::{Packing, Segment};
+use super::columns::Columns;
 use super::kernels::Kernels;
 use super::launch;
 use super::query::attend;
+use super::softmax::softmax;
 use super::tile::{HeadRows, scores, weighted_sum};
 use super::{Shape, TILE, Tile};
 
@@ -85,46 +87,4 @@ pub fn attention(
         Tensor::from_vec(out, (tokens, width), &candle_core::Device::Cpu)?,
         Tensor::from_vec(lse, (tokens, shape.heads), &candle_core::Device::Cpu)?,
     ))
-}
-
-/// Softmax over the visible part of a row, zero elsewhere; returns the log-sum-exp.
-#[inline(always)]
-pub(super) fn softmax(row: &mut [f32], visible: std::ops::Range<usize>) -> f32 {
-    row[..visible.start].fill(0.0);
-    row[visible.end..].fill(0.0);
-    let row = &mut row[visible];
-    let top = max(row);
-    let sum = exp_and_sum(row, top);
-    let scale = sum.recip();
-    for p in row.iter_mut() {
-        *p *= scale;
-    }
-    top + sum.ln()
-}
-
-/// The columns of a tensor `[rows, width]`, rows any distance apart.
-pub(super) struct Columns<'a> {
-    values: View<'a>,
-    stride: usize,
-    offset: usize,
-}
-
-impl<'a> Columns<'a> {
-    pub fn of(tensor: &'a Tensor) -> Result<Self> {
-        let (values, layout) = strided(tensor)?;
-        let stride = layout.stride();
-        if layout.shape().rank() != 2 || stride[1] != 1 {
-            bail!("attention reads rows of adjacent columns, got strides {stride:?}")
-        }
-        Ok(Columns { values, stride: stride[0], offset: layout.start_offset() })
-    }
-
-    pub fn head(&self, head: usize, head_dim: usize) -> HeadRows<'_> {
-        self.head_at(head * head_dim, head_dim)
-    }
-
-    /// The head whose first column is `column`.
-    pub fn head_at(&self, column: usize, head_dim: usize) -> HeadRows<'_> {
-        HeadRows { values: &self.values, stride: self.stride, column: self.offset + column, head_dim }
-    }
 }

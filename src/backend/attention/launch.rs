@@ -5,8 +5,8 @@ use candle_core::{DType, Result, Tensor};
 use super::super::Packing;
 use super::super::gpu::{self, Arg, Gpu, Grid, row_stride, suffix};
 use super::Shape;
-use super::backward::Saved;
 use super::kernels::{Kernels, aligned};
+use super::saved::Saved;
 use super::tables::{key_tiles, row_tiles};
 use super::uploaded::{Kind, Tables};
 

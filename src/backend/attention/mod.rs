@@ -5,16 +5,20 @@
 //! On a CPU, `forward.rs`, `backward.rs` and what they use; on a GPU, `launch.rs` and `kernels/attention*.cu`.
 
 mod backward;
+mod columns;
 mod forward;
 mod kernels;
 mod launch;
 mod query;
+mod saved;
+mod softmax;
 mod tables;
 mod tile;
 mod uploaded;
 
-pub use backward::{Saved, attention_backward};
+pub use backward::attention_backward;
 pub use forward::attention;
+pub use saved::Saved;
 pub(super) use uploaded::TableCache;
 
 use super::Segment;

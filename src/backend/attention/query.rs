@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::super::Segment;
 use super::super::lanes::short_dot;
 use super::Tile;
-use super::forward::softmax;
+use super::softmax::softmax;
 use super::tile::{HeadRows, ranges};
 
 /// out `[head_dim]` ← attention of the tile's one query over all keys that the tile has; returns the

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Content, Need, calls, wire};
 use crate::data::reason::Reason;
-use crate::data::row::{Turns};
+use crate::data::row::Turns;
 use crate::template::Message;
 
 /// What stands beside what is said.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Stored;
+use super::stored::Stored;
 use super::unread::{layer, listed};
 use crate::model::config::Config;
 use crate::model::fault::Fault;

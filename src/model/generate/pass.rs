@@ -79,8 +79,9 @@ fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angl
 mod tests {
     use super::*;
     use crate::backend::row_product::row_product;
+    use crate::model::artifact::Artifact;
     use crate::model::decoder::{Keep, Tokens};
-    use crate::model::policy::{ModelInput, Models};
+    use crate::model::policy::Models;
 
     /// Scaled rotation; biases; q/k norms; a sliding window of 48.
     const MODELS: [&str; 4] = ["llama3", "qwen2", "qwen3", "mistral"];
@@ -88,7 +89,7 @@ mod tests {
     fn model(name: &str) -> Decoder {
         let base = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models");
         Models::default()
-            .frozen(&ModelInput { base: std::path::Path::new(base).join(name), ..ModelInput::default() })
+            .frozen(&Artifact { base: std::path::Path::new(base).join(name), ..Artifact::default() })
             .unwrap()
     }
 

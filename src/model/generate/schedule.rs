@@ -12,9 +12,9 @@ use super::choice::Choice;
 use super::pass::{Piece, feed};
 use super::request::{Generation, Request};
 use crate::backend::log_prob::chunk_rows_beside;
-use crate::random::Stream;
 use crate::backend::sample::logits;
 use crate::model::decoder::Decoder;
+use crate::random::Stream;
 
 /// Tokens of short prompts that go through the model at once, and of a long one: what bounds the
 /// activations. Prompts are cut at multiples of the piece, whatever else there is.

@@ -6,4 +6,4 @@ mod token_reward;
 
 pub use clip::{PolicyLoss, ValueLoss, policy_loss, value_loss};
 pub use gae::{advantages, whiten};
-pub use token_reward::{kl, token_rewards};
+pub use token_reward::{KlEstimator, kl, token_rewards};

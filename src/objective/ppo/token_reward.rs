@@ -6,8 +6,19 @@
 //! TRL puts the score one slot later, past the response's last token, when a response is shorter than
 //! its padded batch; we follow the paper. k3's exponent is held below 80.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::objective::box_cox::bounded_exponent;
-use crate::plan::settings::KlEstimator;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KlEstimator {
+    /// `log π − log ρ`: unbiased.
+    K1,
+    /// `exp(−k1) − 1 + k1`: unbiased, never negative, of less variance.
+    K3,
+}
 
 /// One token's divergence, from its log-probabilities (nats) under the sampling policy and the
 /// reference.

@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Stage;
+use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
+use crate::batch::keep;
+use crate::kinds::Scored;
+use crate::kinds::facts::Rollouts;
 use crate::model::decoder::Keep;
 use crate::model::footprint::{Footprint, PassRows};
-use crate::backend::compute::{DeviceSpec, Dtype};
-use crate::plan::settings::{KindSettings, PpoSettings};
-use crate::stages::packaging::{Packaging, keep};
 
 /// Bytes of a gradient, a moment, a master weight and a logit.
 pub(super) const FLOAT: u64 = 4;
@@ -51,10 +52,12 @@ impl Stage<'_> {
     pub fn memory(&self) -> Memory {
         let trainable = self.trainable();
         let logits = self.logits();
-        let cached = self.ppo().map_or(0, |ppo| {
-            let longest = self.counts.longest_family + ppo.response_length as u64;
+        let cached = self.facts.rollouts.map_or(0, |rollouts| {
+            let longest = self.counts.longest_family + rollouts.response_length as u64;
             let model = self.model;
-            self.answered_at_once(ppo) * longest * (model.num_hidden_layers * 2 * model.key_width()) as u64
+            self.answered_at_once(rollouts)
+                * longest
+                * (model.num_hidden_layers * 2 * model.key_width()) as u64
         });
         Memory {
             weights: self.held(),
@@ -69,9 +72,9 @@ impl Stage<'_> {
 
     /// Policy and value model of ppo go through their passes one after the other.
     fn fullest_pass(&self, logits: u64) -> u64 {
-        let drops = match (&self.training.lora, self.kind) {
-            (_, KindSettings::Ppo(_)) | (None, _) => false,
-            (Some(lora), _) => lora.dropout > 0.0,
+        let drops = match (self.training.tuner.lora(), self.facts.rollouts) {
+            (_, Some(_)) | (None, _) => false,
+            (Some(lora), None) => lora.dropout > 0.0,
         };
         let footprint = Footprint { config: self.model, dtype: self.dtype, drops, logits };
         let training = footprint.pass(self.rows(self.in_training()), keep(self.recomputes()));
@@ -86,8 +89,8 @@ impl Stage<'_> {
     /// Logits that exist at once, with their gradients where those do not take their place, bytes.
     fn logits(&self) -> u64 {
         let vocabulary = self.model.vocab_size;
-        let scored = match self.kind {
-            KindSettings::Rm(_) => return 0,
+        let scored = match self.facts.scored {
+            Scored::Nothing => return 0,
             _ => self.rows(self.in_training().max(self.in_asking())).scored,
         };
         let (rows, bytes) = match self.device {
@@ -97,28 +100,27 @@ impl Stage<'_> {
                 (gpu_chunk_rows(vocabulary, dtype), gpu_logit_bytes(dtype) as u64)
             }
         };
-        let answered = self.ppo().map_or(0, |ppo| self.answered_at_once(ppo));
+        let answered = self.facts.rollouts.map_or(0, |rollouts| self.answered_at_once(rollouts));
         (bytes * scored.min(rows as u64)).max(FLOAT * answered) * vocabulary as u64
     }
 
     /// Rows of an optimiser step, or of an update of ppo.
     fn rows_a_window(&self) -> u64 {
-        (self.training.batch_size * self.training.gradient_accumulation_steps) as u64
+        self.training.batches.rows_in_window() as u64
     }
 
     /// Prompts of ppo that are answered at a time.
-    fn answered_at_once(&self, ppo: &PpoSettings) -> u64 {
-        self.rows_a_window().min(ppo.local_rollout_forward_batch_size as u64)
+    fn answered_at_once(&self, rollouts: Rollouts) -> u64 {
+        self.rows_a_window().min(rollouts.at_once as u64)
     }
 
     fn response(&self) -> u64 {
-        self.ppo().map_or(0, |ppo| ppo.response_length as u64)
+        self.facts.rollouts.map_or(0, |rollouts| rollouts.response_length as u64)
     }
 
     /// `tokens`, as far as the engine's budget goes, at least those of a row.
     fn at_once(&self, tokens: u64) -> u64 {
-        let packaging = Packaging::for_model(self.model, self.device, self.dtype, self.recomputes());
-        tokens.min(packaging.token_budget as u64).max(self.counts.longest_family + self.response())
+        tokens.min(self.batches.token_budget as u64).max(self.counts.longest_family + self.response())
     }
 
     /// Tokens that go through the model at once to be trained on: at most those of a step. The responses
@@ -130,24 +132,21 @@ impl Stage<'_> {
 
     /// Tokens that go through it at once to be looked at: held out, or for a reference.
     fn in_asking(&self) -> u64 {
-        let reference = match self.kind {
-            KindSettings::Dpo(_) | KindSettings::Kto(_) => self.counts.train.shared,
-            _ => 0,
-        };
+        let reference = if self.stores_reference() { self.counts.train.shared } else { 0 };
         let held_out = self.answered(&self.counts.held_out, self.response());
         self.at_once(held_out.shared.max(reference))
     }
 
     /// The rows of a pass over `tokens`, whose kinds are as common as among the training rows.
     fn rows(&self, tokens: u64) -> PassRows {
-        let train = match self.ppo() {
-            Some(ppo) => self.answered(&self.counts.train, ppo.response_length as u64),
+        let train = match self.facts.rollouts {
+            Some(rollouts) => self.answered(&self.counts.train, rollouts.response_length as u64),
             None => self.counts.train,
         };
         let share = |some: u64| (tokens * some).div_ceil(train.shared.max(1)).min(tokens);
-        let (needed, scored) = match self.kind {
+        let (needed, scored) = match self.facts.scored {
             // The ends of both answers.
-            KindSettings::Rm(_) => (share(2 * train.rows), 0),
+            Scored::Nothing => (share(2 * train.rows), 0),
             _ => (share(self.scored(&train)), share(self.scored(&train))),
         };
         PassRows { tokens, needed, scored }

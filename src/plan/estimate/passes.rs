@@ -3,8 +3,8 @@
 
 use super::Stage;
 use super::weights::lora_parameters;
+use crate::kinds::Scored;
 use crate::plan::counts::Tokens;
-use crate::plan::settings::{KindSettings, KtoLoss, OrpoNll};
 
 /// Operations forward.
 pub struct Parts {
@@ -40,14 +40,12 @@ impl Stage<'_> {
 
     /// Tokens whose log-probs are wanted.
     pub(super) fn scored(&self, tokens: &Tokens) -> u64 {
-        match self.kind {
-            KindSettings::Rm(_) => 0,
+        match self.facts.scored {
+            Scored::Nothing => 0,
             // Two answers a row, of which one is trained on.
-            KindSettings::Kto(kto) if kto.loss == KtoLoss::Kto => 2 * tokens.shared - tokens.unshared,
-            KindSettings::Orpo(orpo) if orpo.nll == OrpoNll::Full => {
-                tokens.trained + (tokens.unshared - tokens.shared)
-            }
-            _ => tokens.trained,
+            Scored::WithMismatched => 2 * tokens.shared - tokens.unshared,
+            Scored::WithPrompts => tokens.trained + (tokens.unshared - tokens.shared),
+            Scored::Trained => tokens.trained,
         }
     }
 
@@ -57,7 +55,7 @@ impl Stage<'_> {
         let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
         // Backward needs two products for each of attention's two, and its scores once more.
         let attention = 3.5 * attention;
-        match &self.training.lora {
+        match self.training.tuner.lora() {
             // Frozen weights have no gradient of their own; the head's direction comes from one pass.
             Some(lora) => {
                 let adapter = 6.0 * lora_parameters(self.model, lora) as f64 * tokens.shared as f64;

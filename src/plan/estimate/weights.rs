@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::Stage;
 use super::memory::FLOAT;
-use crate::model::config::Config;
 use crate::backend::compute::Dtype;
+use crate::kinds::Trains;
+use crate::model::config::Config;
+use crate::model::tuner::LoraSettings;
 use crate::plan::openable;
-use crate::plan::settings::{KindSettings, LoraSettings};
 
 impl Stage<'_> {
     /// Weights that are trained, value heads included.
@@ -19,16 +20,16 @@ impl Stage<'_> {
             None => (self.model.parameters(), self.model.parameters() - self.model.lm_head_weights()),
         };
         let weight = self.model.hidden_size as u64;
-        match self.kind {
-            KindSettings::Rm(rm) => trunk + weight + u64::from(rm.head_bias),
-            KindSettings::Ppo(_) => model + trunk + weight + 1,
-            _ => model,
+        match self.facts.trains {
+            Trains::RewardModel { head_bias } => trunk + weight + u64::from(head_bias),
+            Trains::PolicyAndValue => model + trunk + weight + 1,
+            Trains::Policy => model,
         }
     }
 
     /// Weights of the adapter that a lora stage trains: of the one that it continues, or of a new one.
     fn adapter(&self) -> Option<u64> {
-        let lora = self.training.lora.as_ref()?;
+        let lora = self.training.tuner.lora()?;
         let continued = self.policy.adapter.as_deref().filter(|folder| openable::is_adapter(folder));
         // One that cannot be opened is a problem of its own.
         let continued = continued.and_then(|folder| openable::places(folder, self.model, true).ok());
@@ -48,31 +49,31 @@ impl Stage<'_> {
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
         let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
         let judge = frozen * adapter + merged;
-        let (policy, trunk) = match self.training.lora {
+        let (policy, trunk) = match self.training.tuner.lora() {
             Some(_) => (trained * adapter + merged, trained * adapter + merged),
             None => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
         };
-        match (self.kind, self.reward) {
-            (KindSettings::Ppo(_), Some(reward)) => {
+        match (self.facts.trains, self.reward) {
+            (Trains::PolicyAndValue, Some(reward)) => {
                 let reference = self.reference.unwrap_or(self.policy);
                 // Models on one base share its frozen weights.
                 let mut bases: BTreeSet<&Path> = BTreeSet::from([reference.base.as_path(), &reward.base]);
-                if self.training.lora.is_some() {
+                if self.training.tuner.lora().is_some() {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
                 let models = bases.len() as u64 * base + policy + trunk;
                 models + adapted as u64 * judge + (trained + frozen) * head
             }
-            (KindSettings::Rm(_), _) => {
+            (Trains::RewardModel { .. }, _) => {
                 // A result has the output layer, which nothing trains.
-                let frozen = match self.training.lora {
+                let frozen = match self.training.tuner.lora() {
                     Some(_) => base,
                     None => frozen * model.lm_head_weights(),
                 };
                 frozen + trunk + trained * head
             }
-            _ if self.training.lora.is_some() => base + policy,
+            _ if self.training.tuner.lora().is_some() => base + policy,
             _ => policy,
         }
     }

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::checker::Checker;
-use crate::model::adapter;
-use crate::plan::settings::{LoraSettings, Source, StageSettings, TargetModules};
+use crate::kinds::{Source, StageSettings};
+use crate::model::tuner::{LoraSettings, TargetModules, adapter};
 use crate::recipe::diagnostics::Location;
-use crate::recipe::stage::TargetModule;
 
 /// What two adapters must agree in.
 struct Adapter {
@@ -51,14 +50,7 @@ impl Adapter {
 }
 
 fn module_names(modules: &TargetModules) -> BTreeSet<String> {
-    let all = || TargetModule::ALL.iter().map(|module| module.name().to_owned());
-    match modules {
-        TargetModules::All => all().collect(),
-        TargetModules::Default => {
-            all().filter(|name| ["q_proj", "k_proj", "v_proj"].contains(&name.as_str())).collect()
-        }
-        TargetModules::List(names) => names.iter().cloned().collect(),
-    }
+    modules.of_layer().iter().map(|module| module.name().to_owned()).collect()
 }
 
 fn listed(names: BTreeSet<String>) -> String {
@@ -69,7 +61,7 @@ fn listed(names: BTreeSet<String>) -> String {
 pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&Path>) {
     let of_model = adapter.and_then(Adapter::read);
     for (index, stage) in stages.iter().enumerate() {
-        let Some(lora) = &stage.training.lora else {
+        let Some(lora) = stage.training.tuner.lora() else {
             continue;
         };
         let own = Adapter::of(lora);
@@ -91,7 +83,7 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
             Source::Stage(name) => {
                 let before = stages[..index].iter().position(|other| other.name == *name);
                 let Some(before) = before else { continue };
-                if let Some(theirs) = &stages[before].training.lora {
+                if let Some(theirs) = stages[before].training.tuner.lora() {
                     let whose = format!("the adapter of stage `{name}`");
                     let theirs = Adapter::of(theirs);
                     compare(checker, index, stage, &own, &theirs, Whose::Stage(before), whose);

@@ -1,8 +1,8 @@
 //! `device` and `dtype` of `[model]`.
 
 use super::checker::Checker;
-use crate::backend::gpu;
 use crate::backend::compute::{DeviceSpec, Dtype};
+use crate::backend::gpu;
 use crate::recipe::diagnostics::Severity;
 use crate::recipe::model::{self, Device, DeviceName, ModelTable, NUMBERED_GPU};
 

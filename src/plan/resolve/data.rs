@@ -203,11 +203,10 @@ pub fn check_use(checker: &mut Checker, recipe: &Recipe) {
     };
     let stages = recipe.stage.iter().flatten();
     // A stage whose data is not known may be the one that reads them.
-    if recipe.stage.is_none() || stages.clone().any(|stage| stage.training.data.is_none()) {
+    if recipe.stage.is_none() || stages.clone().any(|stage| stage.common.data.is_none()) {
         return;
     }
-    let read: Vec<&str> =
-        stages.filter_map(|stage| stage.training.data.as_deref()).chain(trained_on).collect();
+    let read: Vec<&str> = stages.filter_map(|stage| stage.common.data.as_deref()).chain(trained_on).collect();
     for (name, _) in recipe.data.iter().flatten() {
         if !read.contains(&name.as_str()) {
             checker.warning(&Checker::data_table(name), format!("no stage reads `[data.{name}]`"));

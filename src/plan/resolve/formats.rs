@@ -2,8 +2,9 @@
 //! `format` is looked at row by row, later.
 
 use super::checker::Checker;
+use crate::data::Need;
 use crate::data::spec::{DataSpec, Format};
-use crate::recipe::stage::{Kind, StageTable};
+use crate::kinds::StageSettings;
 
 /// What does not fit, and what to do about it.
 struct Misfit {
@@ -12,24 +13,24 @@ struct Misfit {
     help: Option<&'static str>,
 }
 
-pub fn check(checker: &mut Checker, index: usize, stage: &StageTable, data: &DataSpec) {
-    let (Some(kind), Some(format)) = (stage.kind, data.format) else { return };
-    let unpair = stage.of_kind.kto.unpair.unwrap_or(false);
-    let Some(Misfit { needs, has, help }) = misfit(kind, unpair, format) else { return };
-    let at = match unpair && format == Format::Unpaired {
-        true => checker.stage_key(index, "unpair"),
-        false => checker.stage_key(index, "data"),
+pub fn check(checker: &mut Checker, index: usize, stage: &StageSettings, data: &DataSpec) {
+    let Some(format) = data.format else { return };
+    let need = stage.kind.facts().rows;
+    let Some(Misfit { needs, has, help }) = misfit(need, format) else { return };
+    let at = match (need, format) {
+        (Need::Unpaired { unpair: true }, Format::Unpaired) => checker.stage_key(index, "unpair"),
+        _ => checker.stage_key(index, "data"),
     };
     let place = checker.document.value_place(&format!("{}/format", Checker::data_table(&data.name)));
-    let stage = stage.name.as_deref().unwrap_or("?");
-    let message = format!("{} stage `{stage}` needs {needs}, and `{}` has {has}", kind.name(), data.name);
+    let (kind, name) = (stage.kind.name(), if stage.name.is_empty() { "?" } else { &stage.name });
+    let message = format!("{kind} stage `{name}` needs {needs}, and `{}` has {has}", data.name);
     let problem = checker.error(&at, message);
     problem.help = help.map(str::to_owned);
     problem.related.extend(place.map(|place| (place, "its rows".to_owned())));
 }
 
-/// `None` if a kind can use rows of a format.
-fn misfit(kind: Kind, unpair: bool, format: Format) -> Option<Misfit> {
+/// `None` if rows of a format serve.
+fn misfit(need: Need, format: Format) -> Option<Misfit> {
     let has = match format {
         Format::Sft => "single answers without a label",
         Format::Preference => "pairs",
@@ -37,21 +38,21 @@ fn misfit(kind: Kind, unpair: bool, format: Format) -> Option<Misfit> {
         Format::Prompt => "prompts alone",
     };
     let misfit = |needs, help| Some(Misfit { needs, has, help });
-    match (kind, format) {
+    match (need, format) {
         // A prompt is in every row.
-        (Kind::Ppo, _) | (Kind::Sft, Format::Sft | Format::Preference) => None,
-        (Kind::Sft, _) => misfit("answers to imitate", None),
-        (Kind::Kto, Format::Unpaired) if unpair => {
+        (Need::Prompt, _) | (Need::Sft, Format::Sft | Format::Preference) => None,
+        (Need::Sft, _) => misfit("answers to imitate", None),
+        (Need::Unpaired { unpair: true }, Format::Unpaired) => {
             misfit("pairs for `unpair`", Some("take `unpair` out: such rows need no taking apart"))
         }
-        (Kind::Kto, Format::Unpaired) => None,
-        (Kind::Kto, Format::Preference) if unpair => None,
-        (Kind::Kto, Format::Preference) => misfit(
+        (Need::Unpaired { unpair: false }, Format::Unpaired) => None,
+        (Need::Unpaired { unpair: true }, Format::Preference) => None,
+        (Need::Unpaired { unpair: false }, Format::Preference) => misfit(
             "answers labelled one by one",
             Some("set `unpair = true`: the chosen answer is a good row, the rejected one a bad row"),
         ),
-        (Kind::Kto, _) => misfit("answers labelled one by one", None),
-        (Kind::Rm | Kind::Dpo | Kind::Cpo | Kind::Orpo | Kind::Simpo, Format::Preference) => None,
-        (Kind::Rm | Kind::Dpo | Kind::Cpo | Kind::Orpo | Kind::Simpo, _) => misfit("pairs of answers", None),
+        (Need::Unpaired { .. }, _) => misfit("answers labelled one by one", None),
+        (Need::Preference, Format::Preference) => None,
+        (Need::Preference, _) => misfit("pairs of answers", None),
     }
 }

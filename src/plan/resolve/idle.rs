@@ -5,69 +5,29 @@ use serde_json::Value;
 
 use super::checker::Checker;
 use crate::data::spec::DataSpec;
-use crate::plan::settings::{CpoLoss, DpoLoss, FDivergence, KindSettings, Schedule, StageSettings};
+use crate::kinds::{IdleKey, StageSettings};
+use crate::optim::schedule::SchedulerType;
 use crate::recipe::written::Recipe;
-use crate::recipe::{schema, wording};
+use crate::recipe::{schema, suggest};
 
-/// A key and what it needs to do something.
-struct Need {
-    key: &'static str,
-    /// Why it does nothing, after "does nothing".
-    otherwise: &'static str,
-    is_met: fn(&StageSettings, Option<&DataSpec>) -> bool,
-}
-
-const NEEDS: [Need; 7] = [
-    Need {
-        key: "lora",
-        otherwise: "with `tuner = \"full\"`",
-        is_met: |stage, _| stage.training.lora.is_some(),
-    },
-    Need {
-        key: "lora/dropout",
-        otherwise: "in a ppo stage",
-        is_met: |stage, _| !matches!(stage.kind, KindSettings::Ppo(_)) || stage.training.lora.is_none(),
-    },
-    Need {
-        key: "min_lr_rate",
-        otherwise: "without `lr_scheduler_type = \"cosine_with_min_lr\"`",
-        is_met: |stage, _| stage.training.lr_scheduler_type == Schedule::CosineWithMinLr,
-    },
-    Need {
-        key: "eval_steps",
-        otherwise: "on data without `eval_fraction`",
-        // Data that is unknown is a problem of its own.
-        is_met: |_, data| data.is_none_or(|data| data.eval_fraction > 0.0),
-    },
-    Need {
-        key: "label_smoothing",
-        otherwise: "with this `loss_type`",
-        is_met: |stage, _| is_smoothed(stage),
-    },
-    Need {
-        key: "discopop_tau",
-        otherwise: "without `loss_type = \"discopop\"`",
-        is_met: |stage, _| matches!(&stage.kind, KindSettings::Dpo(dpo) if dpo.discopop_tau.is_some()),
-    },
-    Need {
-        key: "f_alpha_divergence_coef",
-        otherwise: "without `f_divergence = \"alpha_divergence\"`",
-        is_met: |stage, _| {
-            let KindSettings::Dpo(dpo) = &stage.kind else { return false };
-            matches!(dpo.f_divergence, Some(FDivergence::AlphaDivergence(_)))
-        },
-    },
-];
-
-/// Whether a loss of the stage has a place for wrong labels.
-fn is_smoothed(stage: &StageSettings) -> bool {
-    const SMOOTHED: [DpoLoss; 5] =
-        [DpoLoss::Sigmoid, DpoLoss::ExoPair, DpoLoss::Robust, DpoLoss::Aot, DpoLoss::AotUnpaired];
-    match &stage.kind {
-        KindSettings::Dpo(dpo) => dpo.losses.iter().any(|(loss, _)| SMOOTHED.contains(loss)),
-        KindSettings::Cpo(cpo) => cpo.loss == CpoLoss::Sigmoid,
-        _ => true,
-    }
+/// Keys of a stage that do nothing beside its others.
+fn idle(stage: &StageSettings, data: Option<&DataSpec>) -> Vec<IdleKey> {
+    let has_adapter = stage.training.tuner.lora().is_some();
+    let schedule = stage.training.schedule.lr_scheduler_type;
+    let common = [
+        (!has_adapter, IdleKey { key: "lora", otherwise: "with `tuner = \"full\"`" }),
+        (
+            schedule != SchedulerType::CosineWithMinLr,
+            IdleKey { key: "min_lr_rate", otherwise: "without `lr_scheduler_type = \"cosine_with_min_lr\"`" },
+        ),
+        (
+            // Data that is unknown is a problem of its own.
+            data.is_some_and(|data| data.eval_fraction <= 0.0),
+            IdleKey { key: "eval_steps", otherwise: "on data without `eval_fraction`" },
+        ),
+    ];
+    let common = common.into_iter().filter(|(is_idle, _)| *is_idle).map(|(_, key)| key);
+    common.chain(stage.kind.idle(&stage.training)).collect()
 }
 
 pub fn check(
@@ -76,24 +36,32 @@ pub fn check(
     data: &IndexMap<String, DataSpec>,
     stages: &[StageSettings],
 ) {
-    for need in &NEEDS {
-        let is_met = |stage: &StageSettings| (need.is_met)(stage, data.get(&stage.data));
-        let message = format!("`{}` does nothing {}", need.key.replace('/', "."), need.otherwise);
-        let owners = schema::kinds_with(need.key);
-        let has_key = |stage: &&StageSettings| owners.is_empty() || owners.contains(&stage.kind.name());
-        for (index, stage) in stages.iter().enumerate() {
-            let at = format!("/stage/{index}/{}", need.key);
+    let of_stages: Vec<Vec<IdleKey>> =
+        stages.iter().map(|stage| idle(stage, data.get(&stage.data))).collect();
+    let message =
+        |idle: &IdleKey| format!("`{}` does nothing {}", idle.key.replace('/', "."), idle.otherwise);
+    for (index, idle) in of_stages.iter().enumerate() {
+        for idle in idle {
+            let at = format!("/stage/{index}/{}", idle.key);
             // Without a tuner, `lora` is an error already.
-            let is_told = need.key == "lora" && recipe_tuner(recipe, index).is_none();
-            if checker.has(&at) && !is_met(stage) && !is_told {
-                checker.warning(&at, message.clone());
+            let is_told = idle.key == "lora" && !has_tuner(recipe, index);
+            if checker.has(&at) && !is_told {
+                checker.warning(&at, message(idle));
             }
         }
-        let at = format!("/defaults/{}", need.key);
-        // Keys whose kinds are all missing are told of below.
-        let mut owning = stages.iter().filter(has_key).peekable();
-        if checker.has(&at) && owning.peek().is_some() && !owning.any(is_met) {
-            checker.warning(&at, message);
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for idle in of_stages.iter().flatten() {
+        let owners = schema::kinds_with(idle.key);
+        let mut owning = stages
+            .iter()
+            .zip(&of_stages)
+            .filter(|(stage, _)| owners.is_empty() || owners.contains(&stage.kind.name()));
+        let at = format!("/defaults/{}", idle.key);
+        let is_idle = |keys: &[IdleKey]| keys.iter().any(|other| other.key == idle.key);
+        if checker.has(&at) && !told.contains(&idle.key) && owning.all(|(_, keys)| is_idle(keys)) {
+            told.push(idle.key);
+            checker.warning(&at, message(idle));
         }
     }
     for (index, _) in stages.iter().enumerate() {
@@ -103,8 +71,9 @@ pub fn check(
     check_kinds(checker, stages);
 }
 
-fn recipe_tuner(recipe: &Recipe, index: usize) -> Option<crate::recipe::stage::Tuner> {
-    recipe.stage.as_ref()?.get(index)?.training.tuner
+fn has_tuner(recipe: &Recipe, index: usize) -> bool {
+    let stages = recipe.stage.as_deref().unwrap_or_default();
+    stages.get(index).is_some_and(|stage| stage.keys.contains_key("tuner"))
 }
 
 /// Of two keys that count the same thing, the first does nothing beside the second.
@@ -129,7 +98,7 @@ fn check_kinds(checker: &mut Checker, stages: &[StageSettings]) {
         let is_used = stages.iter().any(|stage| owners.contains(&stage.kind.name()));
         if !owners.is_empty() && !is_used {
             let message =
-                format!("`{key}` does nothing without a stage of kind {}", wording::listed(&owners, "or"));
+                format!("`{key}` does nothing without a stage of kind {}", suggest::listed(&owners, "or"));
             checker.warning(&format!("/defaults/{key}"), message);
         }
     }

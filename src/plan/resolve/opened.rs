@@ -4,22 +4,21 @@
 use std::path::Path;
 
 use super::checker::Checker;
-use crate::model::adapter::Adapter;
+use crate::kinds::{Role, Source, StageSettings, Trains};
+use crate::model::artifact::Artifact;
 use crate::model::folder::ModelFolder;
 use crate::model::spec::{ModelOrigin, ModelSpec};
-use crate::plan::artifact::Artifact;
-use crate::plan::openable::{self, Role};
-use crate::plan::settings::{KindSettings, Source, StageSettings};
+use crate::model::tuner::adapter::Adapter;
+use crate::plan::openable::{self, Use};
 
 pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings]) {
     if let ModelOrigin::Folder(base) = &model.origin {
         check_model(checker, base, model.adapter.as_deref(), stages);
     }
     for (index, stage) in stages.iter().enumerate() {
-        let policy = ("policy", &stage.policy);
-        for (key, source) in std::iter::once(policy).chain(stage.kind.sources()) {
+        for (role, source) in stage.sources() {
             if let Source::Folder(folder) = source {
-                check_folder(checker, index, stage, key, folder);
+                check_folder(checker, index, stage, role, folder);
             }
         }
     }
@@ -31,7 +30,7 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
     let has_head = opened.as_ref().is_none_or(|model| model.has_head);
     let config = opened.map(|model| model.config);
     let speaks =
-        stages.iter().find(|stage| stage.policy == Source::Base && role_of_policy(stage) == Role::Speaks);
+        stages.iter().find(|stage| stage.policy == Source::Base && use_of_policy(stage) == Use::Generates);
     if let (Some(stage), false) = (speaks, has_head) {
         let message = format!(
             "the base is a reward model without a head for tokens (`lm_head.weight`), and stage `{}` trains \
@@ -55,8 +54,9 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
             for warning in &places.warnings {
                 checker.warning(at, format!("the adapter's {warning}"));
             }
-            let continuing =
-                stages.iter().find(|stage| stage.policy == Source::Base && stage.training.lora.is_some());
+            let continuing = stages
+                .iter()
+                .find(|stage| stage.policy == Source::Base && stage.training.tuner.lora().is_some());
             if let (Some(stage), Some(why)) = (continuing, places.only_frozen(&adapter.config)) {
                 checker.error(at, format!("stage `{}` trains the adapter further: {why}", stage.name));
             }
@@ -64,27 +64,30 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
     }
 }
 
-fn role_of_policy(stage: &StageSettings) -> Role {
-    if matches!(stage.kind, KindSettings::Rm(_)) { Role::Trunk } else { Role::Speaks }
+fn use_of_policy(stage: &StageSettings) -> Use {
+    match stage.kind.facts().trains {
+        Trains::RewardModel { .. } => Use::Trunk,
+        Trains::Policy | Trains::PolicyAndValue => Use::Generates,
+    }
 }
 
 /// A model that a stage names by its folder.
-fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, key: &str, folder: &Path) {
-    let at = checker.stage_key(index, key);
+fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role: Role, folder: &Path) {
+    let at = checker.stage_key(index, role.key());
     let artifact = Artifact::of_folder(folder);
-    let role = match key {
-        "reward" => Role::Reward,
-        "policy" => role_of_policy(stage),
-        _ => Role::Speaks,
+    let used = match role {
+        Role::Reward => Use::Scores,
+        Role::Policy => use_of_policy(stage),
+        Role::Reference => Use::Generates,
     };
     // Told already, and better.
     let told = !folder.is_dir()
         || checker.document.is_refused(&at)
-        || (role == Role::Reward && artifact.head.is_none() && openable::check_readable(&artifact).is_ok());
+        || (used == Use::Scores && artifact.head.is_none() && openable::check_readable(&artifact).is_ok());
     if told {
         return;
     }
-    let opened = match openable::check(&artifact, role) {
+    let opened = match openable::check(&artifact, used) {
         Ok(opened) => opened,
         Err(error) => {
             checker.error(&at, format!("{error:#}"));
@@ -95,8 +98,10 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, key:
         checker.warning(&at, format!("the adapter's {warning}"));
     }
     // The value model of ppo starts from the reward model.
-    let trains = role != Role::Speaks || key == "policy";
-    if let (true, true, Err(error)) = (trains, stage.training.lora.is_some(), opened.check_continued()) {
+    let trains = used != Use::Generates || role == Role::Policy;
+    if let (true, true, Err(error)) =
+        (trains, stage.training.tuner.lora().is_some(), opened.check_continued())
+    {
         checker.error(&at, format!("stage `{}` trains the adapter further: {error:#}", stage.name));
     }
 }

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::checker::Checker;
-use super::stages::Reference;
+use crate::kinds::{Role, Source, StageSettings, Trains};
+use crate::model::artifact::Artifact;
 use crate::model::config::Config;
 use crate::model::spec::{ModelOrigin, ModelSpec, TokenizerSpec};
+use crate::model::value_head::FILE as VALUE_HEAD;
 use crate::model::value_head::StoredHead;
-use crate::plan::artifact::{Artifact, VALUE_HEAD};
 use crate::plan::openable;
-use crate::plan::settings::{KindSettings, Source, StageSettings};
-use crate::recipe::stage::Kind;
+use crate::recipe::schema::kinds_with;
+use crate::recipe::stage::StageTable;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
 
@@ -24,28 +25,26 @@ const HEAD_WEIGHTS: [&str; 2] = ["v_head.summary.weight", "score.weight"];
 const REWARD_MODELS: &str = "give the `model` folder of a finished rm stage, a sequence classifier with one \
      label as transformers saves it, or an adapter of one as PEFT does";
 
-/// Checks every ppo stage's reward model.
-pub fn check(checker: &mut Checker, recipe: &Recipe, model: Option<&ModelSpec>) {
-    let stages = recipe.stage.as_deref().unwrap_or_default();
-    for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| stage.kind == Some(Kind::Ppo)) {
-        let at = checker.stage_key(index, "reward");
-        let name = stage.name.as_deref().unwrap_or("?");
-        let named = Reference::of(stage).into_iter().find(|reference| reference.key == "reward");
+/// Checks the reward model of every stage that needs one.
+pub fn check(checker: &mut Checker, recipe: &Recipe, settings: &[StageSettings], model: Option<&ModelSpec>) {
+    let tables = recipe.stage.as_deref().unwrap_or_default();
+    let needs_reward = |stage: &StageSettings| kinds_with(Role::Reward.key()).contains(&stage.kind.name());
+    for (index, stage) in settings.iter().enumerate().filter(|(_, stage)| needs_reward(stage)) {
+        let at = checker.stage_key(index, Role::Reward.key());
+        let sources = stage.kind.facts().sources;
+        let named = sources.into_iter().find(|(role, _)| *role == Role::Reward).map(|(_, source)| source);
         match named {
             _ if checker.document.is_refused(&at) => {}
             None => {
-                if !stages[..index].iter().any(|earlier| earlier.kind == Some(Kind::Rm)) {
-                    checker.error(&at, format!("stage `{name}` has no reward model")).help = Some(
-                        "put an rm stage before it, or name one: `reward = \"stage:NAME\"`, or a folder"
-                            .to_owned(),
-                    );
-                }
+                let name = if stage.name.is_empty() { "?" } else { &stage.name };
+                checker.error(&at, format!("stage `{name}` has no reward model")).help = Some(
+                    "put an rm stage before it, or name one: `reward = \"stage:NAME\"`, or a folder"
+                        .to_owned(),
+                );
             }
-            Some(Reference { stage: Some(_), .. }) => {}
-            Some(Reference { folder: Some(folder), .. }) => {
-                check_folder(checker, stages, &at, folder, model);
-            }
-            Some(_) => {
+            Some(Source::Stage(_)) => {}
+            Some(Source::Folder(folder)) => check_folder(checker, tables, &at, folder, model),
+            Some(Source::Base) => {
                 if !checker.is_written("/model/head") && model.and_then(own_head).is_none() {
                     checker.error(&at, "the base model has no value head, so it gives no reward").help =
                         Some("name a file with one: `head` of `[model]`".to_owned());
@@ -57,21 +56,21 @@ pub fn check(checker: &mut Checker, recipe: &Recipe, model: Option<&ModelSpec>) 
 
 fn check_folder(
     checker: &mut Checker,
-    stages: &[crate::recipe::stage::StageTable],
+    stages: &[StageTable],
     at: &str,
-    written: &str,
+    folder: &Path,
     model: Option<&ModelSpec>,
 ) {
-    let folder = checker.path(written);
+    let written = folder.strip_prefix(checker.dir()).unwrap_or(folder).display().to_string();
     if !folder.is_dir() {
-        let is_stage = stages.iter().any(|stage| stage.name.as_deref() == Some(written));
+        let is_stage = stages.iter().any(|stage| stage.name.as_deref() == Some(written.as_str()));
         checker.error(at, format!("there is no folder `{written}`")).help = Some(match is_stage {
             true => format!("did you mean `stage:{written}`?"),
             false => "paths are relative to the recipe's folder".to_owned(),
         });
         return;
     }
-    let artifact = Artifact::of_folder(&folder);
+    let artifact = Artifact::of_folder(folder);
     if artifact.head.is_none() && openable::check_readable(&artifact).is_ok() {
         let message = format!(
             "`{written}` is no reward model: it has no `{VALUE_HEAD}`, and its weights have no `score.weight`"
@@ -79,7 +78,7 @@ fn check_folder(
         checker.error(at, message).help = Some(REWARD_MODELS.to_owned());
         return;
     }
-    let theirs = [folder.clone(), artifact.base].map(|place| place.join("tokenizer.json"));
+    let theirs = [folder.to_owned(), artifact.base].map(|place| place.join("tokenizer.json"));
     let Some(theirs) = theirs.into_iter().find(|path| path.is_file()) else {
         checker.error(at, format!("the reward model `{written}` has no `tokenizer.json`")).help =
             Some(REWARD_MODELS.to_owned());
@@ -212,9 +211,7 @@ fn check_own_head(
 
 /// Whether a stage reads the value head of `[model]`.
 pub fn uses_head(stage: &StageSettings) -> bool {
-    match &stage.kind {
-        KindSettings::Rm(_) => stage.policy == Source::Base,
-        KindSettings::Ppo(ppo) => ppo.reward == Source::Base,
-        _ => false,
-    }
+    let facts = stage.kind.facts();
+    let starts_from_it = matches!(facts.trains, Trains::RewardModel { .. }) && stage.policy == Source::Base;
+    starts_from_it || facts.sources.contains(&(Role::Reward, &Source::Base))
 }

@@ -54,8 +54,14 @@ fn timed(
 ) -> Result<GenerationBench> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (_, rows, model) = planned(recipe, stage, folder.path(), console)?;
-    let prompts: Vec<Vec<u32>> =
-        rows.train.into_iter().map(|row| row.prompt).filter(|p| !p.is_empty()).take(prompts).collect();
+    let prompts: Vec<Vec<u32>> = rows
+        .tokenised
+        .train
+        .into_iter()
+        .map(|row| row.prompt)
+        .filter(|p| !p.is_empty())
+        .take(prompts)
+        .collect();
     ensure!(!prompts.is_empty(), "no row of stage `{stage}` has a prompt to answer");
     let phase = console.phase("loading the model");
     let decoder = Models::at(place).frozen(&model)?;

@@ -19,7 +19,7 @@ pub use generation::{GenerationBench, bench_generation};
 pub use steps::{StepsBench, bench_steps};
 
 use crate::backend::memory::{on_device, peak_resident_bytes};
-use crate::model::policy::ModelInput;
+use crate::model::artifact::Artifact;
 use crate::model::scratch;
 use crate::plan::base::Base;
 use crate::plan::document::StagePlan;
@@ -41,7 +41,7 @@ fn planned(
     stage: &str,
     folder: &Path,
     console: &Console,
-) -> Result<(StagePlan, Rows, ModelInput)> {
+) -> Result<(StagePlan, Rows, Artifact)> {
     recipe.check_weights()?;
     let options = Options { stage: Some(stage), fresh: true };
     let mut planned = plan(recipe, &options, &console.watch(|| Ok(())))?;
@@ -52,16 +52,13 @@ fn planned(
     Ok((place, rows, model))
 }
 
-fn base_model(base: &Base, folder: &Path) -> Result<ModelInput> {
+fn base_model(base: &Base, folder: &Path) -> Result<Artifact> {
     match base.scratch.as_ref().filter(|made| made.is_unmade()) {
-        None => {
-            let artifact = base.artifact.clone();
-            Ok(ModelInput { base: artifact.base, adapter: artifact.adapter, head: artifact.head })
-        }
+        None => Ok(base.artifact.clone()),
         Some(made) => {
             made.write_tokenizer(folder)?;
             scratch::create(&made.spec, made.vocabulary, made.seed, made.dtype, folder)?;
-            Ok(ModelInput { base: folder.to_path_buf(), ..ModelInput::default() })
+            Ok(Artifact { base: folder.to_path_buf(), ..Artifact::default() })
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::backend::memory::reset_device_peak;
 use crate::backend::parts::{self, Part};
+use crate::kinds::{self, StageInputs, StageRows};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
-use crate::stages::{self, StageInputs};
 
 /// Steps after the timed ones, to see what their time goes to.
 const PARTS_STEPS: u64 = 2;
@@ -73,26 +73,21 @@ fn timed(
     let Some(settings) = recipe.stages.iter_mut().find(|s| s.name == stage) else {
         bail!("the recipe has no stage `{stage}`")
     };
-    settings.training.max_steps = Some(warmup + steps + PARTS_STEPS);
+    settings.training.batches.max_steps = Some(warmup + steps + PARTS_STEPS);
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let peak_gflops = matrix_peak(here)?;
     reset_device_peak(&here.device)?;
 
     let phase = console.phase("loading the model");
-    let mut run = stages::open(StageInputs {
+    let mut run = kinds::open(StageInputs {
         settings: &place.settings,
-        place: here,
+        compute: here,
         policy,
         reference: None,
         reward: None,
-        rows: stages::Rows {
-            train: rows.train,
-            eval: Vec::new(),
-            end_tokens: rows.end_tokens,
-            closing: rows.closing,
-        },
-        packaging: None,
+        rows: StageRows { held_out: Vec::new(), ..rows.tokenised },
+        batches: place.batches,
     })?;
     phase.finish();
     let started = Instant::now();

@@ -193,15 +193,16 @@ proptest! {
     #[test]
     fn a_check_and_the_loader_agree(case in cases()) {
         use runner::model::config::Config;
-        use runner::model::policy::{ModelInput, Models};
-        use runner::plan::settings::{LoraSettings, TargetModules};
+        use runner::model::artifact::Artifact;
+use runner::model::policy::Models;
+        use runner::model::tuner::LoraSettings;
 
         let desk = Desk::new();
         write(&case, &desk);
         let said = desk.check();
         let base = super::desk::models().join(case.model);
         prop_assert!(Config::read(&base).is_ok());
-        let input = ModelInput { base, adapter: Some(desk.path("adapter")), head: None };
+        let input = Artifact { base, adapter: Some(desk.path("adapter")), head: None };
         let config: serde_json::Value = fs::read(desk.path("adapter/adapter_config.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
@@ -209,9 +210,7 @@ proptest! {
         let lora = LoraSettings {
             rank: config["r"].as_u64().unwrap_or(4) as usize,
             alpha: 8.0,
-            dropout: 0.0,
-            target_modules: TargetModules::All,
-            rslora: false,
+            ..LoraSettings::default()
         };
         let loaded = Models::default().trained(&input, case.lora.then_some(&lora), 1);
         match loaded {

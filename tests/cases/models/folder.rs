@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::backend::Packing;
+use runner::model::artifact::Artifact;
 use runner::model::decoder::Tokens;
 use runner::model::folder::ModelFolder;
 use runner::model::log_prob::Targets;
-use runner::model::policy::{ModelInput, Models};
+use runner::model::policy::Models;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
@@ -204,7 +205,7 @@ impl Copy {
 }
 
 fn loss(base: &Path) -> anyhow::Result<f64> {
-    let input = ModelInput { base: base.to_owned(), ..ModelInput::default() };
+    let input = Artifact { base: base.to_owned(), ..Artifact::default() };
     let decoder = Models::default().frozen(&input)?;
     let ids: Vec<u32> = (30..100).collect();
     let packing = Packing::sequence(ids.len());

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use runner::data::{Row, Tokenizer, Turns};
-use runner::template::Message;
 use runner::template::ChatTemplate;
+use runner::template::Message;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, asked};

@@ -69,7 +69,7 @@ pub fn open_driver() -> Result<()> {
         // the driver's own folder under Windows, if the loader does not know it
         let driver = find("libcuda.so.1", &[PathBuf::from("/usr/lib/wsl/lib")], "")?;
         fill(driver, 0, CUDA);
-        wrapped::install();
+        wrapped::install(slot);
         Ok(())
     })
 }

@@ -9,7 +9,7 @@
 //! | [`launch`], [`modules`] | kernels, from the images that `build.rs` leaves |
 //! | [`address`] | where a tensor lies |
 //! | [`matmul`] | matrix products, by cuBLASLt |
-//! | [`pool`] | how much memory is used |
+//! | [`pool`], [`memory`] | the pool that tensors come from, and how much of it is used |
 
 mod address;
 pub mod check;
@@ -17,6 +17,7 @@ pub mod device;
 mod launch;
 mod libraries;
 mod matmul;
+mod memory;
 mod modules;
 mod pool;
 mod wrapped;

@@ -8,10 +8,9 @@ use cudarc::driver::{CudaContext, sys};
 use sys::CUmemPool_attribute_enum as Attribute;
 
 use super::super::memory::Memory;
-use super::device::Cuda;
 
 /// What a call of the driver gives.
-type Called<T> = std::result::Result<T, DriverError>;
+pub type Called<T> = std::result::Result<T, DriverError>;
 
 /// The pool that candle allocates from: the device's current one, which lives as long as the device.
 pub struct Pool(sys::CUmemoryPool);
@@ -51,8 +50,13 @@ impl Pool {
         unsafe { mem_pool::set_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }
     }
 
+    /// Lets the peak begin anew, at what is used now.
+    pub fn reset_peak(&self) -> Called<()> {
+        self.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)
+    }
+
     /// Of the device whose context is bound, which the pool is of.
-    fn memory(&self) -> Called<Memory> {
+    pub fn memory(&self) -> Called<Memory> {
         let (free, total) = result::mem_get_info()?;
         Ok(Memory {
             total: total as u64,
@@ -86,20 +90,6 @@ pub fn trim() -> Called<()> {
 pub fn current() -> Called<(usize, Memory)> {
     let device = bound()?;
     Ok((device as usize, Pool::of(device)?.memory()?))
-}
-
-impl Cuda {
-    pub fn memory(&self) -> Result<Memory> {
-        self.bind()?;
-        self.pool.memory().map_err(|error| Error::msg(format!("the device's memory: {error}")))
-    }
-
-    /// Lets the peak begin anew, at what is used now.
-    pub fn reset_peak(&self) -> Result<()> {
-        self.bind()?;
-        let reset = self.pool.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0);
-        reset.map_err(|error| Error::msg(format!("the device's peak of memory: {error}")))
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use cudarc::driver::sys::{
 };
 
 use super::super::out_of_memory::{self, once_more};
-use super::{libraries, pool};
+use super::pool;
 
 /// Whether some device reads the host's memory by the host's own page tables.
 static SHARES_MEMORY: AtomicBool = AtomicBool::new(false);
@@ -51,11 +51,11 @@ macro_rules! wrapped {
             }
         )*
 
-        /// Puts these where the driver's own are in the table.
-        pub fn install() {
+        /// Puts these where the driver's own are in the table, whose places `slot` tells.
+        pub fn install(slot: impl Fn(&str) -> Option<&'static AtomicPtr<c_void>>) {
             $(
                 let ours = $name::call as *mut c_void;
-                if let Some(slot) = libraries::slot(stringify!($name))
+                if let Some(slot) = slot(stringify!($name))
                     && slot.load(Ordering::Acquire) != ours
                 {
                     $name::DRIVERS.store(slot.load(Ordering::Acquire), Ordering::Release);

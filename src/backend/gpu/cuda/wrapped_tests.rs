@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use cudarc::driver::result::{self, DriverError};
 
 use super::super::super::out_of_memory::noted;
+use super::super::libraries;
 use super::*;
 
 /// Bytes that the driver has, and that its pool holds beside them.
@@ -135,7 +136,7 @@ fn calls_come_by_what_is_put_around_the_driver() {
         return;
     }
     let _restore = made_up_driver();
-    install();
+    install(libraries::slot);
     let stream = null_mut();
     // SAFETY: the made-up driver touches nothing but what it is given
     unsafe {

@@ -8,9 +8,9 @@ use cudarc::cublaslt::sys::{
     cublasLtMatmulPreferenceAttributes_t as Preference, cudaDataType,
 };
 
+use super::handle::{Handle, WORKSPACE};
 use super::operand::Operand;
 use super::problem::{Float, Problem};
-use super::{Handle, WORKSPACE};
 
 /// Parts of a sum that several blocks share go through the workspace in float32 and are added in a fixed
 /// order; the scheme that adds them in the result's dtype is left out.

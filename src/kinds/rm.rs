@@ -1,0 +1,179 @@
+//! Reward models (InstructGPT, 2203.02155): one score per sequence, trained so that chosen answers score
+//! higher than rejected ones.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::OfKind;
+use super::facts::{Facts, Fields, Rates, Scored, Trains};
+use crate::batch::Ask;
+use crate::data::Longer;
+use crate::data::example::Family;
+use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
+use crate::objective::reward::loss;
+use crate::train::means::Means;
+use crate::train::trainer::Trainer;
+use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
+
+/// Keys of `kind = "rm"`; names and defaults are TRL's. Source: InstructGPT, section 3.5.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RmSettings {
+    /// Weight of the squared sum of a pair's scores, which keeps scores around 0 (2312.09244); 0
+    /// turns it off.
+    #[schemars(range(min = 0.0))]
+    pub center_rewards_coefficient: f64,
+    /// Whether the value head's bias is trained; without, it stays 0. The head of a sequence classifier
+    /// (`score.weight`) has none: there it is always 0.
+    pub head_bias: bool,
+}
+
+impl Default for RmSettings {
+    fn default() -> Self {
+        RmSettings { center_rewards_coefficient: 0.0, head_bias: true }
+    }
+}
+
+impl OfKind for RmSettings {
+    fn name(&self) -> &'static str {
+        "rm"
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            learning_rate: Rates { full: 1e-4, lora: 1e-4 },
+            keys: Some(Self::json_schema),
+            // A score is that of a whole answer.
+            longer: Longer::Drop,
+            trains: Trains::RewardModel { head_bias: self.head_bias },
+            scored: Scored::Nothing,
+            is_compared: false,
+            ..Facts::default()
+        }
+    }
+
+    fn add_fields(&self, fields: &mut Fields) -> serde_json::Result<()> {
+        let RmSettings { center_rewards_coefficient, head_bias } = self;
+        fields.add("center_rewards_coefficient", center_rewards_coefficient)?;
+        fields.add("head_bias", head_bias)
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Algorithm>> {
+        let Opening { policy, training, compute, models, .. } = opening;
+        // a classifier's head has no place for a bias
+        let found = policy.head.as_deref().map(StoredHead::find).transpose()?.flatten();
+        let is_classifier = found.is_some_and(|head| head.format == HeadFormat::Classifier);
+        let part = match self.head_bias && !is_classifier {
+            true => TrainedPart::WeightAndBias,
+            false => TrainedPart::Weight,
+        };
+        models.decoder = models.decoder.clone().with_frozen_lm_head();
+        let config = &models.decoder.config;
+        models.head = Some(match &policy.head {
+            Some(head) => ValueHead::read(head, config.hidden_size, part, &compute.device)?,
+            None => {
+                let range = config.initializer_range;
+                ValueHead::new(config.hidden_size, range, training.seed, part, &compute.device)?
+            }
+        });
+        Ok(Box::new(Rm { settings: self.clone() }))
+    }
+}
+
+struct Rm {
+    settings: RmSettings,
+}
+
+/// Scores of the pairs of a step or an evaluation.
+#[derive(Default)]
+struct Tally {
+    means: Means,
+    /// Smallest and largest score of each micro-batch.
+    extremes: BTreeMap<usize, (f64, f64)>,
+    loss: f64,
+}
+
+impl Tally {
+    /// Takes in one pair; returns ∂ loss / ∂ score of both answers. `weight`: the pair's share.
+    fn add(&mut self, micro: usize, family: &Family, scores: [f64; 2], centre: f64, weight: f64) -> [f64; 2] {
+        let [chosen, rejected] = scores;
+        let part = loss(chosen, rejected, family.margin.unwrap_or(0.0), centre);
+        self.loss += weight * part.loss;
+        self.means.add("accuracy", micro, f64::from(u8::from(chosen > rejected)), 1.0);
+        self.means.add("margin", micro, chosen - rejected, 1.0);
+        self.means.add("mean_reward", micro, chosen + rejected, 2.0);
+        let (least, most) = self.extremes.entry(micro).or_insert((f64::INFINITY, f64::NEG_INFINITY));
+        *least = least.min(chosen).min(rejected);
+        *most = most.max(chosen).max(rejected);
+        [weight * part.d_chosen, weight * part.d_rejected]
+    }
+
+    fn finish(self) -> Metrics {
+        let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
+        metrics.extend(self.means.finish());
+        let groups = self.extremes.len().max(1) as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| self.extremes.values().map(of).sum::<f64>() / groups;
+        metrics.insert("min_reward".to_string(), mean(|extremes| extremes.0));
+        metrics.insert("max_reward".to_string(), mean(|extremes| extremes.1));
+        metrics
+    }
+}
+
+fn head(trainer: &Trainer) -> Result<&ValueHead> {
+    trainer.models.head.as_ref().context("a reward model has a head")
+}
+
+fn pair(scores: &[f64]) -> Result<[f64; 2]> {
+    match scores {
+        &[chosen, rejected] => Ok([chosen, rejected]),
+        _ => bail!("a pair has two answers"),
+    }
+}
+
+impl Algorithm for Rm {
+    fn gradients(&mut self, trainer: &mut Trainer, step: u64, _: &mut Progress) -> Result<Gradients> {
+        let step = trainer.window_rows(step);
+        let trainer = &*trainer;
+        let families: Vec<&Family> = step.rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
+        let mut pairs = vec![0usize; step.micro_batches];
+        step.rows.iter().for_each(|&(micro, _)| pairs[micro] += 1);
+        let centre = self.settings.center_rewards_coefficient;
+        let mut tally = Tally::default();
+        for pass in trainer.policy.passes(&families) {
+            let families = &families[pass.clone()];
+            trainer.train_scores(trainer.decoder(), head(trainer)?, families, Ask::Ends, |_, scores| {
+                let mut d_scores = Vec::with_capacity(scores.len());
+                for ((scores, family), &(micro, _)) in scores.chunks(2).zip(families).zip(&step.rows[pass]) {
+                    let weight = 1.0 / (pairs[micro] * step.micro_batches) as f64;
+                    d_scores.extend(tally.add(micro, family, pair(scores)?, centre, weight));
+                }
+                Ok(d_scores)
+            })?;
+        }
+        Ok(Gradients::of(tally.finish(), &families))
+    }
+
+    fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
+        let families: Vec<&Family> = trainer.eval.iter().collect();
+        let centre = self.settings.center_rewards_coefficient;
+        let weight = 1.0 / families.len() as f64;
+        let mut tally = Tally::default();
+        for pass in trainer.policy.passes(&families) {
+            progress(pass.start as u64, families.len() as u64)?;
+            let families = &families[pass];
+            let (_, scores) =
+                trainer.policy.scores(trainer.decoder(), head(trainer)?, families, Ask::Ends)?;
+            for (scores, family) in scores.chunks(2).zip(families) {
+                tally.add(0, family, pair(scores)?, centre, weight);
+            }
+        }
+        Ok(tally.finish())
+    }
+
+    fn generates(&self) -> bool {
+        false
+    }
+}

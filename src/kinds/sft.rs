@@ -1,0 +1,101 @@
+//! Supervised fine-tuning: cross-entropy over the trained tokens of the whole optimiser step.
+
+use anyhow::{Result, bail};
+
+use super::OfKind;
+use super::facts::{Facts, Fields, Rates};
+use crate::batch::Ask;
+use crate::data::Need;
+use crate::data::example::Family;
+use crate::objective::nll::nll;
+use crate::train::answer::Answer;
+use crate::train::means::Means;
+use crate::train::trainer::Trainer;
+use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
+
+/// `kind = "sft"` has no keys of its own.
+pub struct SftSettings;
+
+impl OfKind for SftSettings {
+    fn name(&self) -> &'static str {
+        "sft"
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            learning_rate: Rates { full: 2e-5, lora: 1e-4 },
+            rows: Need::Sft,
+            is_compared: false,
+            ..Facts::default()
+        }
+    }
+
+    fn add_fields(&self, _: &mut Fields) -> serde_json::Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Algorithm>> {
+        Ok(Box::new(Sft))
+    }
+}
+
+struct Sft;
+
+impl Algorithm for Sft {
+    fn gradients(&mut self, trainer: &mut Trainer, step: u64, _: &mut Progress) -> Result<Gradients> {
+        let rows = trainer.window_rows(step).rows;
+        let trainer = &*trainer;
+        let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
+        let trained: usize = families.iter().map(|f| trained_tokens(f)).sum();
+        if trained == 0 {
+            bail!("no token of rows {:?} is trained", rows.iter().map(|&(_, row)| row).collect::<Vec<_>>())
+        }
+        let mut means = Means::default();
+        let mut loss = 0.0;
+        for pass in trainer.policy.passes(&families) {
+            trainer.train_pass(&families[pass.clone()], Ask::Answers, |batch, found| {
+                for (targets, &(micro, _)) in batch.families.iter().zip(&rows[pass]) {
+                    let answer = Answer::of(found, targets.all());
+                    loss += nll(answer.log_prob, trained).0;
+                    add(&mut means, micro, &answer);
+                }
+                let (_, d_log_prob) = nll(0.0, trained);
+                Ok(vec![d_log_prob; batch.targets.len()])
+            })?;
+        }
+        let mut metrics = Metrics::from([("loss".to_string(), loss)]);
+        metrics.extend(means.finish());
+        Ok(Gradients::of(metrics, &families))
+    }
+
+    fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
+        let families: Vec<&Family> = trainer.eval.iter().collect();
+        let mut means = Means::default();
+        for pass in trainer.policy.passes(&families) {
+            progress(pass.start as u64, families.len() as u64)?;
+            let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
+            for targets in &batch.families {
+                let answer = Answer::of(&found, targets.all());
+                means.add("loss", 0, -answer.log_prob, answer.tokens as f64);
+                add(&mut means, 0, &answer);
+            }
+        }
+        Ok(means.finish())
+    }
+}
+
+fn add(means: &mut Means, micro: usize, answer: &Answer) {
+    let tokens = answer.tokens as f64;
+    means.add("entropy", micro, answer.entropy, tokens);
+    means.add("mean_token_accuracy", micro, answer.correct, tokens);
+}
+
+/// Tokens that the packed batch will ask for: the first token of an empty prompt's answer has
+/// nothing to predict it.
+fn trained_tokens(family: &Family) -> usize {
+    let predicted = |branch: &crate::data::example::Branch| {
+        let skip = usize::from(family.prompt.is_empty());
+        branch.trained.iter().skip(skip).filter(|trained| **trained).count()
+    };
+    family.branches.iter().map(predicted).sum()
+}

@@ -1,0 +1,251 @@
+//! LoRA adapters: which modules, first values, and PEFT's files. Source: LoRA (2106.09685), PEFT.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
+
+use super::LoraSettings;
+use super::adapter::{Adapter, CONFIG, EMBEDDING, HEAD, PREFIX, Places, Table, WEIGHTS};
+use crate::backend::Compute;
+use crate::backend::matmul::matmul_into;
+use crate::backend::weights_file::WeightFiles;
+use crate::model::config::Config;
+use crate::model::decoder::{Decoder, Owner};
+use crate::model::linear::{Linear, Matrices};
+use crate::model::param::Param;
+use crate::model::weights::write_safetensors;
+use crate::random::{Purpose, Stream};
+
+impl LoraSettings {
+    /// What `B·A` is multiplied with.
+    pub fn scale(&self) -> f64 {
+        let rank = self.rank as f64;
+        if self.rslora { self.alpha / rank.sqrt() } else { self.alpha / rank }
+    }
+
+    /// Whether a module of the decoder, e.g. `model.layers.0.self_attn.q_proj`, is adapted.
+    pub fn adapts(&self, module: &str) -> bool {
+        let last = module.rsplit('.').next().unwrap_or(module);
+        self.target_modules.of_layer().iter().any(|target| target.name() == last)
+    }
+}
+
+/// Applies `f` to every linear of the decoder.
+fn map_linears(mut decoder: Decoder, f: impl Fn(Linear) -> Result<Linear>) -> Result<Decoder> {
+    let layers = std::mem::take(&mut decoder.layers);
+    decoder.layers = layers
+        .into_iter()
+        .map(|mut layer| {
+            layer.attention.q = f(layer.attention.q)?;
+            layer.attention.kv = f(layer.attention.kv)?;
+            layer.attention.o = f(layer.attention.o)?;
+            layer.gate_up = f(layer.gate_up)?;
+            layer.down = f(layer.down)?;
+            Ok(layer)
+        })
+        .collect::<Result<_>>()?;
+    Ok(decoder)
+}
+
+/// A new, trained adapter: A uniform in ±1/√in (Kaiming, a = √5), B zero.
+pub fn new_adapter(decoder: Decoder, settings: &LoraSettings, seed: u64) -> Result<Decoder> {
+    map_linears(decoder, |linear| {
+        let width = linear.weight.value.dim(1)?;
+        let bound = (width as f64).sqrt().recip();
+        let mut matrices = Vec::new();
+        for (part, of_part) in linear.parts.iter().enumerate().filter(|(_, p)| settings.adapts(&p.module)) {
+            let stream = Stream::new(seed, Purpose::LoraA).name(&of_part.module);
+            let values =
+                (0..settings.rank * width).map(|i| ((2.0 * stream.uniform(i as u64) - 1.0) * bound) as f32);
+            let a = Tensor::from_iter(values, &Device::Cpu)?.reshape((settings.rank, width))?;
+            let b = Tensor::zeros((of_part.rows.len(), settings.rank), DType::F32, &Device::Cpu)?;
+            matrices.push(Matrices { part, a, b, alpha: settings.alpha, scale: settings.scale() });
+        }
+        linear.with_lora(matrices, settings.dropout, true)
+    })
+}
+
+/// Loads a PEFT folder onto a frozen decoder, to train further (`dropout` then applies) or not. Errors on
+/// what [`Adapter::places`] refuses, and on what can be used but not trained further.
+pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) -> Result<Decoder> {
+    let adapter = Adapter::open(folder)?;
+    let places = adapter.places(&decoder.config, !decoder.is_headless())?;
+    let file = &adapter.file;
+    if let (true, Some(why)) = (train, places.only_frozen(&adapter.config)) {
+        bail!("`{}`: {why}", file.display())
+    }
+    let files = WeightFiles::open(std::slice::from_ref(file))
+        .with_context(|| format!("cannot read the adapter `{}`", file.display()))?;
+    let decoder =
+        with_tables(decoder, &places, &files, train).with_context(|| format!("`{}`", file.display()))?;
+    map_linears(decoder, |linear| {
+        let mut matrices = Vec::new();
+        for (part, of_part) in linear.parts.iter().enumerate() {
+            if let Some(low) = places.linears.get(&of_part.module) {
+                let (a, b) = (files.load(&low.a)?, files.load(&low.b)?);
+                matrices.push(Matrices { part, a, b, alpha: low.alpha, scale: low.scale });
+            }
+        }
+        linear.with_lora(matrices, dropout, train)
+    })
+}
+
+/// Puts what an adapter has for embedding and head in place. A table that it stores without training it
+/// lies where the base's does, so that one tied to it is it too; one of `modules_to_save`, or one that
+/// LoRA is on, is no longer tied.
+fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train: bool) -> Result<Decoder> {
+    let place = decoder.place();
+    let (embedding, head) = (&places.embedding, &places.head);
+    let frozen = |table: &Table| table.stored.as_ref().filter(|_| !table.saved).cloned();
+    if let (Some(one), Some(other), None) = (frozen(embedding), frozen(head), &decoder.lm_head)
+        && files.load(&one)?.ne(&files.load(&other)?)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?
+            > 0.0
+    {
+        bail!(
+            "`{one}` and `{other}` differ, and this model ties them: set `tie_word_embeddings` of the base to false"
+        )
+    }
+    if let Some(name) = frozen(embedding) {
+        decoder.embedding = Param::at(&place, files.stored(&name)?, false)?;
+        decoder.brought.embedding = Owner::Adapter;
+    }
+    if let Some(name) = frozen(head) {
+        let stored = Param::at(&place, files.stored(&name)?, false)?;
+        match &mut decoder.lm_head {
+            Some(head) => (*head, decoder.brought.head) = (stored, Owner::Adapter),
+            None => (decoder.embedding, decoder.brought.embedding) = (stored, Owner::Adapter),
+        }
+    }
+    let alone = |table: &Table| table.saved || table.low.is_some();
+    if decoder.lm_head.is_none() && !decoder.is_headless() && (alone(embedding) || alone(head)) {
+        decoder.lm_head = Some(decoder.embedding.clone());
+        decoder.brought.head = decoder.brought.embedding;
+        untie(&mut decoder.config);
+    }
+    if let (Some(name), true) = (&embedding.stored, embedding.saved) {
+        decoder.embedding = Param::at(&place, files.stored(name)?, train)?;
+        decoder.brought.embedding = Owner::Saved;
+    }
+    if let (Some(name), true) = (&head.stored, head.saved) {
+        decoder.lm_head = Some(Param::at(&place, files.stored(name)?, train)?);
+        decoder.brought.head = Owner::Saved;
+    }
+    if let Some(low) = &embedding.low {
+        let (a, b) = (files.load(&low.a)?.t()?.contiguous()?, files.load(&low.b)?.t()?.contiguous()?);
+        decoder.embedding = plus(&decoder.embedding, &a, &b, low.scale)?;
+    }
+    if let (Some(low), Some(weight)) = (&head.low, &decoder.lm_head) {
+        decoder.lm_head = Some(plus(weight, &files.load(&low.b)?, &files.load(&low.a)?, low.scale)?);
+    }
+    Ok(decoder)
+}
+
+/// `weight + scale · left · right`, which is not trained; the factors are float32 on the CPU.
+fn plus(weight: &Param, left: &Tensor, right: &Tensor, scale: f64) -> Result<Param> {
+    let sum = weight.full().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.copy()?;
+    matmul_into(&sum, left, right, scale, true)?;
+    Param::at(&Compute::of(&weight.value), sum, false)
+}
+
+/// Makes a configuration say that the head is a table of its own.
+fn untie(config: &mut Config) {
+    config.tie_word_embeddings = false;
+    if let Value::Object(raw) = &mut config.raw {
+        raw.insert("tie_word_embeddings".to_owned(), Value::Bool(false));
+    }
+}
+
+/// Writes the adapter in PEFT's layout; `base` is what `base_model_name_or_path` will say. With `score`,
+/// `[1, hidden]`, it is that of a sequence classifier.
+pub fn save_adapter(
+    decoder: &Decoder,
+    settings: &LoraSettings,
+    base: &Path,
+    score: Option<&Tensor>,
+    folder: &Path,
+) -> Result<()> {
+    let mut tensors = BTreeMap::new();
+    let mut adapted = Vec::new();
+    for linear in decoder.linears() {
+        let Some(lora) = &linear.lora else { continue };
+        for part in &lora.parts {
+            let module = &linear.parts[part.part].module;
+            let a = lora.a_of(lora.a.full(), part)?.contiguous()?;
+            tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), a);
+            tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), part.b.full().clone());
+            adapted.push((module.as_str(), part.ranks.len(), part.alpha));
+        }
+    }
+    let mut saved = Vec::new();
+    for (module, owner, table) in [
+        (EMBEDDING, decoder.brought.embedding, &decoder.embedding),
+        (HEAD, decoder.brought.head, decoder.lm_head.as_ref().unwrap_or(&decoder.embedding)),
+    ] {
+        if owner != Owner::Base {
+            tensors.insert(format!("{PREFIX}{module}.weight"), table.full().clone());
+        }
+        if owner == Owner::Saved {
+            saved.push(last(module));
+        }
+    }
+    if let Some(score) = score {
+        tensors.insert(format!("{PREFIX}score.weight"), score.clone());
+        saved.push("score");
+    }
+    write_safetensors(&tensors, &folder.join(WEIGHTS))?;
+    let all: Vec<&str> = decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.as_str())).collect();
+    let ranks = adapted.iter().map(|(module, rank, _)| (*module, json!(rank)));
+    let alphas = adapted.iter().map(|(module, _, alpha)| (*module, json!(alpha)));
+    let config = json!({
+        "alpha_pattern": pattern(&all, alphas, &json!(settings.alpha)),
+        "base_model_name_or_path": base,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "init_lora_weights": true,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "modules_to_save": (!saved.is_empty()).then_some(saved),
+        "peft_type": "LORA",
+        "r": settings.rank,
+        "rank_pattern": pattern(&all, ranks, &json!(settings.rank)),
+        "target_modules": shortest(&all, adapted.iter().map(|(module, ..)| *module).collect()),
+        "task_type": if score.is_some() { "SEQ_CLS" } else { "CAUSAL_LM" },
+        "use_dora": false,
+        "use_rslora": settings.rslora,
+    });
+    let path = folder.join(CONFIG);
+    std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// `rank_pattern` or `alpha_pattern`: what differs from `default`, by the shortest names that say it.
+fn pattern<'a>(
+    all: &[&str],
+    values: impl Iterator<Item = (&'a str, Value)>,
+    default: &Value,
+) -> BTreeMap<String, Value> {
+    let mut modules: BTreeMap<String, (Value, BTreeSet<&str>)> = BTreeMap::new();
+    for (module, value) in values.filter(|(_, value)| value != default) {
+        modules.entry(value.to_string()).or_insert((value, BTreeSet::new())).1.insert(module);
+    }
+    let names = modules.into_values().flat_map(|(value, modules)| {
+        shortest(all, modules).into_iter().map(move |name| (name, value.clone()))
+    });
+    names.collect()
+}
+
+/// Names that pick `modules` out of `all`: the last part, where all modules with it are picked, and whole
+/// names else.
+fn shortest(all: &[&str], modules: BTreeSet<&str>) -> BTreeSet<String> {
+    let whole = |name: &str| all.iter().filter(|module| last(module) == name).all(|m| modules.contains(m));
+    let name = |module: &&str| String::from(if whole(last(module)) { last(module) } else { module });
+    modules.iter().map(name).collect()
+}
+
+fn last(module: &str) -> &str {
+    module.rsplit('.').next().unwrap_or(module)
+}

@@ -1,0 +1,54 @@
+//! What the kinds that train on pairs tell of them, under TRL's names.
+
+use super::answer::Answer;
+use super::means::Means;
+use crate::objective::pair::Pair;
+
+/// The two answers of a pair and their rewards.
+pub struct ScoredPair {
+    pub chosen: Answer,
+    pub rejected: Answer,
+    /// Of the chosen and the rejected answer.
+    pub rewards: (f64, f64),
+    /// As `logps/*` tell them: sums, or means for losses on means.
+    pub log_probs: (f64, f64),
+}
+
+impl ScoredPair {
+    pub fn add(&self, means: &mut Means, micro: usize) {
+        self.add_of_row(means, micro);
+        self.add_of_tokens(means, micro);
+    }
+
+    /// Means over rows.
+    pub fn add_of_row(&self, means: &mut Means, micro: usize) {
+        let ScoredPair { rewards: (better, worse), log_probs, .. } = self;
+        means.add("rewards/chosen", micro, *better, 1.0);
+        means.add("rewards/rejected", micro, *worse, 1.0);
+        means.add("rewards/accuracies", micro, f64::from(u8::from(better > worse)), 1.0);
+        means.add("rewards/margins", micro, better - worse, 1.0);
+        means.add("logps/chosen", micro, log_probs.0, 1.0);
+        means.add("logps/rejected", micro, log_probs.1, 1.0);
+    }
+
+    /// Means over tokens.
+    pub fn add_of_tokens(&self, means: &mut Means, micro: usize) {
+        let ScoredPair { chosen, rejected, .. } = self;
+        let tokens = |a: &Answer| a.tokens as f64;
+        means.add("logits/chosen", micro, chosen.mean_logit, tokens(chosen));
+        means.add("logits/rejected", micro, rejected.mean_logit, tokens(rejected));
+        means.add("entropy", micro, chosen.entropy + rejected.entropy, tokens(chosen) + tokens(rejected));
+        means.add("mean_token_accuracy", micro, chosen.correct, tokens(chosen));
+    }
+}
+
+/// A pair of a kind without a reference.
+pub fn pair_of(chosen: &Answer, rejected: &Answer) -> Pair {
+    Pair {
+        policy_chosen: chosen.log_prob,
+        policy_rejected: rejected.log_prob,
+        chosen_tokens: chosen.tokens as f64,
+        rejected_tokens: rejected.tokens as f64,
+        ..Pair::default()
+    }
+}

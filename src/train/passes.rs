@@ -1,0 +1,60 @@
+//! Passes of a stage in training: log-probabilities or scores, and the way back.
+
+use anyhow::Result;
+
+use super::trainer::Trainer;
+use crate::backend::log_prob::LogProbs;
+use crate::batch::{Ask, Batch, keep};
+use crate::data::example::Family;
+use crate::model::decoder::{Decoder, Keep};
+use crate::model::value_head::ValueHead;
+
+impl Trainer {
+    /// Log-probabilities under the stage's temperature, without gradients.
+    pub fn log_probs(&self, decoder: &Decoder, families: &[&Family], ask: Ask) -> Result<(Batch, LogProbs)> {
+        self.policy.log_probs(decoder, families, ask, self.temperature)
+    }
+
+    /// The policy's log-probabilities as a training pass of this step finds them, dropout and all.
+    pub fn log_probs_in_training(&self, families: &[&Family], ask: Ask) -> Result<(Batch, LogProbs)> {
+        let batch = self.policy.pack(families, ask);
+        let found =
+            self.decoder().log_probs(&batch.tokens(self.dropout()), batch.targets(self.temperature))?;
+        Ok((batch, found))
+    }
+
+    /// Forward over `families`, then backward from the ∂ loss / ∂ log p that `objective` makes of
+    /// each target's log-probability.
+    pub fn train_pass(
+        &self,
+        families: &[&Family],
+        ask: Ask,
+        objective: impl FnOnce(&Batch, &LogProbs) -> Result<Vec<f64>>,
+    ) -> Result<()> {
+        let batch = self.policy.pack(families, ask);
+        let (tokens, targets) = (batch.tokens(self.dropout()), batch.targets(self.temperature));
+        let (found, pending) = self.decoder().forward_log_probs(&tokens, targets, self.keep())?;
+        let slopes = objective(&batch, &found)?;
+        self.decoder().backward_log_probs(&tokens, targets, pending, &slopes)
+    }
+
+    /// As [`Trainer::train_pass`], with the scores that `head` gives each target's row.
+    pub fn train_scores(
+        &self,
+        decoder: &Decoder,
+        head: &ValueHead,
+        families: &[&Family],
+        ask: Ask,
+        objective: impl FnOnce(&Batch, &[f64]) -> Result<Vec<f64>>,
+    ) -> Result<()> {
+        let batch = self.policy.pack(families, ask);
+        let tokens = batch.tokens(self.dropout());
+        let (found, pending) = decoder.forward_scores(head, &tokens, &batch.hidden, self.keep())?;
+        let slopes = objective(&batch, &found)?;
+        decoder.backward_scores(head, &tokens, &batch.hidden, pending, &slopes)
+    }
+
+    fn keep(&self) -> Keep {
+        keep(self.settings.gradient_checkpointing)
+    }
+}
