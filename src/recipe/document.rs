@@ -260,4 +260,3 @@ pub fn is_stage(pointer: &str) -> bool {
     let parts: Vec<String> = segments(pointer).collect();
     matches!(parts.as_slice(), [stage, _] if stage == "stage")
 }
-

@@ -38,7 +38,9 @@ impl Sources {
         let mut passed_on = BTreeMap::new();
         for path in sources.files.keys() {
             for used in sources.uses(path).into_iter().filter(|used| used.is_public) {
-                if let (Some(target), Some(name)) = (used.path.last().map(|_| used.path.clone()), used.path.last()) {
+                if let (Some(target), Some(name)) =
+                    (used.path.last().map(|_| used.path.clone()), used.path.last())
+                {
                     passed_on.insert([module(path), vec![name.clone()]].concat(), target);
                 }
             }

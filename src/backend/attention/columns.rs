@@ -1,8 +1,9 @@
 //! Columns of a tensor whose rows may lie apart.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use super::super::storage::{View, strided};
+use super::tile::HeadRows;
 
 /// The columns of a tensor `[rows, width]`, rows any distance apart.
 pub(super) struct Columns<'a> {

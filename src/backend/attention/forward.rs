@@ -13,7 +13,7 @@ use super::kernels::Kernels;
 use super::launch;
 use super::query::attend;
 use super::softmax::softmax;
-use super::tile::{HeadRows, scores, weighted_sum};
+use super::tile::{scores, weighted_sum};
 use super::{Shape, TILE, Tile};
 
 /// q `[tokens, heads · head_dim]`, k and v `[key rows, kv_heads · head_dim]` (columns of wider rows

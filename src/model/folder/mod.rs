@@ -14,12 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 
 use self::expected::{EMBEDDING, Expected, HEAD, expected};
-use self::stored::Stored;
 pub use self::files::{SINGLE, has_weights, no_weights, weight_files};
+use self::stored::Stored;
 use super::config::Config;
 use super::fault::{Fault, Faults};
 use super::weights::Weights;
-use crate::backend::header::{StoredTensor, read_header};
+use crate::backend::header::read_header;
 use crate::backend::weights_file::WeightFiles;
 
 /// A model's folder whose weights are as `config.json` says, so that they will load.
