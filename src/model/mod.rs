@@ -14,6 +14,7 @@ pub mod log_prob;
 pub mod lora;
 pub mod param;
 pub mod policy;
+pub mod pooling;
 pub mod result;
 pub mod rope;
 pub mod score;

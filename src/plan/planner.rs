@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 
+use crate::data::Tokenizer;
 use crate::model::fault::Fault;
 use crate::plan::artifact::Artifacts;
 use crate::plan::base::{Base, data_settings};
@@ -22,10 +23,10 @@ use crate::plan::folder::RunFolder;
 use crate::plan::models::{self, Models};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
-use crate::plan::settings::{KindSettings, Source, StageSettings};
+use crate::plan::settings::{KindSettings, PpoSettings, Source, StageSettings};
 use crate::plan::staleness::{self, Status};
 use crate::plan::steps::Steps;
-use crate::plan::vocabulary;
+use crate::plan::vocabulary::{self, Table};
 use crate::recipe::diagnostics::Problem;
 
 /// What is asked of a recipe.
@@ -234,13 +235,40 @@ impl Planner<'_> {
 
     /// Every token of the rows has a row in the embedding, and so has one that ends responses.
     fn check_tokens(&mut self, stage: &StageSettings, rows: &Rows) {
-        let table = self.base.config.vocab_size;
+        let own = Table { rows: self.base.config.vocab_size, whose: "the model" };
+        let faults = self.past_table(stage, rows, own);
+        self.problems.extend(problems(self.recipe, "/model", faults));
+        let KindSettings::Ppo(PpoSettings { reward: reward @ Source::Folder(written), .. }) = &stage.kind
+        else {
+            return;
+        };
+        // One that cannot be opened is a problem already.
+        let folder = self.artifacts.get(reward).base;
+        let Some(config) = self.models.config(&folder).cloned() else { return };
+        let whose = format!("the reward model `{}`", written.display());
+        let table = Table { rows: config.vocab_size, whose: &whose };
+        let mut faults = Vec::new();
+        if table.rows < own.rows {
+            faults = self.past_table(stage, rows, table);
+            let unwritten = vocabulary::unwritten(&self.base.tokenizer, own.rows, table);
+            self.models.warnings.extend(unwritten.filter(|_| faults.is_empty()));
+        }
+        let tokenizer = [written, &folder].into_iter().find(|place| place.join("tokenizer.json").is_file());
+        match Tokenizer::from_folder(tokenizer.unwrap_or(&folder)) {
+            Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
+            Err(error) => faults.extend(models::faults(&error)),
+        }
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        self.problems.extend(problems(self.recipe, &format!("/stage/{index}/reward"), faults));
+    }
+
+    /// What is wrong with the rows of `stage` for a model with that embedding.
+    fn past_table(&self, stage: &StageSettings, rows: &Rows, table: Table<'_>) -> Vec<Fault> {
         let families = rows.train.iter().chain(&rows.held_out);
         let fault = vocabulary::check_families(families, &self.base.tokenizer, table, &stage.data);
         let ends = matches!(stage.kind, KindSettings::Ppo(_))
             .then(|| vocabulary::check_ends(&rows.end_tokens, &self.base.tokenizer, table));
-        let faults = fault.into_iter().chain(ends.flatten()).collect();
-        self.problems.extend(problems(self.recipe, "/model", faults));
+        fault.into_iter().chain(ends.flatten()).collect()
     }
 
     /// The run's folder has one place for each name.

@@ -4,7 +4,6 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Compute;
-use crate::random::{Purpose, Stream};
 use crate::data::example::{Branch, Family, one_a_row};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
@@ -17,6 +16,7 @@ use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::plan::settings::{KindSettings, Source};
+use crate::random::{Purpose, Stream};
 use crate::report::comparison::{self, Compared, Comparison};
 use crate::report::console::Console;
 use crate::run::atomic;
@@ -204,6 +204,7 @@ impl Comparing<'_> {
             max_new_tokens: ANSWER_TOKENS,
             end_tokens,
             batch: BATCH,
+            first_tokens: None,
         };
         let answers = generate(decoder, &requests, &generation, progress)?;
         let family = |(row, tokens): (&Family, Vec<u32>)| {

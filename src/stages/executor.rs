@@ -18,7 +18,8 @@ use crate::backend::Compute;
 use crate::data::example::{Family, one_a_row};
 use crate::model::generate::greedy;
 use crate::model::policy::{self, ModelInput};
-use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
+use crate::model::pooling;
+use crate::model::value_head::{HeadFormat, TrainedPart, ValueHead};
 use crate::plan::settings::{KindSettings, StageSettings};
 
 /// The rows of a stage, tokenised.
@@ -76,22 +77,27 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
         KindSettings::Orpo(orpo) => Box::new(Answers { objective: Orpo(orpo.clone()) }),
         KindSettings::Simpo(simpo) => Box::new(Answers { objective: Simpo(simpo.clone()) }),
         KindSettings::Rm(rm) => {
+            models.decoder = models.decoder.with_frozen_lm_head();
+            let config = &models.decoder.config;
             // a classifier's head has no place for a bias
-            let found = policy.head.as_deref().map(StoredHead::find).transpose()?.flatten();
-            let is_classifier = found.is_some_and(|head| head.format == HeadFormat::Classifier);
+            let (adapter, head) = (policy.adapter.as_deref(), policy.head.as_deref());
+            let is_classifier = pooling::is_classifier(config, adapter, head)?;
             let part = match rm.head_bias && !is_classifier {
                 true => TrainedPart::WeightAndBias,
                 false => TrainedPart::Weight,
             };
-            models.decoder = models.decoder.with_frozen_lm_head();
-            let config = &models.decoder.config;
-            models.head = Some(match &policy.head {
+            let mut head = match head {
                 Some(head) => ValueHead::read(head, config.hidden_size, part, device)?,
                 None => {
                     let range = config.initializer_range;
                     ValueHead::new(config.hidden_size, range, training.seed, part, device)?
                 }
-            });
+            };
+            if is_classifier {
+                head.format = HeadFormat::Classifier;
+            }
+            head.passed_over = pooling::passed_over(&policy, config)?;
+            models.head = Some(head);
             Box::new(Rm { settings: rm.clone() })
         }
         KindSettings::Ppo(ppo) => {
@@ -106,8 +112,9 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
                 head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
             });
             let reference = opened.frozen(reference.as_ref().unwrap_or(&policy))?;
-            let reward =
-                Critic { decoder, head: ValueHead::read(head, width, TrainedPart::Nothing, device)? };
+            let mut head = ValueHead::read(head, width, TrainedPart::Nothing, device)?;
+            head.passed_over = pooling::passed_over(&reward, &decoder.config)?;
+            let reward = Critic { decoder, head };
             Box::new(Ppo::new(settings, ppo, train.len(), Judges { reference, reward }, end_tokens, closing))
         }
     };

@@ -73,9 +73,11 @@ impl Kind for Rm {
         step.rows.iter().for_each(|&(micro, _)| pairs[micro] += 1);
         let centre = self.settings.center_rewards_coefficient;
         let mut tally = Tally::default();
+        let head = head(trainer)?;
+        let ask = Ask::Ends(head.passed_over);
         for pass in trainer.packaging.passes(&families) {
             let families = &families[pass.clone()];
-            trainer.train_scores(trainer.decoder(), head(trainer)?, families, Ask::Ends, |_, scores| {
+            trainer.train_scores(trainer.decoder(), head, families, ask, |_, scores| {
                 let mut slopes = Vec::with_capacity(scores.len());
                 for ((scores, family), &(micro, _)) in scores.chunks(2).zip(families).zip(&step.rows[pass]) {
                     let weight = 1.0 / (pairs[micro] * step.micro_batches) as f64;
@@ -91,12 +93,13 @@ impl Kind for Rm {
         let families: Vec<&Family> = trainer.eval.iter().collect();
         let centre = self.settings.center_rewards_coefficient;
         let weight = 1.0 / families.len() as f64;
+        let head = head(trainer)?;
+        let ask = Ask::Ends(head.passed_over);
         let mut tally = Tally::default();
         for pass in trainer.packaging.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let families = &families[pass];
-            let (_, scores) =
-                trainer.packaging.scores(trainer.decoder(), head(trainer)?, families, Ask::Ends)?;
+            let (_, scores) = trainer.packaging.scores(trainer.decoder(), head, families, ask)?;
             for (scores, family) in scores.chunks(2).zip(families) {
                 tally.add(0, family, pair(scores)?, centre, weight);
             }

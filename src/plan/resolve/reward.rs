@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use serde_json::Value;
 
 use super::checker::Checker;
@@ -179,11 +180,26 @@ pub fn check_head(
     } else if StoredHead::find(&path).is_ok_and(|head| head.is_none()) {
         checker.error(at, format!("`{written}` has no value head")).help =
             Some(format!("it must be a safetensors file with one of {}", suggest::quoted(&HEAD_WEIGHTS)));
-    } else if let Err(error) = openable::find_head(&path, config.as_ref()) {
-        checker.error(at, format!("{error:#}"));
     } else if !stages.iter().any(uses_head) {
         let message = "`head` does nothing: no rm stage starts from the base, and no `reward` is `base`";
-        checker.warning(at, message);
+        match openable::find_head(&path, config.as_ref()) {
+            Ok(_) => checker.warning(at, message),
+            Err(error) => checker.error(at, format!("{error:#}")),
+        };
+    } else {
+        check_found(checker, at, openable::find_head(&path, config.as_ref()), None);
+    }
+}
+
+/// A head that a stage uses, or why it cannot be.
+fn check_found(checker: &mut Checker, at: &str, found: Result<StoredHead>, help: Option<&str>) {
+    match found {
+        Ok(head) => {
+            if let Some(warning) = head.warning() {
+                checker.warning(at, warning);
+            }
+        }
+        Err(error) => checker.error(at, format!("{error:#}")).help = help.map(str::to_owned),
     }
 }
 
@@ -204,9 +220,9 @@ fn check_own_head(
             path.file_name().unwrap_or_default().display()
         );
         checker.warning(at, message);
-    } else if let Err(error) = openable::find_head(path, config) {
-        checker.error(at, format!("{error:#}")).help =
-            Some("name another head, `head` of `[model]`, or a base without one".to_owned());
+    } else {
+        let help = "name another head, `head` of `[model]`, or a base without one";
+        check_found(checker, at, openable::find_head(path, config), Some(help));
     }
 }
 

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Ppo;
 use super::variety::variety;
-use crate::random::Stream;
 use crate::data::example::{Branch, Family};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
 use crate::objective::ppo::{advantages, kl, token_rewards, whiten};
+use crate::random::Stream;
 use crate::stages::batch::Ask;
 use crate::stages::trainer::{Critic, Trainer};
 use crate::stages::{Metrics, Progress};
@@ -68,6 +68,14 @@ fn answered(row: usize, prompt: &[u32], tokens: &[u32]) -> Family {
 }
 
 impl Ppo {
+    /// How many tokens the policy may write, where it has rows for more than its judges: a padded table's
+    /// last rows are no token, and a judge could not read them. `None`: all.
+    fn readable_tokens(&self, policy: &Decoder) -> Option<usize> {
+        let judges = [&self.judges.reference, &self.judges.reward.decoder];
+        let rows = judges.map(|judge| judge.config.vocab_size).into_iter().min();
+        rows.filter(|rows| *rows < policy.config.vocab_size)
+    }
+
     /// Samples a response to each prompt, keyed by `stream` and the prompt's row, and has it judged.
     pub fn judge(
         &self,
@@ -88,6 +96,7 @@ impl Ppo {
             max_new_tokens: settings.response_length,
             end_tokens: &self.end_tokens,
             batch: settings.local_rollout_forward_batch_size,
+            first_tokens: self.readable_tokens(trainer.decoder()),
         };
         let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
         let tokens = generate(trainer.decoder(), &requests, &generation, progress)?;
@@ -111,7 +120,7 @@ impl Ppo {
         let scores = self.over(trainer, &closed, progress, |families| {
             Ok(trainer
                 .packaging
-                .scores(decoder, head, families, Ask::Ends)?
+                .scores(decoder, head, families, Ask::Ends(head.passed_over))?
                 .1
                 .into_iter()
                 .map(|s| vec![s])
