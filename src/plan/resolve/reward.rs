@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::checker::Checker;
 use super::stages::Reference;
 use crate::model::config::Config;
+use crate::model::pooling;
 use crate::model::spec::{ModelOrigin, ModelSpec, TokenizerSpec};
 use crate::model::value_head::StoredHead;
 use crate::plan::artifact::{Artifact, VALUE_HEAD};
@@ -164,6 +165,9 @@ pub fn check_head(
         ModelOrigin::Folder(base) => Config::read(base).ok(),
         ModelOrigin::Scratch(_) => None,
     });
+    if let (Some(model), Some(config)) = (model, &config) {
+        check_bias(checker, model, config, stages);
+    }
     let Some(written) = recipe.model.as_ref().and_then(|model| model.head.as_deref()) else {
         if let Some((model, path)) = model.and_then(|model| Some((model, own_head(model)?))) {
             check_own_head(checker, model, &path, config.as_ref(), stages);
@@ -223,6 +227,27 @@ fn check_own_head(
     } else {
         let help = "name another head, `head` of `[model]`, or a base without one";
         check_found(checker, at, openable::find_head(path, config), Some(help));
+    }
+}
+
+/// A bias that is asked for of a head that has no place for it.
+fn check_bias(checker: &mut Checker, model: &ModelSpec, config: &Config, stages: &[StageSettings]) {
+    let head = model.head.clone().or_else(|| own_head(model));
+    // What cannot be read is told elsewhere.
+    if !pooling::is_classifier(config, model.adapter.as_deref(), head.as_deref()).unwrap_or(false) {
+        return;
+    }
+    let mut places: Vec<String> = Vec::new();
+    for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| stage.policy == Source::Base) {
+        let at = checker.stage_key(index, "head_bias");
+        if matches!(&stage.kind, KindSettings::Rm(rm) if rm.head_bias) && checker.has(&at) {
+            places.push(at);
+        }
+    }
+    places.dedup();
+    for at in places {
+        let message = "`head_bias` does nothing: the head of a sequence classifier (`score.weight`) has no bias";
+        checker.warning(&at, message);
     }
 }
 
