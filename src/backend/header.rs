@@ -1,6 +1,6 @@
 //! Headers of safetensors files: which tensors a file has, without reading their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -33,10 +33,21 @@ impl StoredTensor {
 /// Name → tensor, of the safetensors file at `path`. Reads its header alone. Errors, which name the
 /// file, if that is not safetensors or has more or fewer bytes than its header tells of.
 pub fn read_header(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
-    read(path).with_context(|| format!("`{}`", path.display()))
+    let header = read(path).with_context(|| format!("`{}`", path.display()))?;
+    let stored = header.tensors().into_iter().map(|(name, info)| {
+        let stored = StoredTensor { shape: info.shape.clone(), dtype: info.dtype };
+        (name, stored)
+    });
+    Ok(stored.collect())
 }
 
-fn read(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
+/// What the header at `path` says besides its tensors. Errors as [`read_header`] does.
+pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    let header = read(path).with_context(|| format!("`{}`", path.display()))?;
+    Ok(header.metadata().clone().unwrap_or_default())
+}
+
+fn read(path: &Path) -> Result<Metadata> {
     let mut file = File::open(path).context("cannot be opened")?;
     let size = file.metadata().context("cannot be read")?.len();
     let mut start = Vec::new();
@@ -61,11 +72,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
         bail!("is cut off: {size} bytes, where its header tells of {whole}; get the file again")
     }
     ensure!(size == whole, "has {} bytes more than its header tells of; get the file again", size - whole);
-    let stored = header.tensors().into_iter().map(|(name, info)| {
-        let stored = StoredTensor { shape: info.shape.clone(), dtype: info.dtype };
-        (name, stored)
-    });
-    Ok(stored.collect())
+    Ok(header)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ pub enum Ask {
     Answers,
     /// That, and of each token of the prompts but the first.
     AnswersAndPrompts,
-    /// The hidden state of each branch's last token.
-    Ends,
+    /// The hidden state of each branch's last token, or of its last one that is not this.
+    Ends(Option<u32>),
 }
 
 /// One stream and its targets.
@@ -69,7 +69,8 @@ pub fn pack(families: &[&Family], ask: Ask, share_prefix: bool) -> Batch {
             }
             let start = batch.ids.len();
             // unless it is asked for, the last token predicts nothing and nobody attends to it
-            let fed = branch.tokens.len().saturating_sub(usize::from(ask != Ask::Ends));
+            let unfed = usize::from(!matches!(ask, Ask::Ends(_)));
+            let fed = branch.tokens.len().saturating_sub(unfed);
             batch.ids.extend(&branch.tokens[..fed]);
             let key = |position: usize| row_key(family.row, index + 1, position);
             batch.row_keys.extend((0..fed).map(key));
@@ -85,8 +86,8 @@ pub fn pack(families: &[&Family], ask: Ask, share_prefix: bool) -> Batch {
             }
             let first = asked.len();
             let predictor = |i: usize| if i > 0 { Some(start + i - 1) } else { prompt.clone().last() };
-            if ask == Ask::Ends {
-                asked.extend(predictor(fed).map(|row| row as u32));
+            if let Ask::Ends(passed_over) = ask {
+                asked.extend(end(&batch.ids, prompt, start..start + fed, passed_over));
             } else {
                 let trained = branch.tokens.iter().zip(&branch.trained).enumerate();
                 for (i, (&token, _)) in trained.filter(|(_, (_, trained))| **trained) {
@@ -109,6 +110,14 @@ pub fn pack(families: &[&Family], ask: Ask, share_prefix: bool) -> Batch {
     batch.needed.dedup();
     batch.hidden = asked.iter().map(|row| batch.needed.partition_point(|n| n < row) as u32).collect();
     batch
+}
+
+/// The row at which a branch's score is read: its last one, or the last one whose token is not
+/// `passed_over`; the first if it has no other. `None` if there are no rows.
+fn end(ids: &[u32], prompt: Range<usize>, branch: Range<usize>, passed_over: Option<u32>) -> Option<u32> {
+    let rows = || prompt.clone().chain(branch.clone());
+    let last = rows().rfind(|&row| Some(ids[row]) != passed_over);
+    last.or_else(|| rows().next()).map(|row| row as u32)
 }
 
 fn row_key(row: usize, branch: usize, position: usize) -> u64 {
@@ -190,10 +199,26 @@ mod tests {
             assert_eq!(with_prompt.families[0].prompt, 0..2);
             assert_eq!(with_prompt.families[0].all(), 0..5);
         }
-        let ends = pack(&[&pair(), &pair()], Ask::Ends, true);
+        let ends = pack(&[&pair(), &pair()], Ask::Ends(None), true);
         assert_eq!(ends.ids, [1, 2, 3, 7, 8, 9, 1, 2, 3, 7, 8, 9]);
         assert_eq!(ends.needed, [4, 5, 10, 11]);
         assert_eq!((ends.hidden, ends.targets), (vec![0, 1, 2, 3], vec![]));
         assert_eq!(ends.families[1].branches, [2..3, 3..4]);
+    }
+
+    #[test]
+    fn a_score_is_read_before_tokens_that_are_passed_over() {
+        let ends = |family: &Family, passed_over, share_prefix| {
+            let batch = pack(&[family], Ask::Ends(passed_over), share_prefix);
+            batch.hidden.iter().map(|&hidden| batch.needed[hidden as usize]).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&pair(), Some(8), true), [3, 5]);
+        assert_eq!(ends(&pair(), Some(9), true), [4, 2]);
+        assert_eq!(ends(&pair(), Some(9), false), [4, 7]);
+        let padding =
+            Family { prompt: vec![5, 5], branches: vec![branch(&[5, 5], &[])], ..Family::default() };
+        assert_eq!(ends(&padding, Some(5), true), [0]);
+        let alone = Family { branches: vec![branch(&[5, 5], &[])], ..Family::default() };
+        assert_eq!(ends(&alone, Some(5), true), [0]);
     }
 }

@@ -1,6 +1,7 @@
 //! From files to rows that the engine can train on.
 
 pub mod accepted;
+mod added_tokens;
 mod columns;
 pub mod ending;
 pub mod example;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokenizers::PostProcessorWrapper;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 
+use super::added_tokens;
 use crate::template::SpecialTokens;
 
 /// Encodes whole texts without adding special tokens: templates write those themselves.
@@ -41,9 +42,7 @@ impl Tokenizer {
             .with_padding(None)
             .with_post_processor(None::<PostProcessorWrapper>);
         let special_tokens = SpecialTokens::read(folder)?;
-        let missing = special_tokens.iter().filter(|(_, text)| inner.token_to_id(text).is_none());
-        let missing: Vec<(String, String)> =
-            missing.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let missing = added_tokens::complete(&mut inner, folder, &special_tokens)?;
         if let Some((_, eos)) = missing.iter().find(|(name, _)| name == "eos_token") {
             bail!(
                 "`{}` has no token `{eos}`, which the tokenizer's settings beside it name as `eos_token`: \

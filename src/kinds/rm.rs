@@ -12,7 +12,8 @@ use super::facts::{Facts, Fields, Rates, Scored, Trains};
 use crate::batch::Ask;
 use crate::data::Longer;
 use crate::data::example::Family;
-use crate::model::value_head::{HeadFormat, StoredHead, TrainedPart, ValueHead};
+use crate::model::pooling;
+use crate::model::value_head::{HeadFormat, TrainedPart, ValueHead};
 use crate::objective::reward::loss;
 use crate::train::means::Means;
 use crate::train::trainer::Trainer;
@@ -63,22 +64,27 @@ impl OfKind for RmSettings {
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Algorithm>> {
         let Opening { policy, training, compute, models, .. } = opening;
+        models.decoder = models.decoder.clone().with_frozen_lm_head();
+        let config = &models.decoder.config;
         // a classifier's head has no place for a bias
-        let found = policy.head.as_deref().map(StoredHead::find).transpose()?.flatten();
-        let is_classifier = found.is_some_and(|head| head.format == HeadFormat::Classifier);
+        let (adapter, head) = (policy.adapter.as_deref(), policy.head.as_deref());
+        let is_classifier = pooling::is_classifier(config, adapter, head)?;
         let part = match self.head_bias && !is_classifier {
             true => TrainedPart::WeightAndBias,
             false => TrainedPart::Weight,
         };
-        models.decoder = models.decoder.clone().with_frozen_lm_head();
-        let config = &models.decoder.config;
-        models.head = Some(match &policy.head {
+        let mut head = match head {
             Some(head) => ValueHead::read(head, config.hidden_size, part, &compute.device)?,
             None => {
                 let range = config.initializer_range;
                 ValueHead::new(config.hidden_size, range, training.seed, part, &compute.device)?
             }
-        });
+        };
+        if is_classifier {
+            head.format = HeadFormat::Classifier;
+        }
+        head.passed_over = pooling::passed_over(policy, config)?;
+        models.head = Some(head);
         Ok(Box::new(Rm { settings: self.clone() }))
     }
 }
@@ -142,9 +148,11 @@ impl Algorithm for Rm {
         step.rows.iter().for_each(|&(micro, _)| pairs[micro] += 1);
         let centre = self.settings.center_rewards_coefficient;
         let mut tally = Tally::default();
+        let head = head(trainer)?;
+        let ask = Ask::Ends(head.passed_over);
         for pass in trainer.policy.passes(&families) {
             let families = &families[pass.clone()];
-            trainer.train_scores(trainer.decoder(), head(trainer)?, families, Ask::Ends, |_, scores| {
+            trainer.train_scores(trainer.decoder(), head, families, ask, |_, scores| {
                 let mut d_scores = Vec::with_capacity(scores.len());
                 for ((scores, family), &(micro, _)) in scores.chunks(2).zip(families).zip(&step.rows[pass]) {
                     let weight = 1.0 / (pairs[micro] * step.micro_batches) as f64;
@@ -160,12 +168,13 @@ impl Algorithm for Rm {
         let families: Vec<&Family> = trainer.eval.iter().collect();
         let centre = self.settings.center_rewards_coefficient;
         let weight = 1.0 / families.len() as f64;
+        let head = head(trainer)?;
+        let ask = Ask::Ends(head.passed_over);
         let mut tally = Tally::default();
         for pass in trainer.policy.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let families = &families[pass];
-            let (_, scores) =
-                trainer.policy.scores(trainer.decoder(), head(trainer)?, families, Ask::Ends)?;
+            let (_, scores) = trainer.policy.scores(trainer.decoder(), head, families, ask)?;
             for (scores, family) in scores.chunks(2).zip(families) {
                 tally.add(0, family, pair(scores)?, centre, weight);
             }

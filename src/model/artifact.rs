@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::tuner::adapter::{CONFIG, WEIGHTS};
-use super::value_head::{FILE as VALUE_HEAD, SCORE, StoredHead};
+use super::value_head::{FILE as VALUE_HEAD, StoredHead, is_head};
 use crate::data::hub::{self, RepoKind};
 
 /// A model on the disk.
@@ -65,8 +65,10 @@ pub fn head_in(folder: &Path) -> Option<PathBuf> {
     }
     let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
     let index = index.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    let shard = index.as_ref().and_then(|index| index["weight_map"][SCORE].as_str());
-    let files = [Some(WEIGHTS), Some("model.safetensors"), shard].into_iter().flatten();
+    let map = index.as_ref().and_then(|index| index["weight_map"].as_object());
+    let shards = map.into_iter().flatten().filter(|(name, _)| is_head(name));
+    let shards = shards.filter_map(|(_, file)| file.as_str());
+    let files = [WEIGHTS, "model.safetensors"].into_iter().chain(shards);
     let mut files = files.map(|name| folder.join(name)).filter(|path| path.is_file());
     files.find(|path| StoredHead::find(path).is_ok_and(|head| head.is_some()))
 }

@@ -181,7 +181,7 @@ impl Decoder {
         }
         let parts = Parts::of(self, tokens)?;
         let plan = parts.plan(tokens);
-        let mut x = gather(&self.embedding.value, tokens.ids)?;
+        let mut x = self.embedded(tokens.ids)?;
         let mut layers = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let (rows, needed) = self.rows_of(index, &plan, tokens);
@@ -195,6 +195,17 @@ impl Decoder {
         }
         let (hidden, inverse) = rms_norm(&x, &self.final_norm.value, self.config.rms_norm_eps)?;
         Ok((hidden, Trace { layers, parts, last: x, inverse }))
+    }
+
+    /// The embedding's rows of `ids`, `[tokens, hidden]`. Errors on a token that has none.
+    pub fn embedded(&self, ids: &[u32]) -> Result<Tensor> {
+        let rows = self.embedding.value.dim(0)?;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
+            bail!(
+                "token {id} is past the {rows} rows of a model's embedding (`vocab_size` of its `config.json`)"
+            )
+        }
+        Ok(gather(&self.embedding.value, ids)?)
     }
 
     fn rows_of<'a>(

@@ -13,6 +13,7 @@ pub mod linear;
 pub mod log_prob;
 pub mod param;
 pub mod policy;
+pub mod pooling;
 pub mod result;
 pub mod rope;
 pub mod score;

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde_json::{Map, Value, json};
 
-use super::config::CLASSIFIER;
+use super::config::{CLASSIFIER, TOKEN_CLASSIFIER};
 use super::decoder::Decoder;
 use super::tuner::LoraSettings;
 use super::tuner::lora::save_adapter;
-use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, ValueHead};
+use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, SCORE_BIAS, ValueHead};
 use super::weights::{named_weights, write_safetensors};
 use crate::backend::new_file::copy;
 
@@ -27,6 +27,9 @@ const COMPANIONS: [&str; 9] = [
     "chat_template.jinja",
 ];
 
+/// Keys of `config.json` that transformers takes floats for, and no whole numbers.
+const FLOATS: [&str; 2] = ["rms_norm_eps", "initializer_range"];
+
 /// Writes the adapter (with `lora`) or the whole model (without) into an existing folder, with the
 /// tokenizer of `base` and the head of a reward model.
 pub fn save(
@@ -36,15 +39,15 @@ pub fn save(
     base: &Path,
     folder: &Path,
 ) -> Result<()> {
-    let score = head.map(|head| &head.weight.value);
     match lora {
         Some(lora) => {
             let base = base.canonicalize().unwrap_or_else(|_| base.to_path_buf());
             let is_classifier = head.is_some_and(|head| head.format == HeadFormat::Classifier);
+            let score = head.map(|head| &head.weight.value);
             let score = score.filter(|_| is_classifier || decoder.config.is_classifier());
             save_adapter(decoder, lora, &base, score, folder)?;
         }
-        None => save_model(decoder, score, folder)?,
+        None => save_model(decoder, head, folder)?,
     }
     if let Some(head) = head {
         head.save(&folder.join(VALUE_HEAD))?;
@@ -59,13 +62,17 @@ pub fn save(
     Ok(())
 }
 
-/// `config.json` and `model.safetensors`. A sequence classifier stays one if it has a head: `score`,
-/// `[1, hidden]`; without it, the result is a causal model.
-pub fn save_model(decoder: &Decoder, score: Option<&Tensor>, folder: &Path) -> Result<()> {
+/// `config.json` and `model.safetensors`. A classifier stays one if it has a head; without it, the result
+/// is a causal model.
+pub fn save_model(decoder: &Decoder, head: Option<&ValueHead>, folder: &Path) -> Result<()> {
     let mut weights = named_weights(decoder)?;
-    let is_classifier = decoder.config.is_classifier();
-    if let (Some(score), true) = (score, is_classifier) {
-        weights.insert(SCORE.to_owned(), score.clone());
+    let is_token_classifier = decoder.config.is_token_classifier();
+    let is_classifier = decoder.config.is_classifier() || is_token_classifier;
+    if let Some(head) = head.filter(|_| is_classifier) {
+        weights.insert(SCORE.to_owned(), head.weight.value.clone());
+        if is_token_classifier {
+            weights.insert(SCORE_BIAS.to_owned(), head.bias.value.clone());
+        }
     }
     write_safetensors(&weights, &folder.join("model.safetensors"))?;
     let dtype = if decoder.place().dtype == DType::BF16 { "bfloat16" } else { "float32" };
@@ -73,8 +80,11 @@ pub fn save_model(decoder: &Decoder, score: Option<&Tensor>, folder: &Path) -> R
     if let Value::Object(config) = &mut config {
         config.remove("torch_dtype");
         config.insert("dtype".into(), json!(dtype));
-        if is_classifier && score.is_none() {
+        if is_classifier && head.is_none() {
             make_causal(config);
+        }
+        for key in FLOATS {
+            config.get_mut(key).map(make_float);
         }
     }
     let path = folder.join("config.json");
@@ -82,10 +92,18 @@ pub fn save_model(decoder: &Decoder, score: Option<&Tensor>, folder: &Path) -> R
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
+/// Writes a whole number as a float, which is what transformers takes for such a key.
+fn make_float(value: &mut Value) {
+    if let Some(number) = value.as_i64() {
+        *value = json!(number as f64);
+    }
+}
+
 /// Names the class of the model that is left when a classifier's head is gone.
 fn make_causal(config: &mut Map<String, Value>) {
     for class in config.get_mut("architectures").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(family) = class.as_str().and_then(|class| class.strip_suffix(CLASSIFIER)) {
+        let family = [CLASSIFIER, TOKEN_CLASSIFIER].iter().find_map(|end| class.as_str()?.strip_suffix(end));
+        if let Some(family) = family {
             *class = Value::from(format!("{family}ForCausalLM"));
         }
     }

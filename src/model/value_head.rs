@@ -3,30 +3,47 @@
 //!
 //! Its file is `value_head.safetensors` with `v_head.summary.weight` `[1, hidden]` and
 //! `v_head.summary.bias` `[1]`, as TRL's and ms-swift's; `score.weight`, as transformers' sequence
-//! classifiers and PEFT's adapters of them have it, is read too.
+//! classifiers and PEFT's adapters of them have it, is read too. The file's metadata say where the head
+//! is that of a sequence classifier, whose scores are read at another place (see [`super::pooling`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 
+use super::config::{Config, TOKEN_CLASSIFIER};
 use super::param::{Param, Trained, collect};
 use super::tuner::adapter::PREFIX;
 use super::weights::write_safetensors;
 use crate::backend::Compute;
-use crate::backend::header::read_header;
+use crate::backend::header::{StoredTensor, read_header, read_metadata};
 use crate::backend::scalar_head;
-use crate::backend::weights_file::WeightFiles;
+use crate::backend::weights_file::{WeightFiles, write_tensors};
 use crate::random::{Purpose, Stream};
 
 /// The file of a reward model's head, beside its weights.
 pub const FILE: &str = "value_head.safetensors";
 
-const WEIGHT: &str = "v_head.summary.weight";
+pub const WEIGHT: &str = "v_head.summary.weight";
 const BIAS: &str = "v_head.summary.bias";
 /// The weight of a sequence classifier's head. It has no bias.
 pub const SCORE: &str = "score.weight";
+/// The bias of a token classifier's head, whose weight has the same name.
+pub const SCORE_BIAS: &str = "score.bias";
+/// Beginnings of the names of heads that score.
+pub const HEADS: [&str; 8] = [
+    "score.",
+    "classifier.",
+    "v_head.",
+    "value_head.",
+    "reward_head.",
+    "rm_head.",
+    "regression_head.",
+    "regression_layer.",
+];
+/// The key and the value of the metadata of our own file where the head is a sequence classifier's.
+const HEAD_OF: (&str, &str) = ("head_of", "sequence classifier");
 
 #[derive(Debug, Clone)]
 pub struct ValueHead {
@@ -35,14 +52,16 @@ pub struct ValueHead {
     /// `[1]`.
     pub bias: Param,
     pub format: HeadFormat,
+    /// Scores are those of the last token that is not this one; `None`: of the last token.
+    pub passed_over: Option<u32>,
 }
 
-/// How a head is kept on the disk.
+/// Whose a head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadFormat {
-    /// `v_head.summary`, with a bias.
+    /// Our own and TRL's, or a token classifier's, with a bias.
     ValueHead,
-    /// `score.weight` of a sequence classifier, without one.
+    /// A sequence classifier's, without one.
     Classifier,
 }
 
@@ -51,10 +70,12 @@ pub enum HeadFormat {
 pub struct StoredHead {
     /// Name of the weight.
     pub name: String,
-    pub shape: Vec<usize>,
     pub format: HeadFormat,
-    /// Shape of the bias, where there is one.
-    bias: Option<Vec<usize>>,
+    tensor: StoredTensor,
+    /// Name and tensor of the bias, where there is one.
+    bias: Option<(String, StoredTensor)>,
+    /// Names of other tensors of heads in the file.
+    others: Vec<String>,
 }
 
 impl StoredHead {
@@ -62,19 +83,32 @@ impl StoredHead {
     pub fn find(path: &Path) -> Result<Option<Self>> {
         let mut tensors = read_header(path)?;
         let found = match tensors.contains_key(WEIGHT) {
-            true => Some((WEIGHT.to_owned(), HeadFormat::ValueHead)),
-            false => tensors.keys().find(|n| is_score(n)).map(|n| (n.clone(), HeadFormat::Classifier)),
+            true => {
+                let (key, classifier) = HEAD_OF;
+                let of_classifier = read_metadata(path)?.get(key).is_some_and(|of| of == classifier);
+                let format = if of_classifier { HeadFormat::Classifier } else { HeadFormat::ValueHead };
+                Some((WEIGHT.to_owned(), format, Some(BIAS)))
+            }
+            false => tensors.keys().find(|name| is_score(name)).map(|name| match of_token_classifier(path) {
+                true => (name.clone(), HeadFormat::ValueHead, Some(SCORE_BIAS)),
+                false => (name.clone(), HeadFormat::Classifier, None),
+            }),
         };
-        Ok(found.and_then(|(name, format)| {
-            let bias = tensors.get(BIAS).map(|tensor| tensor.shape.clone());
-            let shape = tensors.remove(&name)?.shape;
-            Some(StoredHead { name, shape, format, bias })
-        }))
+        let Some((name, format, bias)) = found else { return Ok(None) };
+        let bias = bias.and_then(|bias| Some((bias.to_owned(), tensors.remove(bias)?)));
+        let tensor = tensors.remove(&name);
+        let others = tensors.into_keys().filter(|name| is_of_head(name)).collect();
+        Ok(tensor.map(|tensor| StoredHead { name, format, tensor, bias, others }))
     }
 
-    /// Errors unless it gives one score to a model of that width.
+    /// `[1, hidden]`, if the head is sound.
+    pub fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    /// Errors unless it gives one score to a model of that width, and is all of the head that is there.
     pub fn fits(&self, hidden_size: usize) -> Result<()> {
-        let Self { name, shape, bias, .. } = self;
+        let Self { name, tensor: StoredTensor { shape, .. }, bias, .. } = self;
         if shape.len() == 2 && shape[0] != 1 {
             bail!(
                 "`{name}` is {shape:?}: it scores {} labels, and a reward model has one (`num_labels` = 1)",
@@ -84,18 +118,74 @@ impl StoredHead {
         if *shape != [1, hidden_size] {
             bail!("`{name}` is {shape:?}; a head of this model is [1, {hidden_size}]")
         }
-        match bias {
-            Some(shape) if *shape != [1] => bail!("`{BIAS}` is {shape:?}, not [1]"),
-            _ => Ok(()),
+        let weight = std::iter::once((name, &self.tensor));
+        for (name, tensor) in weight.chain(bias.iter().map(|(name, tensor)| (name, tensor))) {
+            if !tensor.is_float() {
+                bail!(
+                    "`{name}` is stored as {:?}; a head must be floats: F32, BF16, F16 or F64",
+                    tensor.dtype
+                )
+            }
         }
+        if let Some((name, StoredTensor { shape, .. })) = bias
+            && *shape != [1]
+        {
+            bail!("`{name}` is {shape:?}, not [1]")
+        }
+        let root = root(name);
+        let is_more = |other: &&String| self::root(other) == root && own(other) != format!("{root}bias");
+        if let Some(other) = self.others.iter().find(is_more) {
+            bail!(
+                "beside `{name}` there is `{other}`: a head of several layers is not supported; a head is one \
+                 matrix [1, hidden]"
+            )
+        }
+        Ok(())
     }
+
+    /// What is to be said of tensors of heads that are not read.
+    pub fn warning(&self) -> Option<String> {
+        let names: Vec<String> = self.others.iter().map(|name| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| {
+            let what = if self.format == HeadFormat::Classifier { ", as in transformers" } else { "" };
+            format!("the head is `{}`; not read beside it{what}: {}", self.name, names.join(", "))
+        })
+    }
+}
+
+/// A tensor's name without what PEFT puts before it.
+fn own(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+/// A name up to its first dot, with it.
+fn root(name: &str) -> &str {
+    let name = own(name);
+    name.find('.').map_or(name, |dot| &name[..=dot])
+}
+
+/// Whether a tensor belongs to a head that scores, by its name.
+pub fn is_of_head(name: &str) -> bool {
+    HEADS.iter().any(|beginning| own(name).starts_with(beginning))
+}
+
+/// Whether a tensor is the weight of a head that can be read.
+pub fn is_head(name: &str) -> bool {
+    name == WEIGHT || is_score(name)
 }
 
 /// Whether a tensor is the weight of a sequence classifier's head: in a model's folder, or in an adapter
 /// of PEFT's, which trains it whole.
 fn is_score(name: &str) -> bool {
-    let own = name.strip_prefix(PREFIX).unwrap_or(name);
+    let own = own(name);
     own == SCORE || own == "score.modules_to_save.weight" || own == "score.modules_to_save.default.weight"
+}
+
+/// Whether the weights at `path` are those of a token classifier, by the `config.json` beside them.
+fn of_token_classifier(path: &Path) -> bool {
+    let config = path.parent().and_then(|folder| std::fs::read(folder.join("config.json")).ok());
+    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| Config::is_of_class(&config, TOKEN_CLASSIFIER))
 }
 
 /// What of a head is trained. With `Weight` alone the bias is 0.
@@ -132,9 +222,9 @@ impl ValueHead {
         let files = WeightFiles::open(&[path.to_path_buf()]).with_context(context)?;
         let weight = files.load(&stored.name)?;
         // a bias that is not trained in a head that is: it is to be 0
-        let bias = match stored.bias.is_some() && part != TrainedPart::Weight {
-            true => files.load(BIAS)?,
-            false => Tensor::zeros(1, DType::F32, &Device::Cpu)?,
+        let bias = match stored.bias.filter(|_| part != TrainedPart::Weight) {
+            Some((name, _)) => files.load(&name)?,
+            None => Tensor::zeros(1, DType::F32, &Device::Cpu)?,
         };
         Self::of(weight, bias, stored.format, part, device)
     }
@@ -152,6 +242,7 @@ impl ValueHead {
             weight: Param::at(&place, weight, part != TrainedPart::Nothing)?,
             bias: Param::at(&place, bias, part == TrainedPart::WeightAndBias)?,
             format,
+            passed_over: None,
         })
     }
 
@@ -160,7 +251,14 @@ impl ValueHead {
             (WEIGHT.to_string(), self.weight.value.clone()),
             (BIAS.to_string(), self.bias.value.clone()),
         ]);
-        write_safetensors(&tensors, path)
+        if self.format == HeadFormat::ValueHead {
+            return write_safetensors(&tensors, path);
+        }
+        let (key, classifier) = HEAD_OF;
+        let metadata = HashMap::from([("format", "pt"), (key, classifier)]);
+        let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        write_tensors(tensors.iter(), metadata, path)
+            .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
     /// hidden `[rows, hidden]` → `[rows]`.

@@ -23,14 +23,24 @@ use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
-use crate::plan::models;
+use crate::plan::models::{self, OpenedBase};
 use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::vocabulary;
 use crate::template::{ADDITIONAL, CHAT_TEMPLATE, ChatTemplate};
 
 /// Files of a model's folder that are tokenizer, template and their settings.
-const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", CHAT_TEMPLATE];
+const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    CHAT_TEMPLATE,
+];
+/// Those of them whose content counts as it is: of a template, its text does.
+const COUNTED: usize = 4;
+/// Files of the base that a result gets beside its weights, and that nothing here reads but for the tokens
+/// that end texts.
+const CARRIED: [&str; 4] = ["generation_config.json", "vocab.json", "merges.txt", "tokenizer.model"];
 /// The template of a model from random weights whose tokenizer is trained: it has its tokens.
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
@@ -89,6 +99,7 @@ impl Base {
     fn of_folder(recipe: &Resolved, path: &Path, hashes: &mut Hashes) -> Result<Self> {
         let adapter = recipe.model.adapter.as_deref().map(from_here);
         let mut content = hash_folder(path, "", hashes)?;
+        content.extend(hash_files(path, "", &CARRIED, hashes)?);
         if let Some(adapter) = &adapter {
             content.extend(hash_folder(adapter, "adapter ", hashes)?);
         }
@@ -99,9 +110,10 @@ impl Base {
         let template = ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(path))?
             .with_kwargs(recipe.model.chat_template_kwargs.clone())?;
         content.insert("chat template".to_owned(), content::text(&template.identity()));
-        let (config, headless, mut warnings) = models::open_base(recipe, path)?;
+        let OpenedBase { config, headless, mut faults, mut warnings } = models::open_base(recipe, path)?;
         let tokenizer = Tokenizer::from_folder(path)?;
-        let (mut faults, unusable) = vocabulary::check(&tokenizer, &config, path);
+        let (unsound, unusable) = vocabulary::check(&tokenizer, &config, path);
+        faults.extend(unsound);
         warnings.extend(unusable);
         match generation::check(path) {
             Ok(warning) => warnings.extend(warning),
@@ -271,7 +283,7 @@ impl<'a> TokenizerSource<'a> {
 
     fn content(&self, hashes: &mut Hashes) -> Result<BTreeMap<String, String>> {
         match self {
-            Self::Folder(folder) => hash_files(folder, "", &TOKENIZER_FILES[..3], hashes),
+            Self::Folder(folder) => hash_files(folder, "", &TOKENIZER_FILES[..COUNTED], hashes),
             Self::Train { data, .. } => {
                 let name =
                     |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -338,7 +350,7 @@ fn hash_folder(folder: &Path, prefix: &str, hashes: &mut Hashes) -> Result<BTree
         names.extend(name.to_str().filter(|name| name.ends_with(".safetensors")).map(str::to_owned));
     }
     let settings = ["config.json", "adapter_config.json", "model.safetensors.index.json"];
-    names.extend(settings.iter().chain(&TOKENIZER_FILES[..3]).map(|name| (*name).to_owned()));
+    names.extend(settings.iter().chain(&TOKENIZER_FILES[..COUNTED]).map(|name| (*name).to_owned()));
     hash_files(folder, prefix, &names, hashes)
 }
 

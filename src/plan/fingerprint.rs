@@ -8,7 +8,7 @@
 //! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit`, `num_sample_generations`, `local_rollout_forward_batch_size` |
 //! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows`, `max_dropped` |
 //! | content of data files, in order | modification times |
-//! | content of the base: config, weights, tokenizer, adapter; its value head, for stages that read it | its path, generation defaults |
+//! | content of the base: config, weights, tokenizer, adapter, what goes with a result (`generation_config.json`); its value head, for stages that read it | its path |
 //! | content of a reward model in a folder | its path |
 //! | for random weights: shape, seed, what the tokenizer is trained on | |
 //! | the text of every chat template, `chat_template_kwargs` | where it came from |

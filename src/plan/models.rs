@@ -6,33 +6,48 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result};
 
 use crate::kinds::{Role, StageSettings, Trains};
+use crate::model::artifact::Artifact;
 use crate::model::artifact::head_in;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Faults};
 use crate::model::folder::{ModelFolder, has_weights};
+use crate::plan::openable;
 use crate::plan::resolve::{Resolved, uses_head};
 
 /// Folders that stages name as references and reward models, opened so far.
 #[derive(Debug, Default)]
 pub struct Models {
-    /// Folder → why it cannot predict tokens, of those that are sound otherwise.
-    headless: BTreeMap<PathBuf, Option<Fault>>,
+    /// Folder → what was found in it, of those that are sound otherwise.
+    found: BTreeMap<PathBuf, Found>,
     /// What a person should know of them.
     pub warnings: Vec<String>,
 }
 
+/// A model in a folder.
+#[derive(Debug)]
+struct Found {
+    /// Why it cannot predict tokens.
+    headless: Option<Fault>,
+    config: Config,
+}
+
 impl Models {
+    /// The config of the model in `folder`, if that was checked and is sound.
+    pub fn config(&self, folder: &Path) -> Option<&Config> {
+        self.found.get(folder).map(|found| &found.config)
+    }
+
     /// What is wrong with the model in `folder`, which is to predict tokens if `predicts`.
     pub fn check(&mut self, folder: &Path, predicts: bool) -> Vec<Fault> {
-        if let Some(headless) = self.headless.get(folder) {
-            return headless.iter().filter(|_| predicts).cloned().collect();
+        if let Some(found) = self.found.get(folder) {
+            return found.headless.iter().filter(|_| predicts).cloned().collect();
         }
         match ModelFolder::open(folder) {
             Ok(opened) => {
                 let headless = opened.headless();
                 self.warnings.extend(opened.warnings);
                 let faults = headless.iter().filter(|_| predicts).cloned().collect();
-                self.headless.insert(folder.to_owned(), headless);
+                self.found.insert(folder.to_owned(), Found { headless, config: opened.config });
                 faults
             }
             Err(error) => faults(&error),
@@ -40,9 +55,19 @@ impl Models {
     }
 }
 
-/// The config of the recipe's model in a folder, why it cannot predict tokens, and what a person should
-/// know of it. A plan may be made before the weights are there.
-pub fn open_base(recipe: &Resolved, path: &Path) -> Result<(Config, Option<Fault>, Vec<String>)> {
+/// The recipe's model in a folder.
+pub struct OpenedBase {
+    pub config: Config,
+    /// Why it cannot predict tokens.
+    pub headless: Option<Fault>,
+    /// What is wrong with it for the stages of the recipe.
+    pub faults: Vec<Fault>,
+    /// What a person should know of it.
+    pub warnings: Vec<String>,
+}
+
+/// Opens the recipe's model. A plan may be made before the weights are there.
+pub fn open_base(recipe: &Resolved, path: &Path) -> Result<OpenedBase> {
     if !has_weights(path) {
         let config = Config::read(path)?;
         let mut warnings = config.warnings.clone();
@@ -50,7 +75,7 @@ pub fn open_base(recipe: &Resolved, path: &Path) -> Result<(Config, Option<Fault
             "`{}` has no weights yet, so they are not checked; a run needs them",
             path.display()
         ));
-        return Ok((config, None, warnings));
+        return Ok(OpenedBase { config, headless: None, faults: Vec::new(), warnings });
     }
     let folder = ModelFolder::open(path)?;
     let headless = folder.headless();
@@ -62,15 +87,23 @@ pub fn open_base(recipe: &Resolved, path: &Path) -> Result<(Config, Option<Fault
             adapter.display()
         ));
     }
-    // A head that scores is spoken of where `[model]` is resolved.
-    if !folder.reward_heads.is_empty() && head_in(path).is_none() && !recipe.stages.iter().any(uses_head) {
-        warnings.push(format!(
+    let mut faults = Vec::new();
+    let brings_head = Artifact::of(path.to_owned(), recipe.model.adapter.clone()).head.is_some();
+    // A head that can be read is spoken of where `[model]` is resolved.
+    match recipe.stages.iter().any(uses_head) {
+        true if brings_head || recipe.model.head.is_some() => {}
+        true => match openable::foreign_head(path, &folder.reward_heads) {
+            Some(fault) => faults.push(fault),
+            None => warnings.extend(openable::lost_head(path, &folder.config)),
+        },
+        false if !folder.reward_heads.is_empty() && head_in(path).is_none() => warnings.push(format!(
             "`{}` has the head of a reward model or classifier, which no stage uses: `{}`",
             path.display(),
             folder.reward_heads.join("`, `")
-        ));
+        )),
+        false => {}
     }
-    Ok((folder.config, headless, warnings))
+    Ok(OpenedBase { config: folder.config, headless, faults, warnings })
 }
 
 /// The faults that an error stands for.

@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::backend::header::read_header;
 use crate::model::artifact::Artifact;
 use crate::model::config::Config;
-use crate::model::folder::{ModelFolder, weight_files};
+use crate::model::fault::Fault;
+use crate::model::folder::{ModelFolder, listed, weight_files};
 use crate::model::tuner::adapter::{Adapter, CONFIG, Places, WEIGHTS};
-use crate::model::value_head::{FILE as VALUE_HEAD, StoredHead};
+use crate::model::value_head::{FILE as VALUE_HEAD, SCORE, StoredHead, WEIGHT};
 
 /// What a stage does with a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,10 @@ pub struct Opened {
 
 impl Opened {
     /// What is passed over, and why that does no harm.
-    pub fn warnings(&self) -> &[String] {
-        self.adapter.as_ref().map_or(&[], |(_, places)| &places.warnings)
+    pub fn warnings(&self) -> Vec<String> {
+        let of_adapter = self.adapter.iter().flat_map(|(_, places)| &places.warnings);
+        let of_adapter = of_adapter.map(|warning| format!("the adapter's {warning}"));
+        of_adapter.chain(self.head.as_ref().and_then(StoredHead::warning)).collect()
     }
 
     /// Errors if a lora stage cannot train the adapter further.
@@ -91,7 +94,7 @@ pub fn places(folder: &Path, config: &Config, has_head: bool) -> Result<(Adapter
 /// The head in a file. Errors if there is none, or one that gives no single score to a model of `config`.
 pub fn find_head(path: &Path, config: Option<&Config>) -> Result<StoredHead> {
     let head = StoredHead::find(path)?.with_context(|| format!("`{}` has no value head", path.display()))?;
-    let hidden = config.map_or(head.shape.last().copied().unwrap_or_default(), |config| config.hidden_size);
+    let hidden = config.map_or(head.shape().last().copied().unwrap_or_default(), |config| config.hidden_size);
     head.fits(hidden).with_context(|| format!("the head `{}`", path.display()))?;
     Ok(head)
 }
@@ -102,6 +105,34 @@ pub fn not_a_reward_model(folder: &Path) -> String {
         "`{}` is no reward model: it has no `{VALUE_HEAD}`, and its weights have no `score.weight`",
         folder.display()
     )
+}
+
+/// What is wrong with a model whose head a stage would train further, if its weights have tensors of a head
+/// that cannot be read: a new head would take its place.
+pub fn foreign_head(folder: &Path, reward_heads: &[String]) -> Option<Fault> {
+    (!reward_heads.is_empty()).then(|| {
+        let message = format!(
+            "`{}` has the head of a reward model or classifier, and none that can be read: {}; an rm stage would \
+             start with random weights in its place",
+            folder.display(),
+            listed(reward_heads.iter().map(String::as_str))
+        );
+        Fault::new(message).with_help(format!(
+            "a head is one matrix [1, hidden] called `{SCORE}` or `{WEIGHT}`: give it that name, in the weights or \
+             in a file that `head` of `[model]` names; or take it out of the weights to start with a new one"
+        ))
+    })
+}
+
+/// What to say of a classifier without a head, from which an rm stage starts.
+pub fn lost_head(folder: &Path, config: &Config) -> Option<String> {
+    (config.is_classifier() || config.is_token_classifier()).then(|| {
+        format!(
+            "`config.json` of `{}` is a classifier's, and its weights have no `{SCORE}`: the rm stage starts with a \
+             new head of random weights",
+            folder.display()
+        )
+    })
 }
 
 /// Errors if a file of weights is not whole.

@@ -10,6 +10,7 @@ use jiff::Zoned;
 use jiff::civil::DateTime;
 
 use crate::batch::{BatchPolicy, Steps};
+use crate::data::Tokenizer;
 use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
 use crate::plan::artifacts::Artifacts;
@@ -25,7 +26,7 @@ use crate::plan::models::{self, Models};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::Rows;
 use crate::plan::staleness::{self, Status};
-use crate::plan::vocabulary;
+use crate::plan::vocabulary::{self, Table};
 use crate::recipe::diagnostics::Problem;
 
 /// What is asked of a recipe.
@@ -241,14 +242,40 @@ impl Planner<'_> {
 
     /// Every token of the rows has a row in the embedding, and so has one that ends responses.
     fn check_tokens(&mut self, stage: &StageSettings, rows: &Rows) {
-        let table = self.base.config.vocab_size;
+        let own = Table { rows: self.base.config.vocab_size, whose: "the model" };
+        let faults = self.past_table(stage, rows, own);
+        self.problems.extend(problems(self.recipe, "/model", faults));
+        let sources = stage.kind.facts().sources;
+        let reward = sources.into_iter().find(|(role, _)| *role == Role::Reward).map(|(_, source)| source);
+        let Some(reward @ Source::Folder(written)) = reward else { return };
+        // One that cannot be opened is a problem already.
+        let folder = self.artifacts.get(reward).base;
+        let Some(config) = self.models.config(&folder).cloned() else { return };
+        let whose = format!("the reward model `{}`", written.display());
+        let table = Table { rows: config.vocab_size, whose: &whose };
+        let mut faults = Vec::new();
+        if table.rows < own.rows {
+            faults = self.past_table(stage, rows, table);
+            let unwritten = vocabulary::unwritten(&self.base.tokenizer, own.rows, table);
+            self.models.warnings.extend(unwritten.filter(|_| faults.is_empty()));
+        }
+        let tokenizer = [written, &folder].into_iter().find(|place| place.join("tokenizer.json").is_file());
+        match Tokenizer::from_folder(tokenizer.unwrap_or(&folder)) {
+            Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
+            Err(error) => faults.extend(models::faults(&error)),
+        }
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        self.problems.extend(problems(self.recipe, &format!("/stage/{index}/reward"), faults));
+    }
+
+    /// What is wrong with the rows of `stage` for a model with that embedding.
+    fn past_table(&self, stage: &StageSettings, rows: &Rows, table: Table<'_>) -> Vec<Fault> {
         let families = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
         let fault = vocabulary::check_families(families, &self.base.tokenizer, table, &stage.data);
         let generates = stage.kind.facts().rollouts.is_some();
         let ends = generates
             .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));
-        let faults = fault.into_iter().chain(ends.flatten()).collect();
-        self.problems.extend(problems(self.recipe, "/model", faults));
+        fault.into_iter().chain(ends.flatten()).collect()
     }
 
     /// The run's folder has one place for each name.

@@ -40,13 +40,33 @@ pub fn check(tokenizer: &Tokenizer, config: &Config, folder: &Path) -> (Vec<Faul
     (faults, warning)
 }
 
-/// What is wrong with rows of a data set: tokens past the `rows` of the embedding.
+/// An embedding.
+#[derive(Debug, Clone, Copy)]
+pub struct Table<'a> {
+    pub rows: usize,
+    /// The model's name in a message.
+    pub whose: &'a str,
+}
+
+/// What a person should know of a policy that has rows for more tokens than the reward model: it does not
+/// write these.
+pub fn unwritten(tokenizer: &Tokenizer, policy: usize, reward: Table<'_>) -> Option<String> {
+    let past = tokenizer.tokens_from(reward.rows).into_iter().filter(|(id, _)| (*id as usize) < policy);
+    let past: Vec<(u32, String)> = past.collect();
+    (!past.is_empty()).then(|| {
+        let Table { rows, whose } = reward;
+        format!("responses never have {}: past the {rows} rows of the embedding of {whose}", listed(&past))
+    })
+}
+
+/// What is wrong with rows of a data set: tokens past the rows of an embedding.
 pub fn check_families<'a>(
     families: impl Iterator<Item = &'a Family>,
     tokenizer: &Tokenizer,
-    rows: usize,
+    table: Table<'_>,
     data: &str,
 ) -> Option<Fault> {
+    let Table { rows, whose } = table;
     let mut past = BTreeSet::new();
     let mut affected = BTreeSet::new();
     for family in families {
@@ -60,7 +80,7 @@ pub fn check_families<'a>(
     let name = |&id: &u32| (id, tokenizer.token(id).unwrap_or_default());
     let named: Vec<(u32, String)> = past.iter().map(name).collect();
     let message = format!(
-        "{} in {} rows of data `{data}` (first in row {}) is past the {rows} rows of the model's embedding",
+        "{} in {} rows of data `{data}` (first in row {}) is past the {rows} rows of the embedding of {whose}",
         listed(&named),
         affected.len(),
         first + 1
@@ -69,14 +89,15 @@ pub fn check_families<'a>(
 }
 
 /// What is wrong with the tokens that end responses: the model must be able to write one.
-pub fn check_ends(ends: &[u32], tokenizer: &Tokenizer, rows: usize) -> Option<Fault> {
+pub fn check_ends(ends: &[u32], tokenizer: &Tokenizer, table: Table<'_>) -> Option<Fault> {
+    let Table { rows, whose } = table;
     if ends.is_empty() || ends.iter().any(|end| (*end as usize) < rows) {
         return None;
     }
     let named: Vec<(u32, String)> =
         ends.iter().map(|&id| (id, tokenizer.token(id).unwrap_or_default())).collect();
     let message = format!(
-        "responses would never end: {} is past the {rows} rows of the model's embedding",
+        "responses would never end: {} is past the {rows} rows of the embedding of {whose}",
         listed(&named)
     );
     Some(Fault::new(message).with_help(GROW))

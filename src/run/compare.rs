@@ -198,6 +198,7 @@ impl Comparing<'_> {
             max_new_tokens: ANSWER_TOKENS,
             end_tokens,
             batch: BATCH,
+            first_tokens: None,
         };
         let answers = generate(decoder, &requests, &generation, progress)?;
         let family = |(row, tokens): (&Family, Vec<u32>)| {

@@ -15,9 +15,10 @@ use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize}
 use crate::model::artifact::Artifact;
 use crate::model::fault::Faults;
 use crate::model::policy::Models;
+use crate::model::pooling;
 use crate::model::value_head::{TrainedPart, ValueHead};
 use crate::plan::openable::{self, Use, not_a_reward_model};
-use crate::plan::vocabulary;
+use crate::plan::vocabulary::{self, Table};
 use crate::report::console::Console;
 use crate::template::ChatTemplate;
 
@@ -49,7 +50,9 @@ pub struct ScoredRows {
 /// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
     let artifact = Artifact::of_folder(model);
-    openable::check(&artifact, Use::Scores)?;
+    for warning in openable::check(&artifact, Use::Scores)?.warnings() {
+        console.line(&format!("warning: `{}`: {warning}", model.display()));
+    }
     let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
     // PEFT saves an adapter without the tokenizer, if it is not told to.
     let speaks = [model, &artifact.base].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
@@ -69,11 +72,12 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&artifact)?;
-    let (tokens, rows) = (families.iter().copied(), decoder.config.vocab_size);
-    if let Some(fault) = vocabulary::check_families(tokens, &tokenizer, rows, "rows") {
-        return Err(Faults(vec![fault]).into());
-    }
-    let head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
+    let table = Table { rows: decoder.config.vocab_size, whose: "the model" };
+    let (mut faults, _) = vocabulary::check(&tokenizer, &decoder.config, &artifact.base);
+    faults.extend(vocabulary::check_families(families.iter().copied(), &tokenizer, table, "rows"));
+    Faults::none_of(faults)?;
+    let mut head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
+    head.passed_over = pooling::passed_over(&artifact, &decoder.config)?;
     phase.finish();
     let batches = BatchPolicy::for_model(&decoder.config, DeviceSpec::Cpu, Dtype::F32, false);
     let phase = console.phase("scoring");
@@ -82,7 +86,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     for pass in batches.passes(&families) {
         progress(pass.start as u64, families.len() as u64)?;
         let families = &families[pass];
-        let (batch, scores) = batches.scores(&decoder, &head, families, Ask::Ends)?;
+        let (batch, scores) = batches.scores(&decoder, &head, families, Ask::Ends(head.passed_over))?;
         for (family, targets) in families.iter().zip(&batch.families) {
             let scores = match (need, &scores[targets.all()]) {
                 (Need::Preference, &[chosen, rejected]) => Scores::Pair { chosen, rejected },

@@ -98,7 +98,8 @@ fn frequencies_are_those_of_the_warped_distribution() {
         [(1.0, None, 1.0), (0.7, None, 1.0), (1.0, Some(5), 1.0), (0.7, None, 0.7), (1.3, Some(40), 0.7)]
     {
         let choice = sampling(temperature, top_k, top_p);
-        let generation = Generation { choice, max_new_tokens: 1, end_tokens: &[], batch: 512 };
+        let generation =
+            Generation { choice, max_new_tokens: 1, end_tokens: &[], batch: 512, first_tokens: None };
         let answers = generate(&decoder, &requests, &generation, &mut |_, _| Ok(())).unwrap();
         let mut counts = vec![0; decoder.config.vocab_size];
         answers.iter().for_each(|answer| counts[answer[0] as usize] += 1);
@@ -135,7 +136,8 @@ fn an_answer_does_not_depend_on_the_batch_or_on_shared_prompts() {
         let ends: Vec<u32> = (0..40).collect();
         let run = |requests: &[Request<'_>], batch| {
             let choice = sampling(1.0, None, 0.95);
-            let generation = Generation { choice, max_new_tokens: 30, end_tokens: &ends, batch };
+            let generation =
+                Generation { choice, max_new_tokens: 30, end_tokens: &ends, batch, first_tokens: None };
             generate(&decoder, requests, &generation, &mut |_, _| Ok(())).unwrap()
         };
         let together = run(&requests, 25);
@@ -161,7 +163,13 @@ fn whoever_watches_hears_of_progress_and_can_stop_it() {
     let decoder = model("qwen2");
     let prompts = prompts("qwen2");
     let requests = requests(&prompts);
-    let generation = Generation { choice: Choice::Greedy, max_new_tokens: 4, end_tokens: &[], batch: 10 };
+    let generation = Generation {
+        choice: Choice::Greedy,
+        max_new_tokens: 4,
+        end_tokens: &[],
+        batch: 10,
+        first_tokens: None,
+    };
     let mut heard = Vec::new();
     generate(&decoder, &requests, &generation, &mut |done, total| {
         heard.push((done, total));
@@ -183,7 +191,13 @@ fn whoever_watches_hears_of_progress_and_can_stop_it() {
 #[test]
 fn a_batch_of_nothing_is_refused() {
     let decoder = model("qwen2");
-    let generation = Generation { choice: Choice::Greedy, max_new_tokens: 1, end_tokens: &[], batch: 0 };
+    let generation = Generation {
+        choice: Choice::Greedy,
+        max_new_tokens: 1,
+        end_tokens: &[],
+        batch: 0,
+        first_tokens: None,
+    };
     let error = generate(&decoder, &[], &generation, &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), "a batch of `0` samples: it must be at least 1");
 }

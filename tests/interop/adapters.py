@@ -149,7 +149,7 @@ for name in ["qwen2", "llama3"]:
 
 
 def scores(model, tokenizer):
-    """Of each pair's answers: that of the last token."""
+    """Of each pair's answers, as transformers pools them: at the last token that is not `pad_token_id`."""
     found = []
     for prompt, *answers in PAIRS:
         for answer in answers:
@@ -161,17 +161,18 @@ def scores(model, tokenizer):
     return ", ".join(f"{score:.4f}" for score in found)
 
 
-for name in ["qwen2", "llama3"]:
+# The padding that no text has, and the token that every text ends with.
+for name, paddings in [("qwen2", [511, 198]), ("llama3", [511, 508])]:
     tokenizer = AutoTokenizer.from_pretrained(MODELS / name)
     load = lambda: AutoModelForSequenceClassification.from_pretrained(MODELS / name, num_labels=1, dtype=torch.float32)
     model = load().eval()
-    model.config.pad_token_id = None  # the score of the last token, also where that is the padding
     hidden = model.config.hidden_size
     model.score.weight.data = values("score.weight", [1, hidden], 0.5)
-    print(f'    ("{name}", "classifier", [{scores(model, tokenizer)}]),')
+    for model.config.pad_token_id in paddings:
+        print(f'    ("{name}", "classifier", {model.config.pad_token_id}, [{scores(model, tokenizer)}]),')
     with tempfile.TemporaryDirectory() as folder:
         adapter = Made(name).plain().tensor("score.weight", [1, hidden])
         adapter.also(task_type="SEQ_CLS", modules_to_save=["classifier", "score"]).write(f"{folder}/a")
         model = PeftModel.from_pretrained(load(), f"{folder}/a").eval()
-    model.config.pad_token_id = None  # the score of the last token, also where that is the padding
-    print(f'    ("{name}", "adapter", [{scores(model, tokenizer)}]),')
+    for model.config.pad_token_id in paddings:
+        print(f'    ("{name}", "adapter", {model.config.pad_token_id}, [{scores(model, tokenizer)}]),')

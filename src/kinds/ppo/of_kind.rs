@@ -9,6 +9,7 @@ use crate::data::Need;
 use crate::kinds::OfKind;
 use crate::kinds::facts::{Facts, Fields, IdleKey, KeyProblem, Rates, Rollouts, Trains};
 use crate::kinds::source::Role;
+use crate::model::pooling;
 use crate::model::value_head::{TrainedPart, ValueHead};
 use crate::train::trainer::Critic;
 use crate::train::{Algorithm, Opening, TrainingSettings};
@@ -100,7 +101,9 @@ impl OfKind for PpoSettings {
             head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
         });
         let reference = opened.frozen(reference.as_ref().unwrap_or(policy))?;
-        let reward = Critic { decoder, head: ValueHead::read(head, width, TrainedPart::Nothing, device)? };
+        let mut head = ValueHead::read(head, width, TrainedPart::Nothing, device)?;
+        head.passed_over = pooling::passed_over(reward, &decoder.config)?;
+        let reward = Critic { decoder, head };
         // dropout would make the ratio of a token's probabilities noise
         opening.may_drop = false;
         opening.temperature = self.temperature;

@@ -15,6 +15,14 @@ use crate::train::trainer::{Critic, Trainer};
 use crate::train::{Metrics, Progress};
 
 impl Ppo {
+    /// How many tokens the policy may write, where it has rows for more than its scorers: a padded table's
+    /// last rows are no token, and a scorer could not read them. `None`: all.
+    fn readable_tokens(&self, policy: &Decoder) -> Option<usize> {
+        let scorers = [&self.scorers.reference, &self.scorers.reward.decoder];
+        let rows = scorers.map(|scorer| scorer.config.vocab_size).into_iter().min();
+        rows.filter(|rows| *rows < policy.config.vocab_size)
+    }
+
     /// Samples a response to each prompt, keyed by `stream` and the prompt's row, and has it scored.
     pub fn score(
         &self,
@@ -35,6 +43,7 @@ impl Ppo {
             max_new_tokens: settings.response_length,
             end_tokens: &self.end_tokens,
             batch: settings.local_rollout_forward_batch_size,
+            first_tokens: self.readable_tokens(trainer.decoder()),
         };
         let penalty = settings.missing_eos_penalty.unwrap_or(0.0);
         let tokens = generate(trainer.decoder(), &requests, &generation, progress)?;
@@ -58,7 +67,7 @@ impl Ppo {
         let scores = self.over(trainer, &closed, progress, |families| {
             Ok(trainer
                 .policy
-                .scores(decoder, head, families, Ask::Ends)?
+                .scores(decoder, head, families, Ask::Ends(head.passed_over))?
                 .1
                 .into_iter()
                 .map(|s| vec![s])

@@ -148,7 +148,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Notes that `key` has a value of the wrong kind; `default`: what transformers takes without it.
-    fn wrong(&mut self, key: &str, expected: &str, default: Option<String>) {
+    pub fn wrong(&mut self, key: &str, expected: &str, default: Option<String>) {
         let found = self.get(key).map(short).unwrap_or_default();
         let help = match default {
             Some(default) => format!("correct it, or take the key out: its default is {default}"),

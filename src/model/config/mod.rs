@@ -3,6 +3,7 @@
 
 mod family;
 mod keys;
+mod types;
 
 use std::path::Path;
 
@@ -16,6 +17,8 @@ use super::spec::{Architecture, ScratchSpec};
 
 /// How transformers ends the class names of sequence classifiers.
 pub const CLASSIFIER: &str = "ForSequenceClassification";
+/// The same of token classifiers, whose head has a bias.
+pub const TOKEN_CLASSIFIER: &str = "ForTokenClassification";
 
 /// A decoder-only transformer of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +96,7 @@ impl Config {
             raw: Value::Null,
         };
         family::check_tokens(&mut keys);
+        types::check(&mut keys, architecture);
         config.warnings.extend(keys.unread(architecture));
         config.warnings.extend(rope::unread(&raw));
         config.warnings.extend(family::idle(&mut keys, architecture));
@@ -150,8 +154,17 @@ impl Config {
 
     /// Whether it is that of a sequence classifier, as reward models are.
     pub fn is_classifier(&self) -> bool {
-        let class = self.raw["architectures"][0].as_str();
-        class.is_some_and(|class| class.ends_with(CLASSIFIER))
+        Self::is_of_class(&self.raw, CLASSIFIER)
+    }
+
+    /// Whether it is that of a token classifier.
+    pub fn is_token_classifier(&self) -> bool {
+        Self::is_of_class(&self.raw, TOKEN_CLASSIFIER)
+    }
+
+    /// Whether a `config.json` names a class whose name ends with `end`.
+    pub fn is_of_class(config: &Value, end: &str) -> bool {
+        config["architectures"][0].as_str().is_some_and(|class| class.ends_with(end))
     }
 
     /// Width of the queries of a row.

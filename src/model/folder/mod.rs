@@ -16,6 +16,7 @@ use candle_core::Tensor;
 use self::expected::{EMBEDDING, Expected, HEAD, expected};
 pub use self::files::{SINGLE, has_weights, no_weights, weight_files};
 use self::stored::Stored;
+pub use self::unread::listed;
 use super::config::Config;
 use super::fault::{Fault, Faults};
 use super::weights::Weights;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::model::config::Config;
 use crate::model::fault::Fault;
+use crate::model::value_head::HEADS;
 
 /// Names that a message lists.
 const LISTED: usize = 3;
@@ -21,9 +22,6 @@ const BUFFERS: [&str; 8] = [
     "attention.bias",
     "position_ids",
 ];
-
-/// Beginnings of the names of heads that score.
-const REWARD_HEADS: [&str; 4] = ["score.", "classifier.", "v_head.", "value_head."];
 
 /// What the tensors are that nothing reads.
 #[derive(Debug, Default)]
@@ -42,7 +40,7 @@ pub fn sort<'a>(names: impl Iterator<Item = &'a str>, config: &Config, folder: &
         let starts = |beginnings: &[&str]| beginnings.iter().any(|beginning| name.starts_with(beginning));
         if BUFFERS.iter().any(|buffer| name.ends_with(buffer)) {
             continue;
-        } else if starts(&REWARD_HEADS) {
+        } else if starts(&HEADS) {
             unread.reward_heads.push(name.to_owned());
         } else if layer(name).is_some_and(|layer| layer >= config.num_hidden_layers) {
             later.push(name);

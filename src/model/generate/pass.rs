@@ -4,7 +4,6 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::cache::Cache;
-use crate::backend::embedding::gather;
 use crate::backend::norm::rms_norm;
 use crate::backend::{Packing, Segment};
 use crate::model::attention::Rows;
@@ -62,7 +61,7 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
     let last_packing = packing.with_queries(&last);
     let last_angles = decoder.angles(&last_packing)?;
     let last_rows = self::rows(&last_packing, &last_angles, &angles);
-    let mut x = gather(&decoder.embedding.value, &ids)?;
+    let mut x = decoder.embedded(&ids)?;
     for (index, (layer, cache)) in decoder.layers.iter().zip(cache.layers()).enumerate() {
         let is_last = index + 1 == decoder.layers.len();
         let (rows, needed) = if is_last { (&last_rows, Some(&last[..])) } else { (&rows, None) };

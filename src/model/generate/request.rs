@@ -20,4 +20,6 @@ pub struct Generation<'a> {
     pub end_tokens: &'a [u32],
     /// Samples in flight at most; the others enter as these end. Changes memory and speed alone.
     pub batch: usize,
+    /// Tokens that may be chosen, where these are the vocabulary's first ones alone; `None`: all.
+    pub first_tokens: Option<usize>,
 }

@@ -103,7 +103,8 @@ pub fn greedy(
     let requests: Vec<Request> =
         prompts.iter().map(|prompt| Request { prompt, stream: Stream::FIXED }).collect();
     let batch = prompts.len().max(1);
-    let generation = Generation { choice: Choice::Greedy, max_new_tokens, end_tokens, batch };
+    let choice = Choice::Greedy;
+    let generation = Generation { choice, max_new_tokens, end_tokens, batch, first_tokens: None };
     generate(decoder, &requests, &generation, &mut |_, _| Ok(()))
 }
 
@@ -241,14 +242,18 @@ impl<'a> Run<'a> {
     /// Chooses a token for each taker, ascending by row, from `hidden` `[rows, hidden]`; those that go
     /// on are active.
     fn choose(&mut self, hidden: &Tensor, takers: Vec<Taker>) -> Result<()> {
-        let head = &self.decoder.head()?.value;
-        let vocabulary = self.decoder.config.vocab_size;
+        let mut head = self.decoder.head()?.value.clone();
+        let mut vocabulary = self.decoder.config.vocab_size;
+        if let Some(first) = self.generation.first_tokens.filter(|first| *first < vocabulary) {
+            head = head.narrow(0, 0, first)?;
+            vocabulary = first;
+        }
         let mut takers = takers.into_iter().peekable();
         let rows = hidden.dim(0)?;
         let chunk = chunk_rows_beside(hidden, vocabulary)?;
         for start in (0..rows).step_by(chunk) {
             let n = chunk.min(rows - start);
-            let logits = logits(&hidden.narrow(0, start, n)?, head)?;
+            let logits = logits(&hidden.narrow(0, start, n)?, &head)?;
             let mut here = Vec::new();
             while let Some(taker) = takers.next_if(|taker| taker.row < start + n) {
                 here.push(taker);

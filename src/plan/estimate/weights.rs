@@ -1,13 +1,14 @@
 //! Weights that a stage trains, and those that it holds in memory.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Stage;
 use super::memory::FLOAT;
 use crate::backend::compute::Dtype;
 use crate::kinds::Trains;
 use crate::model::config::Config;
+use crate::model::pooling;
 use crate::model::tuner::LoraSettings;
 use crate::plan::openable;
 
@@ -21,10 +22,20 @@ impl Stage<'_> {
         };
         let weight = self.model.hidden_size as u64;
         match self.facts.trains {
-            Trains::RewardModel { head_bias } => trunk + weight + u64::from(head_bias),
+            Trains::RewardModel { head_bias } => {
+                trunk + weight + u64::from(head_bias && !self.is_classifier())
+            }
             Trains::PolicyAndValue => model + trunk + weight + 1,
             Trains::Policy => model,
         }
+    }
+
+    /// Whether the policy is a sequence classifier, whose head has no bias. Of a result that is not there
+    /// yet, only the base tells.
+    fn is_classifier(&self) -> bool {
+        let made = |path: &Option<PathBuf>| path.clone().filter(|path| path.exists());
+        let (adapter, head) = (made(&self.policy.adapter), made(&self.policy.head));
+        pooling::is_classifier(self.model, adapter.as_deref(), head.as_deref()).unwrap_or(false)
     }
 
     /// Weights of the adapter that a lora stage trains: of the one that it continues, or of a new one.

@@ -95,7 +95,7 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role
         }
     };
     for warning in opened.warnings() {
-        checker.warning(&at, format!("the adapter's {warning}"));
+        checker.warning(&at, warning);
     }
     // The value model of ppo starts from the reward model.
     let trains = used != Use::Generates || role == Role::Policy;

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use serde_json::Value;
 
 use super::checker::Checker;
 use crate::kinds::{Role, Source, StageSettings, Trains};
 use crate::model::artifact::Artifact;
 use crate::model::config::Config;
+use crate::model::pooling;
 use crate::model::spec::{ModelOrigin, ModelSpec, TokenizerSpec};
 use crate::model::value_head::FILE as VALUE_HEAD;
 use crate::model::value_head::StoredHead;
@@ -162,6 +164,9 @@ pub fn check_head(
         ModelOrigin::Folder(base) => Config::read(base).ok(),
         ModelOrigin::Scratch(_) => None,
     });
+    if let (Some(model), Some(config)) = (model, &config) {
+        check_bias(checker, model, config, stages);
+    }
     let Some(written) = recipe.model.as_ref().and_then(|model| model.head.as_deref()) else {
         if let Some((model, path)) = model.and_then(|model| Some((model, own_head(model)?))) {
             check_own_head(checker, model, &path, config.as_ref(), stages);
@@ -178,11 +183,26 @@ pub fn check_head(
     } else if StoredHead::find(&path).is_ok_and(|head| head.is_none()) {
         checker.error(at, format!("`{written}` has no value head")).help =
             Some(format!("it must be a safetensors file with one of {}", suggest::quoted(&HEAD_WEIGHTS)));
-    } else if let Err(error) = openable::find_head(&path, config.as_ref()) {
-        checker.error(at, format!("{error:#}"));
     } else if !stages.iter().any(uses_head) {
         let message = "`head` does nothing: no rm stage starts from the base, and no `reward` is `base`";
-        checker.warning(at, message);
+        match openable::find_head(&path, config.as_ref()) {
+            Ok(_) => checker.warning(at, message),
+            Err(error) => checker.error(at, format!("{error:#}")),
+        };
+    } else {
+        check_found(checker, at, openable::find_head(&path, config.as_ref()), None);
+    }
+}
+
+/// A head that a stage uses, or why it cannot be.
+fn check_found(checker: &mut Checker, at: &str, found: Result<StoredHead>, help: Option<&str>) {
+    match found {
+        Ok(head) => {
+            if let Some(warning) = head.warning() {
+                checker.warning(at, warning);
+            }
+        }
+        Err(error) => checker.error(at, format!("{error:#}")).help = help.map(str::to_owned),
     }
 }
 
@@ -203,9 +223,31 @@ fn check_own_head(
             path.file_name().unwrap_or_default().display()
         );
         checker.warning(at, message);
-    } else if let Err(error) = openable::find_head(path, config) {
-        checker.error(at, format!("{error:#}")).help =
-            Some("name another head, `head` of `[model]`, or a base without one".to_owned());
+    } else {
+        let help = "name another head, `head` of `[model]`, or a base without one";
+        check_found(checker, at, openable::find_head(path, config), Some(help));
+    }
+}
+
+/// A bias that is asked for of a head that has no place for it.
+fn check_bias(checker: &mut Checker, model: &ModelSpec, config: &Config, stages: &[StageSettings]) {
+    let head = model.head.clone().or_else(|| own_head(model));
+    // What cannot be read is told elsewhere.
+    if !pooling::is_classifier(config, model.adapter.as_deref(), head.as_deref()).unwrap_or(false) {
+        return;
+    }
+    let mut places: Vec<String> = Vec::new();
+    for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| stage.policy == Source::Base) {
+        let at = checker.stage_key(index, "head_bias");
+        if stage.kind.facts().trains == (Trains::RewardModel { head_bias: true }) && checker.has(&at) {
+            places.push(at);
+        }
+    }
+    places.dedup();
+    for at in places {
+        let message =
+            "`head_bias` does nothing: the head of a sequence classifier (`score.weight`) has no bias";
+        checker.warning(&at, message);
     }
 }
 

@@ -46,3 +46,10 @@ pub fn cut(path: &Path) {
     let bytes = fs::read(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
+
+/// A value head alone.
+pub fn head_of(model: &str, path: &Path) {
+    let [_, hidden] = Made::plain(model).table();
+    let shapes = BTreeMap::from([("v_head.summary.weight".to_owned(), vec![1, hidden])]);
+    crate::adapters::made::write(path, &shapes, 0.5);
+}

@@ -1,6 +1,9 @@
 //! Reward models of others: their heads are used, by every command, and their results stay loadable.
 
+mod foreign;
 mod made;
+mod padding;
+mod rows;
 
 use std::fs;
 use std::path::Path;

@@ -151,3 +151,16 @@ fn a_result_of_an_untied_head_says_that_it_is_untied() {
     assert_eq!(config["tie_word_embeddings"], json!(false));
     assert!(read_weights(&copy.desk().join("runs/r/s/model/model.safetensors")).contains_key(HEAD));
 }
+
+/// transformers takes no whole number where it wants a float, in a base as in a result.
+#[test]
+fn a_result_writes_floats_as_floats() {
+    let copy = Copy::of("llama3");
+    copy.config(json!({ "rms_norm_eps": 1, "initializer_range": 1, "attention_dropout": 0 }));
+    let said = run(&copy, "sft");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let config = fs::read_to_string(copy.desk().join("runs/r/s/model/config.json")).unwrap();
+    for written in ["\"rms_norm_eps\": 1.0", "\"initializer_range\": 1.0", "\"attention_dropout\": 0,"] {
+        assert!(config.contains(written), "{written}: {config}");
+    }
+}

@@ -2,8 +2,9 @@
 //! a run, with what to do about it.
 
 mod commands;
-mod folder;
+pub mod folder;
 mod losses;
 mod refused;
 mod sound;
+mod tokenizers;
 mod tokens;

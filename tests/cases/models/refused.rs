@@ -42,6 +42,14 @@ fn values_of_the_wrong_kind_are_named_with_file_and_key() {
         ("rope_parameters", json!("x"), "llama3", "an object"),
         ("rope_parameters", json!({ "rope_theta": null }), "llama3", "a number"),
         ("model_type", json!(null), "llama3", "supported: llama"),
+        ("use_cache", json!("x"), "qwen3", "true or false"),
+        ("use_cache", json!(null), "llama3", "true or false"),
+        ("max_position_embeddings", json!("1024"), "mistral", "a whole number"),
+        ("max_position_embeddings", json!(1024.0), "qwen2", "a whole number"),
+        ("pretraining_tp", json!("1"), "llama3", "a whole number"),
+        ("num_labels", json!("1"), "llama3", "a whole number"),
+        ("id2label", json!("x"), "llama3", "a table of labels"),
+        ("attention_dropout", json!("0"), "qwen2", "a number"),
     ];
     for (key, value, model, says) in wrong {
         let copy = Copy::of(model);
