@@ -63,6 +63,7 @@ impl Reader<'_> {
             if role == "assistant" && read.is_empty() && THOUGHTS.contains(&kind) {
                 let key = if part.contains_key(kind) { kind } else { "text" };
                 let thought = text_of(&part, key, &at)?.to_owned();
+                media::refuse_tags(&thought, &format!("{at}/{key}"))?;
                 let unread = part.keys().filter(|other| !["type", key].contains(&other.as_str()));
                 unread.for_each(|other| self.notes.unread(format!("{}/{other}", starred(&at))));
                 thoughts.push(thought);

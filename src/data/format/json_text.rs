@@ -95,6 +95,11 @@ pub fn parse(row: &mut Map<String, Value>, roles: &Roles, notes: &mut Notes) -> 
                 let accepted = format!("text, turns, or turns as JSON {PYTHON}");
                 return Err(Reason::wrong_type(pointer(), value, accepted));
             }
+            if is_broken(text) {
+                let accepted =
+                    "text, turns, or turns as JSON (this begins as turns in JSON do, and is no JSON)";
+                return Err(Reason::wrong_type(pointer(), value, accepted));
+            }
             if let Some(turns) = turns(text, roles) {
                 *value = turns;
             }
@@ -176,13 +181,30 @@ fn is_turn(value: &Value) -> bool {
     (text("role") && (has("content") || has("text") || has("tool_calls"))) || (text("from") && has("value"))
 }
 
-/// Whether a text is a turn, or a list of turns, as Python prints it.
+/// Names of keys that turns have together.
+const TOGETHER: [[&str; 2]; 4] =
+    [["role", "content"], ["role", "tool_calls"], ["role", "text"], ["from", "value"]];
+
+/// Whether a text is a turn, or a list of turns, as Python or NumPy prints it.
 fn is_python(text: &str) -> bool {
-    let start = text.trim_start().trim_start_matches('[').trim_start();
-    start.starts_with("{'")
-        && [("'role':", "'content':"), ("'role':", "'tool_calls':"), ("'from':", "'value':")]
-            .iter()
-            .any(|(role, content)| text.contains(role) && text.contains(content))
+    // `[{'role'`, `[array([{'role'`.
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || "[(array".contains(c));
+    start.starts_with("{'") && holds_keys(text, '\'')
+}
+
+/// Whether a text begins as turns do in JSON and is none.
+fn is_broken(text: &str) -> bool {
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '[');
+    let first = start.strip_prefix('{').map(str::trim_start).unwrap_or_default();
+    let is_first =
+        |key: &&str| first.strip_prefix('"').is_some_and(|first| first.starts_with(&format!("{key}\"")));
+    TOGETHER.iter().flatten().any(is_first)
+        && holds_keys(text, '"')
+        && serde_json::from_str::<Value>(text).is_err()
+}
+
+fn holds_keys(text: &str, quote: char) -> bool {
+    TOGETHER.iter().any(|keys| keys.iter().all(|key| text.contains(&format!("{quote}{key}{quote}:"))))
 }
 
 /// Whether a text is a list of texts as Python or NumPy prints it, and no JSON.

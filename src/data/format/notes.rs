@@ -89,8 +89,8 @@ impl Notes {
         }
         if !self.nulls.is_empty() {
             warnings.push(format!(
-                "`{file}`: {} hold null and are left out, as if they were not there: files of tables have null for \
-                 keys of other rows",
+                "`{file}`: keys that hold null are left out, as if they were not there (tables have a null for every \
+                 key of another row): {}",
                 named(&self.nulls)
             ));
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::decode::Decoder;
 use super::finish::{self, Aside};
-use super::left::has_question;
+use super::left::{account_for_conversations, has_question};
 use super::pair::{agrees, is_whole, split_common_prompt, split_common_text};
 use super::question::beside_prompt;
 use super::turns::{asked, said};
@@ -120,6 +120,13 @@ impl Decoder<'_> {
                     }
                 }
                 self.each(pairs, aside)
+            }
+            None => {
+                let pairs = self.finish(None, chosen, rejected, aside)?;
+                if pairs.iter().any(Result::is_ok) {
+                    account_for_conversations(&self.left, &pairs)?;
+                }
+                Ok(pairs)
             }
             prompt => self.finish(prompt, chosen, rejected, aside),
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::media;
 use crate::data::reason::Reason;
 use crate::template::REASONING;
 
@@ -15,6 +16,7 @@ pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &st
         let Some(value) = extra.get_mut(key) else { continue };
         let at = format!("{pointer}/{key}");
         let text = text(value, &at)?;
+        media::refuse_tags(&text, &at)?;
         *value = Value::String(text.clone());
         if text.trim().is_empty() {
             continue;

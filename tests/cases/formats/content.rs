@@ -300,6 +300,10 @@ fn places_of_pictures_are_refused_in_every_text() {
         (beside(json!({"history": [["a", "b"], ["c", "<video>"]]})), "`<video>` at /history/1/1"),
         (beside(json!({"input": "<audio>"})), "`<audio>` at /prompt"),
         (json!({"text": "<image> a cat"}), "`<image>` at /text"),
+        (
+            answered(json!({"role": "assistant", "content": "y", "thinking": "In <image> I see"})),
+            "`<image>` at /messages/1/thinking",
+        ),
         (asked(json!([{"type": "text", "text": "<video>"}])), "`<video>` at /messages/0/content/0/text"),
     ]);
     let page = json!({"prompt": "q", "completion": "<video><source src=\"a.mp4\"></video>"});

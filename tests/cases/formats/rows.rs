@@ -82,6 +82,12 @@ fn no_part_of_a_question_is_lost_beside_answers_that_hold_it() {
             (row(json!({"instruction": "q", "input": "matey"})), "/input would be lost"),
             (row(json!({"query": "r"})), "/query would be lost"),
             (row(json!({"prompt": "r", "input": "matey"})), "/input would be lost"),
+            (
+                row(
+                    json!({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]}),
+                ),
+                "/messages would be lost",
+            ),
         ],
     );
     for keys in [
@@ -91,6 +97,7 @@ fn no_part_of_a_question_is_lost_beside_answers_that_hold_it() {
         json!({"instruction": "q"}),
         json!({"instruction": "q\n", "input": " "}),
         json!({"query": "q"}),
+        json!({"messages": whole("y")}),
     ] {
         let read = plain().row(row(keys.clone()), PAIRS);
         assert_eq!((read.told(), read.warnings), (vec!["u:q > a:y | a:n".to_owned()], vec![]), "{keys}");
@@ -131,6 +138,12 @@ fn several_rejected_answers_may_be_json_text() {
             (row("y", "[{\"role\": \"assistant\"}]"), "missing /rejected/0/content"),
             (row("y", "[{'role': 'assistant', 'content': 'n'}]"), "json.dumps"),
             (row("{'role': 'assistant', 'content': 'y'}", "n"), "json.dumps"),
+            (row("[array([{'content': 'y', 'role': 'assistant'}])]", "n"), "json.dumps"),
+            (
+                row("[{\"role\": \"assistant\", \"content\": \"y\"},]", "n"),
+                "begins as turns in JSON do, and is no JSON",
+            ),
+            (row("{\"content\": \"y\", \"role\": \"assistant", "n"), "wrong type at /chosen"),
         ],
     );
     // Answers in JSON to one question.
@@ -172,10 +185,12 @@ fn nulls_that_are_left_out_are_named() {
         "tools": [{"name": "f", "parameters": {"a": {"enum": null}}}], "chat_template_kwargs": {"date": null, "x": 1}});
     assert_eq!(
         plain().rows(&[row.clone(), row], Need::Sft).warnings,
-        ["`rows.jsonl`: `/messages/*/tool_calls/*/function/arguments/b`, \
+        [
+            "`rows.jsonl`: keys that hold null are left out, as if they were not there (tables have a null for every \
+          key of another row): `/messages/*/tool_calls/*/function/arguments/b`, \
           `/messages/*/tool_calls/*/function/arguments/c/*/d`, `/tools/*/parameters/a/enum`, \
-          `/chat_template_kwargs/date` hold null and are left out, as if they were not there: files of tables have \
-          null for keys of other rows"]
+          `/chat_template_kwargs/date`"
+        ]
     );
 }
 
@@ -232,6 +247,16 @@ fn a_json_file_that_is_no_list_of_rows_says_so() {
     );
     let error = file("rows.json", &format!("{row:#}\n{row:#}\n"), Need::Sft).error.unwrap();
     assert!(error.contains("found objects over several lines: put them between `[` and `]`"), "{error}");
+    for (value, part) in
+        [(row.clone(), "write each object on a line of its own"), (json!([row]), "named `.json`")]
+    {
+        let error = file("rows.jsonl", &format!("{value:#}"), Need::Sft).error.unwrap();
+        assert!(
+            error.starts_with("`rows.jsonl`: expected one row a line; the first line is half of one"),
+            "{error}"
+        );
+        assert!(error.contains(part), "{error}");
+    }
     for lines in [format!("{row}\n"), format!("\n{row}\n{row}\n"), format!("[{row}]")] {
         assert!(!file("rows.json", &lines, Need::Sft).told().is_empty());
     }
