@@ -47,8 +47,8 @@ const OPTIONAL: [&str; 9] = [
 
 const NUMBERS: [&str; 2] = ["margin", "preference_strength"];
 
-/// Keys that hold one rejected answer or several, and where the answer that they are worse than stands.
-const SEVERAL: [(&str, &str); 2] = [("rejected", "/chosen"), ("rejected_response", "/response")];
+/// Keys that hold one rejected answer or several, and the key of the better answer.
+const SEVERAL: [(&str, &str); 2] = [("rejected", "chosen"), ("rejected_response", "response")];
 
 /// Keys of answers: a list that is still text is one answer.
 const ANSWERS: [&str; 11] = [
@@ -122,7 +122,7 @@ fn several(row: &mut Map<String, Value>) -> Result<(), Reason> {
         }
         let last =
             row.get("messages").and_then(Value::as_array).and_then(|turns| turns.last()?.get("content"));
-        let better = row.get(&better[1..]).or(last).and_then(Value::as_str);
+        let better = row.get(better).or(last).and_then(Value::as_str);
         if better.is_some_and(is_list) {
             continue;
         }

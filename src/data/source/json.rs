@@ -44,6 +44,9 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
 /// Keys that lists of rows go by in files that are one object.
 const WRAPPERS: [&str; 7] = ["data", "rows", "train", "examples", "instances", "items", "records"];
 
+/// Keys of rows: an object with one of them is a row, whatever it has besides.
+const ROW: [&str; 7] = ["prompt", "messages", "conversations", "instruction", "query", "chosen", "text"];
+
 /// What a file is, if it is one object that is no row on a line of its own, or objects over several lines.
 fn other_than_rows(bytes: &[u8]) -> Option<String> {
     let is_one_line = !bytes.trim_ascii().contains(&b'\n');
@@ -55,7 +58,8 @@ fn other_than_rows(bytes: &[u8]) -> Option<String> {
             let is_rows = |value: &Value| {
                 value.as_array().is_some_and(|rows| !rows.is_empty() && rows.iter().all(Value::is_object))
             };
-            let wrapper = WRAPPERS.iter().find(|key| map.get(**key).is_some_and(is_rows));
+            let is_row = ROW.iter().any(|key| map.contains_key(*key));
+            let wrapper = WRAPPERS.iter().find(|key| !is_row && map.get(**key).is_some_and(is_rows));
             let is_number = |key: &String| key.bytes().all(|byte| byte.is_ascii_digit());
             let numbered = |map: &Map<String, Value>| !map.is_empty() && map.keys().all(is_number);
             let is_table =
