@@ -3,25 +3,32 @@
 
 use serde_json::{Map, Value};
 
+use super::format::{python_list, texts};
 use super::reason::Reason;
 
 pub const KEY: &str = "accepted_answers";
 
-/// Takes the list out of a row; empty where there is none. One text stands for a list of one.
+/// Takes the list out of a row; empty where there is none. One text stands for a list of one, or is
+/// the list as JSON.
 pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, Reason> {
     let wrong = |at: String, found: &Value| Reason::wrong_type(at, found, "a text or a list of texts");
-    match row.shift_remove(KEY) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![text]),
-        Some(Value::Array(texts)) => {
-            let text = |(index, text): (usize, Value)| match text {
-                Value::String(text) => Ok(text),
-                other => Err(wrong(format!("/{KEY}/{index}"), &other)),
-            };
-            texts.into_iter().enumerate().map(text).collect()
+    let list = match row.shift_remove(KEY) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::String(text)) if ["", "[]"].contains(&text.trim()) => return Ok(Vec::new()),
+        Some(Value::String(text)) if python_list(&text) => {
+            let accepted =
+                "a text, or a list of texts as JSON (this is Python's form; write it with `json.dumps`)";
+            return Err(Reason::wrong_type(format!("/{KEY}"), &text.into(), accepted));
         }
-        Some(other) => Err(wrong(format!("/{KEY}"), &other)),
-    }
+        Some(Value::String(text)) => texts(&text).unwrap_or_else(|| vec![text.into()]),
+        Some(Value::Array(texts)) => texts,
+        Some(other) => return Err(wrong(format!("/{KEY}"), &other)),
+    };
+    let text = |(index, text): (usize, Value)| match text {
+        Value::String(text) => Ok(text),
+        other => Err(wrong(format!("/{KEY}/{index}"), &other)),
+    };
+    list.into_iter().enumerate().map(text).collect()
 }
 
 /// Whether `answer` is one of the accepted ones, white space at the ends and its amount aside.
@@ -47,8 +54,13 @@ mod tests {
     fn a_row_says_what_is_right() {
         assert_eq!(taken(json!(["a", "b"])), Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(taken(json!("a")), Ok(vec!["a".to_owned()]));
-        assert_eq!(taken(json!([])), Ok(Vec::new()));
+        assert_eq!(taken(json!("[\"a\", \"b\"]")), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(taken(json!("[1, 2]")), Ok(vec!["[1, 2]".to_owned()]));
+        for none in [json!([]), json!(""), json!("[]")] {
+            assert_eq!(taken(none), Ok(Vec::new()));
+        }
         let refused = |value| taken(value).unwrap_err().to_string();
+        assert!(refused(json!("['a', 'b']")).contains("json.dumps"));
         assert!(refused(json!(["a", 4])).starts_with("wrong type at /accepted_answers/1: 4;"));
         assert!(refused(json!({ "text": ["a"] })).starts_with("wrong type at /accepted_answers: {"));
     }

@@ -12,6 +12,7 @@ pub mod ledger;
 mod misfit;
 pub mod mismatch;
 pub mod named;
+mod nulls;
 pub mod read;
 pub mod reason;
 pub mod render_row;

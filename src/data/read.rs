@@ -12,6 +12,7 @@ use super::accepted;
 use super::columns::Columns;
 use super::format::{Content, Need, Notes, Shape, decode};
 use super::ledger::{Entry, Ledger};
+use super::nulls;
 use super::reason::{Effect, Reason};
 use super::row::{Origin, Row, Turns};
 use super::source::{self, for_each_row};
@@ -42,7 +43,7 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
             next += 1;
             let row = raw.object.map(|row| {
                 columns.look(&row, &mut notes);
-                renamed(row, &spec.columns)
+                renamed(row, &spec.columns, &mut notes)
             });
             if let (None, Ok(row)) = (shape, &row) {
                 shape = Shape::detect(row, need, spec.format);
@@ -166,7 +167,11 @@ fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, nee
 
 /// The row under our names, without keys that hold null at any depth: data sets with optional columns
 /// have those, and files with a schema have one for every key that another row has.
-fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> Map<String, Value> {
+fn renamed(
+    mut row: Map<String, Value>,
+    columns: &IndexMap<String, String>,
+    notes: &mut Notes,
+) -> Map<String, Value> {
     let taken: Vec<(String, Value)> = columns
         .iter()
         .filter_map(|(ours, theirs)| {
@@ -175,21 +180,8 @@ fn renamed(mut row: Map<String, Value>, columns: &IndexMap<String, String>) -> M
         })
         .collect();
     row.extend(taken);
-    without_nulls(&mut row);
+    nulls::drop_from(&mut row, notes);
     row
-}
-
-/// Drops the keys that hold null, at any depth. Lists keep their items.
-fn without_nulls(map: &mut Map<String, Value>) {
-    fn within(value: &mut Value) {
-        match value {
-            Value::Object(map) => without_nulls(map),
-            Value::Array(items) => items.iter_mut().for_each(within),
-            _ => {}
-        }
-    }
-    map.retain(|_, value| !value.is_null());
-    map.values_mut().for_each(within);
 }
 
 /// Takes the value at a dotted name such as `chosen.text`, and what holds it if that was all of it.

@@ -10,7 +10,7 @@
 //! | `chosen equals rejected …`, `undesirable answer`, `no common prompt` | dropped |
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
 //! | `the template fails: …`, `the template leaves out …`, `the template reads no reasoning: …` | dropped |
-//! | `no turn is to be trained`, `a turn that is not to be trained …`, `reserved template variable …` | dropped |
+//! | `the row is not to be trained: …`, `no turn is to be trained`, `a turn that is not to be trained …`, `reserved template variable …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
 //! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
@@ -114,6 +114,11 @@ pub enum Reason {
     ContentLost(String),
     /// The key and the turn.
     ReasoningUnread(String),
+    /// A mark of the row's own, and what it says.
+    RowNotTrained {
+        pointer: String,
+        value: String,
+    },
     /// No turn of the row is to be trained.
     NothingTrained,
     /// A turn that is not to be trained cannot be told from the others in the text.
@@ -167,6 +172,7 @@ impl Reason {
             | TemplateFails(_)
             | ContentLost(_)
             | ReasoningUnread(_)
+            | RowNotTrained { .. }
             | NothingTrained
             | TurnNotFound
             | ReservedKwarg(_) => Effect::Dropped,
@@ -206,6 +212,7 @@ impl Reason {
             Reason::TemplateFails(_) => "the template fails",
             Reason::ContentLost(_) => "the template leaves out content",
             Reason::ReasoningUnread(_) => "the template reads no reasoning",
+            Reason::RowNotTrained { .. } => "the row is not to be trained",
             Reason::NothingTrained => "no turn is to be trained",
             Reason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
             Reason::ReservedKwarg(_) => "reserved template variable",
@@ -221,6 +228,7 @@ impl Reason {
             | Reason::WrongType { pointer, .. }
             | Reason::UnknownRole { pointer, .. }
             | Reason::Media { pointer, .. }
+            | Reason::RowNotTrained { pointer, .. }
             | Reason::WouldBeLost { pointer } => *pointer = name(pointer),
             Reason::Contradiction { pointer, other, .. } => {
                 *pointer = name(pointer);
@@ -249,7 +257,7 @@ impl fmt::Display for Reason {
                 let (above, key) = pointer.rsplit_once('/').unwrap_or_default();
                 match (above.is_empty(), keys.is_empty()) {
                     (_, true) => Ok(()),
-                    (false, false) => write!(f, ": {above} has {}", named(keys)),
+                    (false, false) => write!(f, ": {above} has {}{}", named(keys), form(key)),
                     (true, false) => write!(
                         f,
                         ": the row has {}; if one of them is it, say so: `columns = {{ {key} = \"…\" }}`",
@@ -282,6 +290,7 @@ impl fmt::Display for Reason {
             Reason::AnswerOfOthers { role } => {
                 write!(f, "{}: it begins or ends with a turn of `{role}`", self.kind())
             }
+            Reason::RowNotTrained { pointer, value } => write!(f, "{}: {pointer} is {value}", self.kind()),
             Reason::Tie(found) => write!(f, "tie: {found}"),
             Reason::NoCommonPrompt { chosen, rejected } => {
                 write!(f, "no common prompt: chosen begins with {chosen}, rejected with {rejected}")
@@ -296,6 +305,16 @@ pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// The form of what lacks a key, where the key tells it.
+fn form(key: &str) -> &'static str {
+    match key {
+        "role" | "content" | "from" | "value" => "; a turn is `{role, content}` or `{from, value}`",
+        "text" => "; a part is `{\"type\": \"text\", \"text\": \"…\"}`",
+        "name" | "arguments" => "; a call is `{\"name\": \"…\", \"arguments\": {…}}`",
+        _ => "",
     }
 }
 

@@ -23,15 +23,9 @@ impl Message {
         Message { role: role.to_owned(), content: content.into(), extra: Map::new(), trained: true }
     }
 
-    /// Whether the turn says nothing: no text but spaces, no parts, no tool calls.
+    /// Whether the turn says nothing: no text but spaces, whole or in parts, no tool calls.
     pub fn is_empty(&self) -> bool {
-        let calls = self.extra.get("tool_calls").and_then(Value::as_array);
-        let silent = match &self.content {
-            Value::String(text) => text.trim().is_empty(),
-            Value::Array(parts) => parts.is_empty(),
-            _ => true,
-        };
-        silent && calls.is_none_or(|calls| calls.is_empty())
+        self.texts().iter().all(|text| text.trim().is_empty()) && self.calls().is_empty()
     }
 
     /// The text of the turn: of a list of parts, their texts in order.
@@ -56,9 +50,11 @@ impl Message {
         }
     }
 
-    /// What the turn's author thought, and the key that it stands under.
+    /// What the turn's author thought, and the key that it stands under. Blank text is no thought.
     pub fn reasoning(&self) -> Option<(&'static str, &Value)> {
-        let held = |key: &'static str| Some((key, self.extra.get(key).filter(|value| !value.is_null())?));
+        let is_blank =
+            |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+        let held = |key: &'static str| Some((key, self.extra.get(key).filter(|value| !is_blank(value))?));
         REASONING.into_iter().find_map(held)
     }
 

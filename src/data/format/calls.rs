@@ -1,5 +1,5 @@
-//! Turns that call tools (`function_call` of LLaMA-Factory, `tool_call` of ms-swift), and tools, in the
-//! form that chat templates read: `{"type": "function", "function": {…}}`.
+//! Turns that call tools (`function_call` of LLaMA-Factory, `tool_call` of ms-swift, `function_call` in
+//! OpenAI's older turns), in the form that chat templates read: `{"type": "function", "function": {…}}`.
 
 use serde_json::{Map, Value, json};
 
@@ -7,9 +7,8 @@ use super::wire;
 use crate::data::reason::Reason;
 
 const ACCEPTED: &str = r#"`{"name": "…", "arguments": {…}}` or a list of such, as JSON or as its text"#;
-
-/// Keys of a tool's function that chat templates are known to read.
-pub const FUNCTION_KEYS: [&str; 6] = ["name", "description", "parameters", "strict", "return", "returns"];
+const LIST: &str =
+    r#"a list of calls, `[{"type": "function", "function": {"name": "…", "arguments": {…}}}]`"#;
 
 /// Keys of a call, and of the function in it.
 pub const CALL_KEYS: [&str; 6] = ["id", "type", "function", "index", "name", "arguments"];
@@ -46,15 +45,17 @@ fn call(found: Value, pointer: &str, unread: &mut impl FnMut(&str)) -> Result<Va
         None => outer,
     };
     let name = inner.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
+    let keys = outer.keys().chain(outer.get("function").into_iter().flat_map(|_| inner.keys()));
+    let mut unknown = keys.filter(|key| is_unknown(key)).peekable();
     let arguments = match inner.get("arguments").or_else(|| inner.get("parameters")) {
+        // They may stand under another name.
+        None if unknown.peek().is_some() => return Err(wrong()),
         None | Some(Value::Null) => json!({}),
         Some(Value::String(text)) if text.trim().is_empty() => json!({}),
         Some(Value::String(text)) => serde_json::from_str(text).map_err(|_| wrong())?,
         Some(arguments) => arguments.clone(),
     };
-    let is_unread = |key: &&String| ![&CALL_KEYS[..], &CALLED_KEYS].concat().contains(&key.as_str());
-    let keys = outer.keys().chain(outer.get("function").into_iter().flat_map(|_| inner.keys()));
-    keys.filter(is_unread).for_each(|key| unread(key));
+    unknown.for_each(|key| unread(key));
     let mut call = Map::new();
     if let Some(id) = outer.get("id").filter(|id| !id.is_null()) {
         call.insert("id".to_owned(), id.clone());
@@ -64,46 +65,102 @@ fn call(found: Value, pointer: &str, unread: &mut impl FnMut(&str)) -> Result<Va
     Ok(Value::Object(call))
 }
 
-/// `tool_calls` that a turn has as JSON text, as a list.
-pub fn parse_text(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
-    let Some(Value::String(text)) = extra.get("tool_calls") else { return Ok(()) };
-    let list = match text.trim() {
-        "" => Some(Value::Array(Vec::new())),
-        text => serde_json::from_str::<Value>(text).ok().filter(|calls| calls.is_array() || calls.is_null()),
-    };
+fn is_unknown(key: &str) -> bool {
+    !CALL_KEYS.contains(&key) && !CALLED_KEYS.contains(&key)
+}
+
+/// Makes `tool_calls` of a turn a list of objects, each with a name; what of it is JSON text is read.
+/// None of them is no such key.
+pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
+    let Some(found) = extra.get("tool_calls").cloned() else { return Ok(()) };
     let at = format!("{pointer}/tool_calls");
-    let list = list.ok_or_else(|| Reason::wrong_type(at, &text.as_str().into(), "a list of calls"))?;
-    match list.as_array().is_none_or(Vec::is_empty) {
-        true => extra.shift_remove("tool_calls"),
-        false => extra.insert("tool_calls".to_owned(), list),
+    let wrong = || Reason::wrong_type(at.as_str(), &found, LIST);
+    let list = match &found {
+        Value::Null => None,
+        Value::String(text) if text.trim().is_empty() => None,
+        Value::String(text) => serde_json::from_str::<Option<Vec<Value>>>(text).map_err(|_| wrong())?,
+        Value::Array(list) => Some(list.clone()),
+        _ => return Err(wrong()),
     };
+    let mut list = list.unwrap_or_default();
+    for (index, call) in list.iter_mut().enumerate() {
+        let at = format!("{at}/{index}");
+        if let Value::String(text) = &*call {
+            let object = serde_json::from_str::<Map<String, Value>>(text);
+            *call = Value::Object(object.map_err(|_| Reason::wrong_type(at.clone(), call, ACCEPTED))?);
+        }
+        name_arguments(call, &at)?;
+    }
+    match list.is_empty() {
+        true => _ = extra.shift_remove("tool_calls"),
+        false => _ = extra.insert("tool_calls".to_owned(), Value::Array(list)),
+    }
     Ok(())
 }
 
-/// A row's tools; none if there are none. A bare function is put into its envelope.
-pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, Reason> {
-    let list = match tools {
-        None => return Ok(None),
-        Some(wire::Tools::List(list)) => list,
-        Some(wire::Tools::Json(text)) if text.trim().is_empty() => return Ok(None),
-        Some(wire::Tools::Json(text)) => match serde_json::from_str::<Option<Vec<Value>>>(&text) {
-            Ok(list) => list.unwrap_or_default(),
-            Err(_) => {
-                let accepted = "a list of tools as JSON, or its text";
-                return Err(Reason::wrong_type("/tools", &text.into(), accepted));
-            }
+/// A call has a name, and its arguments under the name that templates read. Errors if it has no
+/// arguments and keys that are not known: they may stand there.
+fn name_arguments(call: &mut Value, at: &str) -> Result<(), Reason> {
+    let wrong = |at: &str, found: &Value| Err(Reason::wrong_type(at, found, ACCEPTED));
+    let Value::Object(outer) = call else { return wrong(at, call) };
+    let (function, at) = match outer.contains_key("function") {
+        false => (outer, at.to_owned()),
+        true => match &mut outer["function"] {
+            Value::Object(function) => (function, format!("{at}/function")),
+            other => return wrong(&format!("{at}/function"), other),
         },
     };
-    let enveloped = |tool: Value| match tool.get("name").is_some() && tool.get("function").is_none() {
-        true if tool.get("type").is_none() => json!({ "type": "function", "function": tool }),
-        _ => tool,
+    let keys = || function.keys().cloned().collect::<Vec<_>>();
+    match function.get("name") {
+        Some(Value::String(_)) => {}
+        Some(other) => return Err(Reason::wrong_type(format!("{at}/name"), other, "text")),
+        None => return Err(Reason::Missing { pointer: format!("{at}/name"), keys: keys() }),
+    }
+    if function.contains_key("arguments") {
+        return Ok(());
+    }
+    if !function.contains_key("parameters")
+        && function.iter().any(|(key, value)| is_unknown(key) && !value.is_null())
+    {
+        return Err(Reason::Missing { pointer: format!("{at}/arguments"), keys: keys() });
+    }
+    if let Some(arguments) = function.shift_remove("parameters") {
+        function.insert("arguments".to_owned(), arguments);
+    }
+    Ok(())
+}
+
+/// Puts `function_call` of an assistant's turn, OpenAI's older way, into its `tool_calls`.
+pub fn take_older(
+    extra: &mut Map<String, Value>,
+    role: &str,
+    pointer: &str,
+    unread: impl FnMut(&str),
+) -> Result<(), Reason> {
+    let Some(found) = extra.shift_remove("function_call") else { return Ok(()) };
+    let at = format!("{pointer}/function_call");
+    let content = match &found {
+        Value::Null => return Ok(()),
+        Value::String(text) if text.trim().is_empty() => return Ok(()),
+        Value::Object(call) if call.is_empty() => return Ok(()),
+        Value::String(text) => wire::TurnContent::Text(text.clone()),
+        Value::Object(call) => wire::TurnContent::Call(call.clone()),
+        _ => return Err(Reason::wrong_type(at, &found, ACCEPTED)),
     };
-    let list: Vec<Value> = list.into_iter().map(enveloped).collect();
-    Ok((!list.is_empty()).then_some(Value::Array(list)))
+    if role != "assistant" {
+        let accepted = format!("no such key: turns of `{role}` call nothing");
+        return Err(Reason::wrong_type(at, &found, accepted));
+    }
+    if extra.contains_key("tool_calls") {
+        let why = "both say what the turn calls; keep one of them";
+        return Err(Reason::contradiction(&at, &format!("{pointer}/tool_calls"), why));
+    }
+    extra.insert("tool_calls".to_owned(), calls(Some(&content), &at, unread)?.into());
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
+mod unit_tests {
     use super::*;
 
     fn called(text: &str) -> Result<Vec<Value>, Reason> {
@@ -130,8 +187,50 @@ mod tests {
 
     #[test]
     fn what_is_no_call_is_refused() {
-        for text in ["", "add(1)", "{'name': 'add'}", "[]", "3", r#"{"arguments": {}}"#, r#"["add"]"#] {
+        for text in [
+            "",
+            "add(1)",
+            "{'name': 'add'}",
+            "[]",
+            "3",
+            r#"{"arguments": {}}"#,
+            r#"["add"]"#,
+            r#"{"name": "add", "input": {"a": 1}}"#,
+        ] {
             assert!(called(text).unwrap_err().to_string().contains("wrong type at /m/1/content"), "{text}");
+        }
+    }
+
+    fn settled(calls: Value) -> Result<Option<Value>, String> {
+        let mut extra = Map::from_iter([("tool_calls".to_owned(), calls)]);
+        settle(&mut extra, "/m/1").map_err(|reason| reason.to_string())?;
+        Ok(extra.shift_remove("tool_calls"))
+    }
+
+    #[test]
+    fn tool_calls_are_a_list_of_objects() {
+        for none in [json!([]), json!(""), json!("null"), json!(" [ ] "), json!(null)] {
+            assert_eq!(settled(none.clone()), Ok(None), "{none}");
+        }
+        let add = json!({"id": "1", "function": {"name": "add", "arguments": {"a": 1}}});
+        for one in [json!([add]), json!(json!([add]).to_string()), json!([add.to_string()])] {
+            assert_eq!(settled(one.clone()), Ok(Some(json!([add]))), "{one}");
+        }
+        let flat = json!([{"name": "add", "parameters": {"a": 1}}]);
+        assert_eq!(settled(flat), Ok(Some(json!([{"name": "add", "arguments": {"a": 1}}]))));
+        for (wrong, part) in [
+            (add.clone(), "wrong type at /m/1/tool_calls: {\"id\":\"1\""),
+            (json!("add(1)"), "wrong type at /m/1/tool_calls: \"add(1)\""),
+            (json!(add.to_string()), "wrong type at /m/1/tool_calls: \"{"),
+            (json!(["add"]), "wrong type at /m/1/tool_calls/0: \"add\""),
+            (json!([3]), "wrong type at /m/1/tool_calls/0: 3"),
+            (json!([{"function": "add"}]), "wrong type at /m/1/tool_calls/0/function: \"add\""),
+            (json!([{"function": {"called": "add"}}]), "missing /m/1/tool_calls/0/function/name"),
+            (json!([{"name": "add", "input": {"a": 1}}]), "missing /m/1/tool_calls/0/arguments"),
+            (json!([{"name": null}]), "wrong type at /m/1/tool_calls/0/name: null"),
+        ] {
+            let said = settled(wrong).unwrap_err();
+            assert!(said.contains(part), "{said}");
         }
     }
 }

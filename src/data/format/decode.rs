@@ -9,7 +9,7 @@ use super::left::account_for;
 use super::notes::Notes;
 use super::roles::Roles;
 use super::turns::{Reader, said};
-use super::{Need, Shape, calls, json_text, media, wire};
+use super::{Need, Shape, json_text, marks, media, tools, wire};
 use crate::data::reason::Reason;
 use crate::data::row::Turns;
 use crate::data::row_schema::Checked;
@@ -55,7 +55,9 @@ impl Decoder<'_> {
         shape: Shape,
     ) -> Result<Vec<Result<Content, Reason>>, Reason> {
         media::refuse_keys(&mut row, "")?;
-        json_text::parse(&mut row)?;
+        marks::take_row(&mut row)?;
+        tools::take_older(&mut row)?;
+        json_text::parse(&mut row, self.reader.roles, self.reader.notes)?;
         let label = label(&row)?;
         if self.need == Need::Sft && shape.has_one_answer() {
             match label {
@@ -137,7 +139,7 @@ impl Decoder<'_> {
                 let (row, label): (wire::Alpaca, _) = self.one_answer(row)?;
                 let instruction = Some(wire::Turns::Text(row.instruction));
                 let prompt = self.prompt(instruction, row.input, row.history)?;
-                media::refuse_image_tag(&row.output, "/output")?;
+                media::refuse_tags(&row.output, "/output")?;
                 let beside = self.aside(row.beside, "/instruction", None, label)?;
                 finish::answers(prompt, vec![said(row.output)], beside, self.need)
             }
@@ -156,7 +158,7 @@ impl Decoder<'_> {
         for tool in aside.tools().iter().filter_map(Value::as_object) {
             self.reader.note_unknown(tool, &["type", "function"], "/tools/*");
             if let Some(function) = tool.get("function").and_then(Value::as_object) {
-                self.reader.note_unknown(function, &calls::FUNCTION_KEYS, "/tools/*/function");
+                self.reader.note_unknown(function, &tools::FUNCTION_KEYS, "/tools/*/function");
             }
         }
         Ok(aside)

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Content, Need, calls, wire};
+use super::{Content, Need, media, tools, wire};
 use crate::data::reason::Reason;
 use crate::data::row::Turns;
 use crate::template::Message;
@@ -20,7 +20,7 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// `turns`: pointer to the turns of the row. Errors if tools or variables are not what they must be.
+    /// `turns`: pointer to the turns of the row. Errors if what stands there is not what it must be.
     pub fn new(
         beside: wire::Beside,
         turns: &'static str,
@@ -28,6 +28,7 @@ impl Aside {
         label: Option<bool>,
     ) -> Result<Self, Reason> {
         let wire::Beside { system, tools, chat_template_kwargs } = beside;
+        media::refuse_tags(system.as_deref().unwrap_or_default(), "/system")?;
         let chat_template_kwargs = match chat_template_kwargs {
             None => None,
             Some(wire::Variables::Object(map)) => Some(map),
@@ -40,7 +41,7 @@ impl Aside {
             },
         };
         let chat_template_kwargs = chat_template_kwargs.filter(|variables| !variables.is_empty());
-        Ok(Self { system, turns, tools: calls::tools(tools)?, chat_template_kwargs, margin, label })
+        Ok(Self { system, turns, tools: tools::tools(tools)?, chat_template_kwargs, margin, label })
     }
 
     /// The row's tools.
@@ -103,6 +104,7 @@ pub fn conversation(mut turns: Vec<Message>, aside: Aside, need: Need) -> Result
 
 /// Text that is trained whole.
 pub fn text(text: String) -> Result<Content, Reason> {
+    media::refuse_tags(&text, "/text")?;
     match text.trim().is_empty() {
         true => Err(Reason::EmptyAnswer),
         false => Ok(content(Turns::Text(text), Aside::default())),

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::notes::Notes;
+use super::roles::{Roles, role};
 use crate::data::reason::Reason;
 
 /// Keys that hold lists and nothing else.
@@ -45,9 +47,30 @@ const OPTIONAL: [&str; 9] = [
 
 const NUMBERS: [&str; 2] = ["margin", "preference_strength"];
 
+/// Keys that hold one rejected answer or several, and the key of the better answer.
+const SEVERAL: [(&str, &str); 2] = [("rejected", "chosen"), ("rejected_response", "response")];
+
+/// Keys of answers: a list that is still text is one answer.
+const ANSWERS: [&str; 11] = [
+    "completion",
+    "response",
+    "output",
+    "chosen",
+    "rejected",
+    "rejected_response",
+    "response_0",
+    "response_1",
+    "response_2",
+    "response_a",
+    "response_b",
+];
+
+const PYTHON: &str = "(this is Python's form; write it with `json.dumps`)";
+
 /// Reads what is written as text.
-pub fn parse(row: &mut Map<String, Value>) -> Result<(), Reason> {
+pub fn parse(row: &mut Map<String, Value>, roles: &Roles, notes: &mut Notes) -> Result<(), Reason> {
     row.retain(|key, value| !(OPTIONAL.contains(&key.as_str()) && value == ""));
+    several(row)?;
     for (key, value) in row.iter_mut() {
         let key = key.as_str();
         let Value::String(text) = &*value else { continue };
@@ -57,27 +80,97 @@ pub fn parse(row: &mut Map<String, Value>) -> Result<(), Reason> {
                 *value = number.into();
             }
         } else if LISTS.contains(&key) {
-            let wrong = || Reason::wrong_type(pointer(), value, "a list, or its text as JSON");
-            *value = serde_json::from_str(text).map_err(|_| wrong())?;
+            *value = match serde_json::from_str(text) {
+                Ok(list) => list,
+                Err(_) => {
+                    let is_python = is_python(text) || python_list(text);
+                    let accepted = "a list, or its text as JSON";
+                    let accepted =
+                        if is_python { format!("{accepted} {PYTHON}") } else { accepted.to_owned() };
+                    return Err(Reason::wrong_type(pointer(), value, accepted));
+                }
+            };
         } else if TURNS.contains(&key) {
             if is_python(text) {
-                let accepted =
-                    "text, turns, or turns as JSON (this is Python's form; write it with `json.dumps`)";
+                let accepted = format!("text, turns, or turns as JSON {PYTHON}");
                 return Err(Reason::wrong_type(pointer(), value, accepted));
             }
-            if let Some(turns) = turns(text) {
+            if is_broken(text) {
+                let accepted =
+                    "text, turns, or turns as JSON (this begins as turns in JSON do, and is no JSON)";
+                return Err(Reason::wrong_type(pointer(), value, accepted));
+            }
+            if let Some(turns) = turns(text, roles) {
                 *value = turns;
             }
+        }
+    }
+    if ANSWERS.iter().any(|key| row.get(*key).and_then(Value::as_str).is_some_and(is_list)) {
+        notes.answer_is_list();
+    }
+    Ok(())
+}
+
+/// Reads several rejected answers. Where the chosen answer is such a list too, lists are what the answers
+/// say.
+fn several(row: &mut Map<String, Value>) -> Result<(), Reason> {
+    for (key, better) in SEVERAL {
+        let Some(Value::String(text)) = row.get(key) else { continue };
+        let (list, is_python) = (list(text), python_list(text));
+        if list.is_none() && !is_python {
+            continue;
+        }
+        let last =
+            row.get("messages").and_then(Value::as_array).and_then(|turns| turns.last()?.get("content"));
+        let better = row.get(better).or(last).and_then(Value::as_str);
+        if better.is_some_and(is_list) {
+            continue;
+        }
+        if is_python {
+            let accepted = format!("text, turns, or a list of answers as JSON {PYTHON}");
+            return Err(Reason::wrong_type(format!("/{key}"), &text.as_str().into(), accepted));
+        }
+        if let Some(list) = list {
+            row.insert(key.to_owned(), list);
         }
     }
     Ok(())
 }
 
-/// The turns that a text holds as JSON.
-fn turns(text: &str) -> Option<Value> {
+/// The list of answers that a text is as JSON: of none, or with a text or a list of turns in it.
+fn list(text: &str) -> Option<Value> {
+    let list = serde_json::from_str::<Vec<Value>>(text.trim()).ok()?;
+    let holds_turns = |item: &Value| item.as_array().is_some_and(|turns| turns.iter().any(is_turn));
+    let is_texts = list.iter().any(Value::is_string) && !list.iter().any(is_turn);
+    (list.is_empty() || is_texts || list.iter().any(holds_turns)).then_some(Value::Array(list))
+}
+
+/// The items of a text that is a JSON list with texts in it.
+pub fn texts(text: &str) -> Option<Vec<Value>> {
+    let text = text.trim();
+    let list = text.starts_with('[').then(|| serde_json::from_str::<Vec<Value>>(text).ok()).flatten()?;
+    list.iter().any(Value::is_string).then_some(list)
+}
+
+/// Whether a text is a list of texts, as JSON or as Python prints it.
+fn is_list(text: &str) -> bool {
+    texts(text).is_some() || python_list(text)
+}
+
+/// The turns that a text holds as JSON: one, or a list with any in it. What else is wrong with them is
+/// told where they are read.
+fn turns(text: &str, roles: &Roles) -> Option<Value> {
     let parsed = text.trim_start().starts_with(['[', '{']).then(|| serde_json::from_str::<Value>(text).ok());
+    let is_speaker = |item: &Value| {
+        let name = item.get("role").or_else(|| item.get("from")).and_then(Value::as_str);
+        name.is_some_and(|name| role(name, roles).is_some())
+    };
     parsed.flatten().filter(|value| match value {
-        Value::Array(turns) => !turns.is_empty() && turns.iter().all(is_turn),
+        Value::Array(items) => {
+            let within = |item: &Value| item.as_array().is_some_and(|items| items.iter().any(is_turn));
+            let is_list = items.iter().any(|item| is_turn(item) || within(item));
+            is_list || (!items.is_empty() && items.iter().all(is_speaker))
+        }
         other => is_turn(other),
     })
 }
@@ -88,10 +181,92 @@ fn is_turn(value: &Value) -> bool {
     (text("role") && (has("content") || has("text") || has("tool_calls"))) || (text("from") && has("value"))
 }
 
-/// Whether a text is a list of turns as Python prints it.
+/// Names of keys that turns have together.
+const TOGETHER: [[&str; 2]; 4] =
+    [["role", "content"], ["role", "tool_calls"], ["role", "text"], ["from", "value"]];
+
+/// Whether a text is a turn, or a list of turns, as Python or NumPy prints it.
 fn is_python(text: &str) -> bool {
-    text.trim_start().starts_with("[{'")
-        && [("'role':", "'content':"), ("'from':", "'value':")]
-            .iter()
-            .any(|(role, content)| text.contains(role) && text.contains(content))
+    // `[{'role'`, `[array([{'role'`.
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || "[(array".contains(c));
+    start.starts_with("{'") && holds_keys(text, '\'')
+}
+
+/// Whether a text begins as turns do in JSON and is none.
+fn is_broken(text: &str) -> bool {
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '[');
+    let first = start.strip_prefix('{').map(str::trim_start).unwrap_or_default();
+    let is_first =
+        |key: &&str| first.strip_prefix('"').is_some_and(|first| first.starts_with(&format!("{key}\"")));
+    TOGETHER.iter().flatten().any(is_first)
+        && holds_keys(text, '"')
+        && serde_json::from_str::<Value>(text).is_err()
+}
+
+fn holds_keys(text: &str, quote: char) -> bool {
+    TOGETHER.iter().any(|keys| keys.iter().all(|key| text.contains(&format!("{quote}{key}{quote}:"))))
+}
+
+/// Whether a text is a list of texts as Python or NumPy prints it, and no JSON.
+pub fn python_list(text: &str) -> bool {
+    let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let Some(mut rest) = inner.map(str::trim_start).filter(|inner| inner.starts_with(['\'', '"'])) else {
+        return false;
+    };
+    while let Some(quote) = rest.chars().next() {
+        let Some(length) = quoted(rest, quote) else { return false };
+        rest = rest[length..].trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    }
+    serde_json::from_str::<Value>(text).is_err()
+}
+
+/// The length of the text in quotation marks that `text` begins with.
+fn quoted(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return ['\'', '"'].contains(&quote).then_some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_as_python_prints_them_are_told_from_others() {
+        for text in ["['a', 'b']", "[\"it's\", 'b']", "['a' 'b']", "['a'\n 'b, \\'c']", " ['a',] "] {
+            assert!(python_list(text), "{text}");
+        }
+        for text in ["[\"a\", \"b\"]", "[]", "[1, 'a']", "['a', 1]", "['a'", "'a', 'b'", "[a]", "['a'] x"] {
+            assert!(!python_list(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn turns_are_told_from_answers_in_json() {
+        let is_turns = |value: Value| turns(&value.to_string(), &Roles::new()).is_some();
+        let turn = json!({"role": "assistant", "content": "y"});
+        for value in [
+            turn.clone(),
+            json!([turn]),
+            json!([turn, "x"]),
+            json!([[turn], [turn]]),
+            json!([{"role": "user"}]),
+        ] {
+            assert!(is_turns(value.clone()), "{value}");
+        }
+        for value in
+            [json!({"role": "user", "id": 3}), json!([{"role": "admin"}]), json!([1, 2]), json!(["a"])]
+        {
+            assert!(!is_turns(value.clone()), "{value}");
+        }
+    }
 }

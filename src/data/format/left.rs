@@ -25,15 +25,7 @@ pub fn account_for(
     notes: &mut Notes,
 ) -> Result<(), Reason> {
     let texts = texts(contents);
-    let is_told = |string: &&str| match shape {
-        Shape::Text => texts.iter().any(|text| text.contains(string.trim())),
-        _ => texts.iter().any(|text| text.trim() == string.trim()),
-    };
-    let told = |value: &Value| {
-        let mut strings = Vec::new();
-        said(value, &mut strings);
-        strings.iter().all(is_told)
-    };
+    let told = |value: &Value| is_told(value, &texts, shape);
     for (key, value) in left {
         let key = key.as_str();
         let is_question = QUESTIONS.contains(&key);
@@ -50,6 +42,30 @@ pub fn account_for(
         }
     }
     Ok(())
+}
+
+/// Errors if conversations beside a pair that has no other question say what the pair does not.
+pub fn account_for_conversations(
+    left: &Map<String, Value>,
+    contents: &[Result<Content, Reason>],
+) -> Result<(), Reason> {
+    let texts = texts(contents);
+    for key in CONVERSATIONS {
+        if left.get(key).is_some_and(|value| !is_told(value, &texts, Shape::ChosenRejected)) {
+            return Err(Reason::WouldBeLost { pointer: format!("/{key}") });
+        }
+    }
+    Ok(())
+}
+
+/// Whether all texts of a value are among those that were read.
+fn is_told(value: &Value, texts: &[String], shape: Shape) -> bool {
+    let mut strings = Vec::new();
+    said(value, &mut strings);
+    strings.into_iter().map(str::trim).all(|string| match shape {
+        Shape::Text => texts.iter().any(|text| text.contains(string)),
+        _ => texts.iter().any(|text| text.trim() == string),
+    })
 }
 
 /// Whether `left` holds something that is a question by its name.

@@ -1,4 +1,4 @@
-//! Turns that a row marks as not to be trained: `loss: false` (ms-swift), `weight: 0` (OpenAI),
+//! Turns and rows that are marked as not to be trained: `loss: false` (ms-swift), `weight: 0` (OpenAI),
 //! `training: false` (axolotl), `train: false`.
 
 use serde_json::{Map, Value};
@@ -41,6 +41,38 @@ pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result
     Ok(trained.is_none_or(|(says, _)| says))
 }
 
+/// Takes the marks out of a row's own keys. Errors if it is not to be trained. What is neither yes nor no
+/// (a loss that was measured, a weight between) is no mark.
+pub fn take_row(row: &mut Map<String, Value>) -> Result<(), Reason> {
+    let mut trained: Option<&str> = None;
+    let mut untrained: Option<(&str, Value)> = None;
+    for key in MARKS {
+        let Some(value) = row.get(key) else { continue };
+        let text = value.as_str().map(|text| text.trim().to_lowercase());
+        let says = match (value, value.as_f64(), text.as_deref()) {
+            (Value::Bool(says), ..) => *says,
+            (_, Some(0.0), _) | (.., Some("false" | "0" | "0.0")) => false,
+            (_, Some(1.0), _) | (.., Some("true" | "1" | "1.0")) => true,
+            _ => continue,
+        };
+        let value = row.shift_remove(key).unwrap_or_default();
+        match says {
+            true => trained = trained.or(Some(key)),
+            false => untrained = untrained.or(Some((key, value))),
+        }
+    }
+    match (trained, untrained) {
+        (_, None) => Ok(()),
+        (None, Some((key, value))) => {
+            Err(Reason::RowNotTrained { pointer: format!("/{key}"), value: value.to_string() })
+        }
+        (Some(other), Some((key, _))) => {
+            let why = "one says that the row is trained, the other that it is not";
+            Err(Reason::contradiction(&format!("/{key}"), &format!("/{other}"), why))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +97,32 @@ mod tests {
             assert_eq!(taken(turn.clone(), "assistant"), Ok(trained), "{turn}");
         }
         assert_eq!(taken(json!({"loss": false}), "user"), Ok(false));
+    }
+
+    #[test]
+    fn a_row_that_is_not_to_be_trained_is_told() {
+        let taken = |row: Value| {
+            let mut row = row.as_object().cloned().unwrap_or_default();
+            take_row(&mut row).map(|()| row.len()).map_err(|reason| reason.to_string())
+        };
+        for (row, left) in [
+            (json!({"prompt": "q"}), 1),
+            (json!({"weight": 1, "loss": true, "train": "True"}), 0),
+            (json!({"weight": 0.5, "loss": 1.25, "train": "yes"}), 3),
+        ] {
+            assert_eq!(taken(row.clone()), Ok(left), "{row}");
+        }
+        for (row, said) in [
+            (json!({"weight": 0}), "the row is not to be trained: /weight is 0"),
+            (json!({"loss": false, "weight": 0}), "the row is not to be trained: /loss is false"),
+            (json!({"train": "False"}), "the row is not to be trained: /train is \"False\""),
+            (
+                json!({"loss": true, "weight": 0.0}),
+                "/weight contradicts /loss: one says that the row is trained, the other that it is not",
+            ),
+        ] {
+            assert_eq!(taken(row.clone()), Err(said.to_owned()), "{row}");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::data::reason::Reason;
 pub const KEYS: [&str; 9] =
     ["images", "image", "image_url", "videos", "video", "audios", "audio", "input_audio", "video_url"];
 
-/// What stands for a picture in a text.
-const PLACEHOLDER: &str = "<image>";
+/// What stands for a picture, a video or a sound in a text.
+const PLACEHOLDERS: [&str; 3] = ["image", "video", "audio"];
 
 /// Takes the empty ones out of the keys of a row or a turn. Errors if any holds something.
 pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
@@ -29,12 +29,20 @@ pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), R
     Ok(())
 }
 
-/// Errors if a text has a place for a picture.
-pub fn refuse_image_tag(text: &str, pointer: &str) -> Result<(), Reason> {
-    match text.contains(PLACEHOLDER) {
-        true => Err(Reason::Media { what: format!("`{PLACEHOLDER}`"), pointer: pointer.to_owned() }),
-        false => Ok(()),
+/// Errors if a text has a place for a picture, a video or a sound.
+pub fn refuse_tags(text: &str, pointer: &str) -> Result<(), Reason> {
+    match PLACEHOLDERS.into_iter().find(|name| holds_place(text, name)) {
+        Some(name) => Err(Reason::Media { what: format!("`<{name}>`"), pointer: pointer.to_owned() }),
+        None => Ok(()),
     }
+}
+
+/// Whether a text has a place for what `name` is. `<video>` and `<audio>` are tags of web pages too: there
+/// they are closed, or quoted as code.
+fn holds_place(text: &str, name: &str) -> bool {
+    let tag = format!("<{name}>");
+    let is_page = || text.contains(&format!("</{name}>")) || text.contains(&format!("`{tag}`"));
+    text.contains(&tag) && (name == "image" || !is_page())
 }
 
 /// Errors if a part of a turn is no text.
@@ -44,4 +52,22 @@ pub fn refuse_part(part: &mut Map<String, Value>, pointer: &str) -> Result<(), R
         return Err(Reason::Media { what: format!("a part of type `{kind}`"), pointer: pointer.to_owned() });
     }
     refuse_keys(part, pointer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_from_pages() {
+        let refused = |text| refuse_tags(text, "/text").is_err();
+        for text in ["<image>", "a <video> b", "<audio>\nWhat is said?"] {
+            assert!(refused(text), "{text}");
+        }
+        for text in
+            ["<img>", "a picture", "<video>a</video>", "Use the `<audio>` element.", "<video controls>"]
+        {
+            assert!(!refused(text), "{text}");
+        }
+    }
 }

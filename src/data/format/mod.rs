@@ -6,11 +6,12 @@
 //! | `shape` | which shape a row has, told by its keys |
 //! | `json_text`, `media` | what is done with any row first: JSON text is read, pictures are refused |
 //! | `decode`, `pairs`, `told`, `question` | from a row's type to its question and answers |
-//! | `turns`, `roles`, `marks`, `calls`, `transcript` | from turns to messages |
-//! | `pair`, `finish` | from messages to what is trained |
+//! | `turns`, `content`, `thought`, `roles`, `marks`, `calls`, `transcript` | from turns to messages |
+//! | `pair`, `tools`, `finish` | from messages to what is trained |
 //! | `left`, `notes` | keys that nothing reads, and what else is to be said of a file |
 
 mod calls;
+mod content;
 mod decode;
 mod finish;
 mod index;
@@ -25,12 +26,15 @@ mod pairs;
 mod question;
 mod roles;
 mod shape;
+mod thought;
 mod told;
+mod tools;
 mod transcript;
 mod turns;
 pub mod wire;
 
 pub use decode::{Content, decode};
+pub use json_text::{python_list, texts};
 pub use notes::Notes;
 pub use roles::{Roles, known_roles};
 pub use shape::{Need, Shape};

@@ -18,6 +18,10 @@ pub struct Notes {
     passed_on: IndexSet<String>,
     /// Rows with several rejected answers, and the pairs that they make.
     several: (usize, usize),
+    /// Pointers of keys within calls, tools and variables that hold null, which counts as no key.
+    nulls: IndexSet<String>,
+    /// Rows with an answer that is a list of texts, in text.
+    lists: usize,
     /// Rows of text that is trained whole.
     texts: usize,
     has_zero: bool,
@@ -39,6 +43,16 @@ impl Notes {
     pub fn several_pairs(&mut self, pairs: usize) {
         self.several.0 += 1;
         self.several.1 += pairs;
+    }
+
+    /// A key within what is the row's own that holds null.
+    pub fn null(&mut self, pointer: String) {
+        self.nulls.insert(pointer);
+    }
+
+    /// A row with an answer that is a list of texts, in text.
+    pub fn answer_is_list(&mut self) {
+        self.lists += 1;
     }
 
     pub fn text(&mut self) {
@@ -71,6 +85,19 @@ impl Notes {
             warnings.push(format!(
                 "`{file}`: {} can only be read by the chat template, which gets them as they are",
                 named(&self.passed_on)
+            ));
+        }
+        if !self.nulls.is_empty() {
+            warnings.push(format!(
+                "`{file}`: keys that hold null are left out, as if they were not there (tables have a null for every \
+                 key of another row): {}",
+                named(&self.nulls)
+            ));
+        }
+        if self.lists > 0 {
+            warnings.push(format!(
+                "`{file}`: {} rows have an answer that is written as a list of texts: it is read as one answer, as it is written",
+                self.lists
             ));
         }
         if let (rows @ 1.., pairs) = self.several {

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::decode::Decoder;
 use super::finish::{self, Aside};
-use super::left::has_question;
+use super::left::{account_for_conversations, has_question};
 use super::pair::{agrees, is_whole, split_common_prompt, split_common_text};
+use super::question::beside_prompt;
 use super::turns::{asked, said};
 use super::{Content, Need, Shape, transcript, wire};
 use crate::data::reason::Reason;
@@ -75,6 +76,8 @@ impl Decoder<'_> {
         let row: wire::ChosenRejected = self.typed(row)?;
         let missing = || Reason::Missing { pointer: "/prompt".into(), keys: keys.clone() };
         let is_text = matches!(row.question.prompt, None | Some(wire::Turns::Text(_)));
+        let has_prompt = row.question.prompt.is_some();
+        let beside_prompt = beside_prompt(&row.question);
         let prompt = self.question(row.question)?;
         let are_texts = matches!(&row.chosen, wire::Answers::Text(_))
             && matches!(&row.rejected, wire::Answers::Text(_) | wire::Answers::Texts(_));
@@ -98,10 +101,16 @@ impl Decoder<'_> {
                         let written: String = prompt.iter().map(Message::text).collect();
                         common.iter().all(|turn| written.contains(turn.text().trim()))
                     };
-                    match agrees(&prompt, common) {
+                    let is_told = |text: &String| common.iter().any(|turn| turn.text().trim() == text.trim());
+                    let lost = beside_prompt.iter().find(|(_, texts)| !texts.iter().all(is_told));
+                    let agrees = agrees(&prompt, common);
+                    if let (false, Some((key, _))) = (agrees, lost) {
+                        return Err(Reason::WouldBeLost { pointer: (*key).to_owned() });
+                    }
+                    match agrees {
                         true => {}
                         // As in TRL, a prompt of text beside whole conversations says nothing of its own.
-                        false if is_text && is_rendering() => {}
+                        false if is_text && (is_rendering() || !has_prompt) => {}
                         false if is_text => self.reader.notes.unread("/prompt"),
                         false => {
                             let why =
@@ -111,6 +120,13 @@ impl Decoder<'_> {
                     }
                 }
                 self.each(pairs, aside)
+            }
+            None => {
+                let pairs = self.finish(None, chosen, rejected, aside)?;
+                if pairs.iter().any(Result::is_ok) {
+                    account_for_conversations(&self.left, &pairs)?;
+                }
+                Ok(pairs)
             }
             prompt => self.finish(prompt, chosen, rejected, aside),
         }

@@ -37,8 +37,12 @@ impl Decoder<'_> {
             return Err(Reason::contradiction(second, first, why));
         }
         let input = input.filter(|input| !input.trim().is_empty());
+        let earlier = earlier(history.filter(|history| is_said(history)).unwrap_or_default())?;
         let turns = match (given.pop(), input) {
             (None, None) if has_key => asked(""),
+            (None, None) if !earlier.is_empty() => {
+                return Err(Reason::WouldBeLost { pointer: "/history".into() });
+            }
             (None, None) => return Ok(None),
             (None, Some(input)) => self.reader.question(wire::Turns::Text(input), "/input")?,
             (Some((key, turns)), None) => self.reader.question(turns, key)?,
@@ -47,8 +51,27 @@ impl Decoder<'_> {
             }
             (Some(_), Some(_)) => return Err(Reason::WouldBeLost { pointer: "/input".into() }),
         };
-        after(earlier(history), turns).map(Some)
+        after(earlier, turns).map(Some)
     }
+}
+
+/// Whether earlier turns say anything.
+fn is_said(history: &wire::History) -> bool {
+    history.iter().flatten().any(|text| !text.trim().is_empty())
+}
+
+/// The keys besides `prompt` that hold some of what is asked, with their texts.
+pub fn beside_prompt(question: &wire::Question) -> Vec<(&'static str, Vec<String>)> {
+    let one = |text: &Option<String>| text.clone().into_iter().collect();
+    let history = question.history.iter().flatten().flatten().cloned().collect();
+    let mut keys: Vec<(&str, Vec<String>)> = vec![
+        ("/instruction", one(&question.instruction)),
+        ("/query", one(&question.query)),
+        ("/input", one(&question.input)),
+        ("/history", history),
+    ];
+    keys.retain(|(_, texts)| texts.iter().any(|text| !text.trim().is_empty()));
+    keys
 }
 
 /// Turns after earlier ones. Errors if they hold a conversation of their own.

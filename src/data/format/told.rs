@@ -11,6 +11,27 @@ use crate::data::reason::Reason;
 /// What comes before the letter of a winner.
 const PREFIXES: [&str; 5] = ["model_", "response_", "conversation_", "assistant_", "answer_"];
 
+/// What tells the better of two.
+const BETTER: &str = "0 for `response_0`, 1 for `response_1`";
+const WINNERS: &str = "`a`, `model_a` or `response_a`, the same with `b`, or `tie`";
+
+/// Errors if an index is no place at all.
+fn check_index(row: &Map<String, Value>, key: &str, accepted: impl Fn() -> String) -> Result<(), Reason> {
+    match row.get(key) {
+        Some(found) if Index::try_from(found.clone()).is_err() => {
+            Err(Reason::wrong_type(format!("/{key}"), found, accepted()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_winner(row: &Map<String, Value>) -> Result<(), Reason> {
+    match row.get("winner") {
+        Some(found) if !found.is_string() => Err(Reason::wrong_type("/winner", found, WINNERS)),
+        _ => Ok(()),
+    }
+}
+
 impl Decoder<'_> {
     /// The pairs of a row whose answers stand side by side.
     pub fn told(
@@ -21,14 +42,14 @@ impl Decoder<'_> {
         match shape {
             Shape::ChosenIndex => self.chosen_index(row),
             Shape::BetterResponse => {
+                check_index(&row, "better_response_id", || BETTER.to_owned())?;
                 let row: wire::BetterResponse = self.typed(row)?;
                 let responses = [("/response_0", row.response_0), ("/response_1", row.response_1)];
                 let first = match row.better_response_id {
                     Index(0) => true,
                     Index(1) => false,
                     Index(other) => {
-                        let accepted = "0 for `response_0`, 1 for `response_1`";
-                        return Err(Reason::wrong_type("/better_response_id", &other.into(), accepted));
+                        return Err(Reason::wrong_type("/better_response_id", &other.into(), BETTER));
                     }
                 };
                 let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
@@ -48,6 +69,7 @@ impl Decoder<'_> {
                 self.side_by_side(row.question, responses, first, aside)
             }
             Shape::Winner => {
+                check_winner(&row)?;
                 let row: wire::Winner = self.typed(row)?;
                 let responses = [("/response_a", row.response_a), ("/response_b", row.response_b)];
                 let first = self.first_won(&row.winner)?;
@@ -55,6 +77,7 @@ impl Decoder<'_> {
                 self.side_by_side(row.question, responses, first, aside)
             }
             _ => {
+                check_winner(&row)?;
                 let row: wire::ConversationWinner = self.typed(row)?;
                 let first = self.first_won(&row.winner)?;
                 let a = self.reader.messages(row.conversation_a, "/conversation_a")?;
@@ -68,6 +91,12 @@ impl Decoder<'_> {
 
     fn chosen_index(&mut self, row: Map<String, Value>) -> Result<Vec<Result<Content, Reason>>, Reason> {
         let keys: Vec<String> = row.keys().cloned().collect();
+        let place = || {
+            let answers = row.get("responses").and_then(Value::as_array).map_or(0, Vec::len);
+            format!("a place from 0 in `responses`, which has {answers}")
+        };
+        check_index(&row, "chosen_index", place)?;
+        check_index(&row, "rejected_index", place)?;
         let row: wire::ChosenIndex = self.typed(row)?;
         let prompt = self.question(row.question)?;
         let prompt = prompt.ok_or(Reason::Missing { pointer: "/prompt".into(), keys })?;
@@ -131,10 +160,7 @@ impl Decoder<'_> {
             {
                 self.tie(format!("`winner` is `{winner}`"))
             }
-            _ => {
-                let accepted = "`a`, `model_a` or `response_a`, the same with `b`, or `tie`";
-                Err(Reason::wrong_type("/winner", &winner.into(), accepted))
-            }
+            _ => Err(Reason::wrong_type("/winner", &winner.into(), WINNERS)),
         }
     }
 

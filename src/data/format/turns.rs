@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::notes::Notes;
 use super::roles::{Roles, TOOL_CALL};
-use super::{calls, marks, media, roles, transcript, wire};
+use super::{calls, marks, media, roles, thought, transcript, wire};
 use crate::data::reason::Reason;
 use crate::template::Message;
 
@@ -37,9 +37,13 @@ pub fn said(text: impl Into<String>) -> Vec<Message> {
 }
 
 /// Earlier questions and answers.
-pub fn earlier(history: Option<wire::History>) -> Vec<Message> {
-    let pairs = history.unwrap_or_default().into_iter();
-    pairs.flat_map(|[question, answer]| [asked(question), said(answer)].concat()).collect()
+pub fn earlier(history: wire::History) -> Result<Vec<Message>, Reason> {
+    for (place, pair) in history.iter().enumerate() {
+        for (side, text) in pair.iter().enumerate() {
+            media::refuse_tags(text, &format!("/history/{place}/{side}"))?;
+        }
+    }
+    Ok(history.into_iter().flat_map(|[question, answer]| [asked(question), said(answer)].concat()).collect())
 }
 
 impl Reader<'_> {
@@ -47,13 +51,13 @@ impl Reader<'_> {
     pub fn question(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
         match turns {
             wire::Turns::Text(text) if text.starts_with("\n\nHuman:") => {
-                media::refuse_image_tag(&text, pointer)?;
+                media::refuse_tags(&text, pointer)?;
                 let mut turns = transcript::turns(&text).unwrap_or_default();
                 turns.pop_if(|last| last.role == "assistant" && last.is_empty());
                 Ok(turns)
             }
             wire::Turns::Text(text) => {
-                media::refuse_image_tag(&text, pointer)?;
+                media::refuse_tags(&text, pointer)?;
                 Ok(asked(text))
             }
             wire::Turns::Messages(turns) => self.messages(turns, pointer),
@@ -65,7 +69,7 @@ impl Reader<'_> {
     pub fn answer(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
         match turns {
             wire::Turns::Text(text) => {
-                media::refuse_image_tag(&text, pointer)?;
+                media::refuse_tags(&text, pointer)?;
                 Ok(said(text))
             }
             turns => self.question(turns, pointer),
@@ -99,9 +103,10 @@ impl Reader<'_> {
             let calls_only = self.is_call(&turn);
             let mut message = self.message(turn, &format!("{pointer}/{index}"))?;
             match messages.last_mut() {
-                Some(last) if calls_only && last.role == "assistant" && last.trained == message.trained => {
+                Some(last) if calls_only && has_room(last, &message) => {
                     let mut calls = take_calls(last);
                     calls.extend(take_calls(&mut message));
+                    last.extra.extend(message.extra);
                     last.extra.insert("tool_calls".to_owned(), Value::Array(calls));
                 }
                 _ => messages.push(message),
@@ -119,63 +124,45 @@ impl Reader<'_> {
     }
 
     pub fn message(&mut self, turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
-        let (name, key, content, content_key, mut extra) = match turn {
-            wire::Turn::Chat(wire::ChatTurn { role, content, text, mut extra }) => match (content, text) {
-                (None, Some(text)) => (role, "role", Some(wire::TurnContent::Text(text)), "text", extra),
-                (content, text) => {
-                    extra.extend(text.map(|text| ("text".to_owned(), Value::String(text))));
-                    (role, "role", content, "content", extra)
-                }
-            },
-            wire::Turn::ShareGpt(wire::ShareGptTurn { from, value, mut extra }) => {
-                self.leave_unread(&mut extra, pointer);
-                (from, "from", Some(value), "value", extra)
-            }
-        };
+        let Parts { name, key, content, content_key, mut extra } = parts(turn, pointer)?;
+        if key == "from" {
+            self.leave_unread(&mut extra, pointer);
+        }
         let Some(role) = roles::role(&name, self.roles) else {
             return Err(Reason::UnknownRole { role: name, pointer: format!("{pointer}/{key}") });
         };
-        media::refuse_keys(&mut extra, pointer)?;
-        calls::parse_text(&mut extra, pointer)?;
-        if let Some(calls) = extra.get("tool_calls").and_then(Value::as_array) {
-            self.note_calls(calls, &starred(&format!("{pointer}/tool_calls")));
-        }
+        let keys: Vec<String> = [key.to_owned()].into_iter().chain(extra.keys().cloned()).collect();
         let at = format!("{pointer}/{content_key}");
+        let speaker = if role == TOOL_CALL { "assistant" } else { role };
+        media::refuse_keys(&mut extra, pointer)?;
+        let trained = marks::take(&mut extra, speaker, pointer)?;
+        calls::settle(&mut extra, pointer)?;
+        let unread = |key: &str| self.notes.unread(format!("{}/function_call/{key}", starred(pointer)));
+        calls::take_older(&mut extra, speaker, pointer, unread)?;
+        let called = extra.get("tool_calls").and_then(Value::as_array).cloned().unwrap_or_default();
+        self.note_calls(&called, &starred(&format!("{pointer}/tool_calls")));
+        // What a turn of calls says, and what says nothing beside calls.
+        if content.is_none() && !(speaker == "assistant" && !called.is_empty()) {
+            return Err(Reason::Missing { pointer: at, keys });
+        }
+        let mut message = Message { role: speaker.to_owned(), content: Value::Null, extra, trained };
+        let mut thought = None;
         if role == TOOL_CALL {
-            let trained = marks::take(&mut extra, "assistant", pointer)?;
-            let mut called = extra.get("tool_calls").and_then(Value::as_array).cloned().unwrap_or_default();
             let unread = |key: &str| self.notes.unread(format!("{}/{key}", starred(&at)));
-            called.extend(calls::calls(content.as_ref(), &at, unread)?);
-            extra.insert("tool_calls".to_owned(), Value::Array(called));
-            return Ok(Message { role: "assistant".into(), content: "".into(), extra, trained });
+            let said = match &content {
+                Some(content) if called.is_empty() || !is_blank(content) => {
+                    calls::calls(Some(content), &at, unread)?
+                }
+                _ => Vec::new(),
+            };
+            message.content = "".into();
+            message.extra.insert("tool_calls".to_owned(), [called, said].concat().into());
+        } else if let Some(content) = content {
+            let said = self.said(content, role, &at)?;
+            (message.content, thought) = (said.content, said.thought);
         }
-        let trained = marks::take(&mut extra, role, pointer)?;
-        let content = match content {
-            None => Value::Null,
-            Some(wire::TurnContent::Text(text)) => {
-                media::refuse_image_tag(&text, &at)?;
-                Value::String(text)
-            }
-            Some(wire::TurnContent::Parts(parts)) => self.parts(parts, &at)?,
-            Some(wire::TurnContent::Call(found)) => {
-                return Err(Reason::wrong_type(at, &Value::Object(found), "text, or a list of parts"));
-            }
-        };
-        Ok(Message { role: role.to_owned(), content, extra, trained })
-    }
-
-    fn parts(&mut self, parts: Vec<Map<String, Value>>, pointer: &str) -> Result<Value, Reason> {
-        let mut read = Vec::with_capacity(parts.len());
-        for (index, mut part) in parts.into_iter().enumerate() {
-            let at = format!("{pointer}/{index}");
-            media::refuse_part(&mut part, &at)?;
-            if let Some(text) = part.get("text").and_then(Value::as_str) {
-                media::refuse_image_tag(text, &format!("{at}/text"))?;
-                self.note_unknown(&part, &["type", "text"], &starred(&at));
-            }
-            read.push(Value::Object(part));
-        }
-        Ok(Value::Array(read))
+        thought::settle(&mut message.extra, thought, pointer)?;
+        Ok(message)
     }
 
     /// Takes out the keys of a ShareGPT turn that no chat template is known to read: unlike those of chat
@@ -207,6 +194,77 @@ impl Reader<'_> {
         let unknown = object.iter().filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null());
         unknown.for_each(|(key, _)| self.notes.passed_on(format!("{at}/{key}")));
     }
+}
+
+/// A turn in whichever way it is written.
+struct Parts {
+    name: String,
+    /// Of who speaks.
+    key: &'static str,
+    content: Option<wire::TurnContent>,
+    content_key: &'static str,
+    extra: Map<String, Value>,
+}
+
+/// Takes a turn apart. Errors if two keys say what it says.
+fn parts(turn: wire::Turn, pointer: &str) -> Result<Parts, Reason> {
+    let (mut parts, other_keys) = match turn {
+        wire::Turn::Chat(wire::ChatTurn { role: name, content, text, extra }) => {
+            let (content, content_key, text) = match (content, text) {
+                (None, Some(text)) => (Some(wire::TurnContent::Text(text)), "text", None),
+                (Some(content), Some(text)) if is_blank(&content) && !text.trim().is_empty() => {
+                    (Some(wire::TurnContent::Text(text)), "text", None)
+                }
+                (content, text) => (content, "content", text),
+            };
+            let mut parts = Parts { name, key: "role", content, content_key, extra };
+            parts.extra.extend(text.map(|text| ("text".to_owned(), Value::String(text))));
+            (parts, ["text", "value"])
+        }
+        wire::Turn::ShareGpt(wire::ShareGptTurn { from: name, value, extra }) => {
+            let parts = Parts { name, key: "from", content: Some(value), content_key: "value", extra };
+            (parts, ["text", "content"])
+        }
+    };
+    let Some(content) = &parts.content else { return Ok(parts) };
+    for key in other_keys {
+        let repeats = match (parts.extra.get(key), content) {
+            (Some(Value::String(text)), wire::TurnContent::Text(said)) => {
+                text.trim().is_empty() || text.trim() == said.trim()
+            }
+            (Some(Value::String(text)), _) => text.trim().is_empty(),
+            // A number, say, is of another kind than what is said.
+            _ => continue,
+        };
+        if !repeats {
+            let why = "both are what the turn says; keep one of them";
+            let other = format!("{pointer}/{}", parts.content_key);
+            return Err(Reason::contradiction(&format!("{pointer}/{key}"), &other, why));
+        }
+        parts.extra.shift_remove(key);
+    }
+    Ok(parts)
+}
+
+fn is_blank(content: &wire::TurnContent) -> bool {
+    match content {
+        wire::TurnContent::Text(text) => text.trim().is_empty(),
+        wire::TurnContent::Parts(parts) => parts.is_empty(),
+        wire::TurnContent::Call(_) => false,
+    }
+}
+
+/// Whether an assistant's turn can take in another one's calls and whatever else it holds.
+fn has_room(last: &Message, calling: &Message) -> bool {
+    let same = |(key, value): (&String, &Value)| match last.extra.get(key) {
+        Some(held) => key == "tool_calls" || held == value,
+        None => true,
+    };
+    let thoughts = [last.reasoning(), calling.reasoning()].map(|held| held.map(|(_, text)| text));
+    last.role == "assistant"
+        && last.trained == calling.trained
+        && calling.extra.iter().all(same)
+        && !matches!(thoughts, [Some(before), Some(after)] if before != after)
 }
 
 fn take_calls(message: &mut Message) -> Vec<Value> {

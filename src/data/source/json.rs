@@ -6,9 +6,9 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::open::read_error;
 use super::{Sink, jsonl, object};
@@ -22,6 +22,9 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         return Ok(());
     }
     if start[0] != b'[' {
+        if let Some(found) = other_than_rows(start) {
+            bail!("`{}`: expected a list of rows, or one row a line; found {found}", path.display());
+        }
         return jsonl::for_each_row(path, bytes, sink);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -35,6 +38,49 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         (Some(error), _, _) => Err(error),
         (None, false, Err(error)) => Err(anyhow!("`{}`: not JSON: {error}", path.display())),
         _ => Ok(()),
+    }
+}
+
+/// Keys that lists of rows go by in files that are one object.
+const WRAPPERS: [&str; 7] = ["data", "rows", "train", "examples", "instances", "items", "records"];
+
+/// Keys of rows: an object with one of them is a row, whatever it has besides.
+const ROW: [&str; 7] = ["prompt", "messages", "conversations", "instruction", "query", "chosen", "text"];
+
+/// What a file is, if it is one object that is no row on a line of its own, or objects over several lines.
+fn other_than_rows(bytes: &[u8]) -> Option<String> {
+    let is_one_line = !bytes.trim_ascii().contains(&b'\n');
+    match serde_json::from_slice::<Map<String, Value>>(bytes) {
+        Ok(map) => {
+            let names: Vec<&str> = map.keys().take(5).map(String::as_str).collect();
+            let more = if map.len() > names.len() { ", …" } else { "" };
+            let found = format!("one object with the keys `{}`{more}", names.join("`, `"));
+            let is_rows = |value: &Value| {
+                value.as_array().is_some_and(|rows| !rows.is_empty() && rows.iter().all(Value::is_object))
+            };
+            let is_row = ROW.iter().any(|key| map.contains_key(*key));
+            let wrapper = WRAPPERS.iter().find(|key| !is_row && map.get(**key).is_some_and(is_rows));
+            let is_number = |key: &String| key.bytes().all(|byte| byte.is_ascii_digit());
+            let numbered = |map: &Map<String, Value>| !map.is_empty() && map.keys().all(is_number);
+            let is_table =
+                !map.is_empty() && map.values().all(|column| column.as_object().is_some_and(numbered));
+            match wrapper {
+                Some(key) => Some(format!("{found}: make the list that `{key}` holds the whole file")),
+                None if numbered(&map) || is_table => {
+                    Some(format!("{found}: write its rows as a list (pandas: `orient=\"records\"`)"))
+                }
+                None if !is_one_line => Some(format!("{found}: if it is a row, put it between `[` and `]`")),
+                None => None,
+            }
+        }
+        // The first line is no object by itself: it goes on.
+        Err(_) if !is_one_line && bytes.starts_with(b"{") => {
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let goes_on = serde_json::from_slice::<Value>(line).is_err_and(|error| error.is_eof());
+            let found = "objects over several lines: put them between `[` and `]`, with commas between them";
+            goes_on.then(|| found.to_owned())
+        }
+        Err(_) => None,
     }
 }
 

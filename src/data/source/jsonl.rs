@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::open::read_error;
 use super::{RawRow, Sink, object};
@@ -11,6 +11,7 @@ use crate::data::reason::Reason;
 
 pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> Result<()> {
     let mut bytes = Vec::new();
+    let mut is_first = true;
     for line in 1.. {
         bytes.clear();
         let read = reader.read_until(b'\n', &mut bytes);
@@ -24,11 +25,25 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         if content.trim_ascii().is_empty() {
             continue;
         }
+        if std::mem::take(&mut is_first)
+            && let Some(remedy) = goes_on(content.trim_ascii())
+        {
+            bail!("`{}`: expected one row a line; the first line is half of one: {remedy}", path.display());
+        }
         if sink(row(line, content))?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// What is to be done about a file whose first line opens a list or an object that goes on below.
+fn goes_on(first: &[u8]) -> Option<&'static str> {
+    match first {
+        b"[" | b"[{" => Some("a list of rows stands in a file named `.json`"),
+        b"{" => Some("write each object on a line of its own"),
+        _ => None,
+    }
 }
 
 fn row(line: usize, content: &[u8]) -> RawRow {

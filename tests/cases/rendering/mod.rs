@@ -3,6 +3,7 @@
 
 mod content;
 mod desk;
+mod forms;
 mod masks;
 mod named;
 mod variables;
