@@ -37,7 +37,7 @@ impl Decoder<'_> {
             return Err(Reason::contradiction(second, first, why));
         }
         let input = input.filter(|input| !input.trim().is_empty());
-        let earlier = earlier(history.filter(|history| is_said(history)).unwrap_or_default())?;
+        let earlier = earlier(history.filter(is_said).unwrap_or_default())?;
         let turns = match (given.pop(), input) {
             (None, None) if has_key => asked(""),
             (None, None) if !earlier.is_empty() => {

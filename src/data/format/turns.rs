@@ -141,8 +141,8 @@ impl Reader<'_> {
         calls::take_older(&mut extra, speaker, pointer, unread)?;
         let called = extra.get("tool_calls").and_then(Value::as_array).cloned().unwrap_or_default();
         self.note_calls(&called, &starred(&format!("{pointer}/tool_calls")));
-        // What a turn of calls says, and what says nothing beside calls.
-        if content.is_none() && !(speaker == "assistant" && !called.is_empty()) {
+        // Calls of the assistant's say enough.
+        if content.is_none() && (speaker != "assistant" || called.is_empty()) {
             return Err(Reason::Missing { pointer: at, keys });
         }
         let mut message = Message { role: speaker.to_owned(), content: Value::Null, extra, trained };
