@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 
 use serde_json::json;
 
-use crate::template::Message;
 use super::tokenizer::Tokenizer;
+use crate::template::Message;
 use crate::template::{ChatTemplate, Rendering};
 
 const QUESTION: &str = "Which fruit is yellow?";

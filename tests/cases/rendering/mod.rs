@@ -5,6 +5,7 @@ mod content;
 mod desk;
 mod masks;
 mod named;
+mod turns;
 mod variables;
 
 use std::path::{Path, PathBuf};
