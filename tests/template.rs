@@ -80,7 +80,7 @@ fn reported_classes_equal_jinja2() {
         assert_eq!(text, read("expected"), "{}", path.display());
         compared += 1;
     }
-    assert_eq!(compared, 9);
+    assert_eq!(compared, 10);
 }
 
 #[test]

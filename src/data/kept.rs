@@ -162,7 +162,7 @@ fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<Piece<'a
 }
 
 /// What a call or a tool is about, in either way of writing it, and where it stands in the list.
-fn function(value: &Value, index: usize) -> (&Value, String) {
+pub fn function(value: &Value, index: usize) -> (&Value, String) {
     match value.get("function") {
         Some(function) if function.is_object() => (function, format!("/{index}/function")),
         _ => (value, format!("/{index}")),

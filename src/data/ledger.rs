@@ -1,5 +1,6 @@
 //! Every row that was cut, dropped or refused, with file, line and reason.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use indexmap::{IndexMap, IndexSet};
@@ -55,6 +56,8 @@ pub struct Ledger {
     warnings: IndexSet<String>,
     /// The same, of rows that are counted.
     counted: IndexMap<String, usize>,
+    /// Template variables of the recipe that no row's template reads; `None` before any row.
+    unread: Option<BTreeSet<String>>,
 }
 
 impl Ledger {
@@ -78,18 +81,35 @@ impl Ledger {
         }
     }
 
+    /// Notes the template variables of the recipe that some rows' templates do not read: those that no
+    /// rows' templates read are told of.
+    pub fn unread_by_rows(&mut self, names: BTreeSet<String>) {
+        self.unread = Some(match self.unread.take() {
+            Some(before) => before.intersection(&names).cloned().collect(),
+            None => names,
+        });
+    }
+
     /// Appends the entries and warnings of another.
     pub fn extend(&mut self, other: Ledger) {
         self.entries.extend(other.entries);
         self.warnings.extend(other.warnings);
         other.counted.into_iter().for_each(|(warning, rows)| self.warn_rows(warning, rows));
+        other.unread.into_iter().for_each(|names| self.unread_by_rows(names));
     }
 
     /// What was noted, once each; of rows with their number.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
         let counted = self.counted.iter().map(move |(warning, count)| format!("{}: {warning}", rows(*count)));
-        self.warnings.iter().cloned().chain(counted)
+        let unread = self.unread.iter().filter(|names| !names.is_empty()).map(|names| {
+            let names = names.iter().map(String::as_str).collect::<Vec<_>>().join("`, `");
+            format!(
+                "`chat_template_kwargs` of `[model]` that no template of these rows reads, but another of \
+                 the model's: `{names}`"
+            )
+        });
+        self.warnings.iter().cloned().chain(unread).chain(counted)
     }
 
     pub fn entries(&self) -> &[Entry] {

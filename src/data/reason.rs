@@ -11,6 +11,7 @@
 //! | `prompt fills max_length`, `longer than max_length`, `prompt is not a prefix …` | dropped |
 //! | `the template fails: …`, `the template leaves out …`, `the template reads no reasoning: …` | dropped |
 //! | `the row is not to be trained: …`, `no turn is to be trained`, `a turn that is not to be trained …`, `reserved template variable …` | dropped |
+//! | `the template leaves no token …`, `no end-of-turn token …`, `a tool's result …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
 //! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
@@ -123,6 +124,12 @@ pub enum Reason {
     NothingTrained,
     /// A turn that is not to be trained cannot be told from the others in the text.
     TurnNotFound,
+    /// The template leaves nothing of the row to train.
+    NothingLeft,
+    /// How the trained text ends, and what should stand there.
+    NoEnd(String),
+    /// Which result the template writes into an assistant's turn.
+    ResultInTurn(String),
     /// The variable and why it is not to be set.
     ReservedKwarg(String),
     CutToMaxLength,
@@ -175,6 +182,9 @@ impl Reason {
             | RowNotTrained { .. }
             | NothingTrained
             | TurnNotFound
+            | NothingLeft
+            | NoEnd(_)
+            | ResultInTurn(_)
             | ReservedKwarg(_) => Effect::Dropped,
             CutToMaxLength | CutToMaxPromptLength => Effect::Cut,
         }
@@ -215,6 +225,13 @@ impl Reason {
             Reason::RowNotTrained { .. } => "the row is not to be trained",
             Reason::NothingTrained => "no turn is to be trained",
             Reason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
+            Reason::NothingLeft => "the template leaves no token to train on in this row",
+            Reason::NoEnd(_) => {
+                "no end-of-turn token is trained after an answer, so the model would not learn to stop"
+            }
+            Reason::ResultInTurn(_) => {
+                "a tool's result stands in the assistant's turn and cannot be told from it"
+            }
             Reason::ReservedKwarg(_) => "reserved template variable",
             Reason::CutToMaxLength => "cut to max_length",
             Reason::CutToMaxPromptLength => "cut to max_prompt_length",
@@ -247,6 +264,8 @@ impl fmt::Display for Reason {
             | Reason::NotCsv(why)
             | Reason::TemplateFails(why)
             | Reason::ReasoningUnread(why)
+            | Reason::NoEnd(why)
+            | Reason::ResultInTurn(why)
             | Reason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
             Reason::ContentLost(what) => write!(f, "the template leaves out {what}"),
             Reason::NoKnownFormat { keys } => {

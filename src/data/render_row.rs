@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use super::kept;
+use super::opening::parts;
 use super::reason::Reason;
 use super::row::{Row, Turns};
 use super::spans;
-use crate::template::Message;
-use crate::template::{ChatTemplate, Rendering, is_reserved, reserved};
+use super::{kept, kept_values};
+use crate::template::{ChatTemplate, Message, Rendering, is_reserved, reserved};
 
 /// One text of a row and its trained parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RenderedText {
     pub text: String,
     /// Byte ranges that are trained, in order.
@@ -53,7 +53,7 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Rea
         // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
         Turns::Text(text) => {
             let whole = 0..text.len();
-            let text = RenderedText { text: text.clone(), trained: vec![whole], completion: None };
+            let text = RenderedText { text: text.clone(), trained: vec![whole], ..RenderedText::default() };
             Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning: false })
         }
         Turns::Answers { prompt, answers } => renderer.answers(prompt, answers),
@@ -74,7 +74,7 @@ impl Renderer<'_> {
         let asked = self.template.render(prompt, open).map_err(fails)?;
         if answers.is_empty() {
             let lacks_reasoning = self.check(prompt, open, &asked)?;
-            let text = RenderedText { text: asked, trained: Vec::new(), completion: None };
+            let text = RenderedText { text: asked, ..RenderedText::default() };
             return Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning });
         }
         let mut lacks_reasoning = false;
@@ -96,7 +96,7 @@ impl Renderer<'_> {
                     return Err(Reason::NothingTrained);
                 }
                 false => {
-                    let parts = self.template.turn_parts(&whole, self.rendering, &text);
+                    let parts = parts(self.template, &whole, self.rendering, &text);
                     let parts = parts.ok_or(Reason::TurnNotFound)?;
                     spans::without(vec![completion], &parts, &untrained).ok_or(Reason::TurnNotFound)?
                 }
@@ -129,7 +129,7 @@ impl Renderer<'_> {
         if untrained.is_empty() {
             return Ok(marked);
         }
-        let parts = self.template.turn_parts(messages, self.rendering, text).ok_or(Reason::TurnNotFound)?;
+        let parts = parts(self.template, messages, self.rendering, text).ok_or(Reason::TurnNotFound)?;
         spans::without(marked, &parts, &untrained).ok_or(Reason::TurnNotFound)
     }
 
@@ -146,9 +146,11 @@ impl Renderer<'_> {
 
     fn check(&self, messages: &[Message], rendering: Rendering, text: &str) -> Result<bool, Reason> {
         let tools = rendering.tools.filter(|tools| tools.as_array().is_none_or(|list| !list.is_empty()));
-        kept::check(messages, tools, text, |messages, tools| {
+        let lacks_reasoning = kept::check(messages, tools, text, |messages, tools| {
             self.template.render(messages, Rendering { tools, ..rendering }).ok()
-        })
+        })?;
+        kept_values::check(messages, text, |messages| self.template.render(messages, rendering).ok())?;
+        Ok(lacks_reasoning)
     }
 }
 

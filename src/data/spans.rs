@@ -1,17 +1,20 @@
 //! Where in a conversation's text the assistant's turns are.
 //!
 //! A turn is what the template writes for its message, from the end of what opens an assistant's turn:
-//! that is what the template writes at the end of the turns before it when it is asked to open one
+//! that is what the template adds to the turns before it when it is asked to open one
 //! (`add_generation_prompt`). Where that opens the model's reasoning too (`<think>`), the reasoning's
 //! tag is the model's: TRL's training templates have it so. The last turn goes to the text's end. The
 //! turn ends with what the template writes for its message, end-of-turn token and line's end included.
+//! What it writes there for a tool's result is no part of the turn: see [`results`].
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::opening::{self, opened, opening, parts, reasoning_tag, whole_tags};
 use super::reason::Reason;
-use crate::template::Message;
-use crate::template::{ChatTemplate, Rendering, TurnParts};
+use super::results;
+use super::vary::{self, common};
+use crate::template::{ChatTemplate, Message, Rendering, TurnParts};
 
 /// The parts of `text` that the assistant's trained turns are, in order.
 pub fn of_turns(
@@ -20,9 +23,11 @@ pub fn of_turns(
     rendering: Rendering,
     text: &str,
 ) -> Result<Vec<Range<usize>>, Reason> {
-    by_parts(template, messages, rendering, text)
+    let spans = by_parts(template, messages, rendering, text)
         .or_else(|| by_prefixes(template, messages, rendering, text))
-        .ok_or(Reason::PromptNotAPrefix)
+        .or_else(|| by_words(template, messages, rendering, text))
+        .ok_or(Reason::PromptNotAPrefix)?;
+    results::cut_out(spans, template, messages, rendering, text)
 }
 
 /// The numbers of the assistant's trained turns.
@@ -37,26 +42,28 @@ fn by_parts(
     rendering: Rendering,
     text: &str,
 ) -> Option<Vec<Range<usize>>> {
-    let parts = template.turn_parts(messages, rendering, text)?;
+    let parts = parts(template, messages, rendering, text)?;
     let mut openings: HashMap<&str, String> = HashMap::new();
     let mut spans = Vec::new();
     for turn in trained(messages) {
         let part = parts.parts[turn].clone()?;
-        let end = if turn + 1 == messages.len() { text.len() } else { part.end };
-        let written = &text[part.start..end];
+        let written = &text[part.clone()];
         // What opens a turn follows from the turn before it, as a rule.
         let before = messages[..turn].last().map_or("", |last| last.role.as_str());
         let known = openings.get(before).filter(|opening| written.starts_with(opening.as_str()));
         let length = match known {
-            Some(opening) => opening.len(),
-            None => {
+            Some(opening) if !opening.is_empty() => opening.len(),
+            _ => {
                 let opening = opening(template, &messages[..turn], rendering)?;
-                let length = opened(written, &opening);
+                let length = match opening.is_empty() {
+                    true => opening::unchanged(template, messages, rendering, turn, written).unwrap_or(0),
+                    false => opened(written, &opening),
+                };
                 openings.insert(before, opening);
                 length
             }
         };
-        spans.push(part.start + length..end);
+        spans.push(part.start + length..part.end);
     }
     Some(spans)
 }
@@ -77,56 +84,59 @@ fn by_prefixes(
         if !text.starts_with(&after) || !after.starts_with(&before) {
             return None;
         }
-        spans.push(before.len()..after.len());
+        let prompt = opening::prompt_start(template, &messages[..turn], open, &before);
+        let opens = prompt.and_then(|at| Some(at + reasoning_tag(&before[at..])?));
+        spans.push(opens.unwrap_or(before.len())..after.len());
     }
     Some(spans)
 }
 
-/// What a template writes to open an assistant's turn after `messages`, but for what opens the
-/// model's reasoning.
-fn opening(template: &ChatTemplate, messages: &[Message], rendering: Rendering) -> Option<String> {
-    let open = Rendering { add_generation_prompt: true, ..rendering };
-    let written = |messages: &[Message]| {
-        let text = template.render(messages, open).ok()?;
-        let tail = template.turn_parts(messages, open, &text)?.tail;
-        Some(text[tail..].to_owned())
-    };
-    // Where the turns before do not stand alone, a question does.
-    let question = [Message::new("user", "Which fruit is yellow?")];
-    let mut opening = written(messages).or_else(|| written(&question))?;
-    opening.truncate(reasoning_tag(&opening).unwrap_or(opening.len()));
-    Some(opening)
-}
-
-/// Length of what opens the turn at the beginning of `written`.
-fn opened(written: &str, opening: &str) -> usize {
-    if let (Some(at), false) = (written.find(opening), opening.is_empty()) {
-        return at + opening.len();
+/// By what changes with what each turn says, of templates that do not go over messages in a loop. A
+/// turn begins after what opens one; it ends with what the template writes after its words where it
+/// is the last, as far as that follows here.
+fn by_words(
+    template: &ChatTemplate,
+    messages: &[Message],
+    rendering: Rendering,
+    text: &str,
+) -> Option<Vec<Range<usize>>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for turn in trained(messages) {
+        let own = vary::region(template, messages, rendering, text, turn)?;
+        let opening = opening(template, &messages[..turn], rendering)?;
+        let before = spans.last().map_or(0, |span| span.end);
+        let opened =
+            text.get(before..own.start)?.rfind(opening.as_str()).map(|at| before + at + opening.len());
+        // Nothing but reasoning that is always written may stand between.
+        let is_near = |&at: &usize| {
+            let between = &text[at..own.start];
+            between.trim().is_empty() || reasoning_tag(between) == Some(0)
+        };
+        let start = match opening.is_empty() {
+            true => own.start,
+            false => opened.filter(is_near)?,
+        };
+        let end = match turn + 1 == messages.len() {
+            true => text.len(),
+            false => own.end + closing(template, &messages[..=turn], rendering, &text[own.end..])?,
+        };
+        spans.push(start..end);
     }
-    whole_tags(written, common(written, opening))
+    Some(spans)
 }
 
-/// Where a tag that is about the model's reasoning begins: `<think>`, `</think>`, `[THINK]`,
-/// `<|channel|>`, ….
-fn reasoning_tag(text: &str) -> Option<usize> {
-    text.match_indices(['<', '[', '◁']).map(|(at, _)| at).find(|&at| {
-        let tag = text[at..].find(['>', ']', '▷']).map_or(&text[at..], |end| &text[at..at + end]);
-        let tag = tag.to_lowercase();
-        ["think", "thought", "reason", "channel"].iter().any(|word| tag.contains(word))
-    })
-}
-
-/// Bytes that two texts have in common at their beginning, whole characters.
-fn common(one: &str, other: &str) -> usize {
-    let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b);
-    same.map(|(c, _)| c.len_utf8()).sum()
-}
-
-/// `length`, or less, if that is inside of a tag: where the tag begins.
-fn whole_tags(text: &str, length: usize) -> usize {
-    let before = &text[..length];
-    let open = before.rfind(['<', '[']);
-    open.filter(|&at| !before[at..].contains(['>', ']'])).unwrap_or(length)
+/// Length of what closes the last of some turns at the beginning of `following`.
+fn closing(
+    template: &ChatTemplate,
+    messages: &[Message],
+    rendering: Rendering,
+    following: &str,
+) -> Option<usize> {
+    let text = template.render(messages, rendering).ok()?;
+    let own = vary::region(template, messages, rendering, &text, messages.len() - 1)?;
+    let closes = &text[own.end..];
+    let length = common(closes, following);
+    Some(if length < closes.len() { whole_tags(following, length) } else { length })
 }
 
 /// Where in `text`, a prompt and its answer, the completion starts: after `asked`, which is the
@@ -142,11 +152,11 @@ pub fn completion_start(
         return Some(asked.len());
     }
     let start = common(text, asked);
-    let tail = template.turn_parts(prompt, open, asked).map(|parts| parts.tail).or_else(|| {
+    let opens = opening::prompt_start(template, prompt, open, asked).or_else(|| {
         let closed = Rendering { add_generation_prompt: false, ..open };
         Some(common(asked, &template.render(prompt, closed).ok()?))
     });
-    tail.filter(|&tail| tail > 0 && start >= tail)?;
+    opens.filter(|&opens| opens > 0 && start >= opens)?;
     Some(start)
 }
 
@@ -154,33 +164,24 @@ pub fn completion_start(
 pub fn without(spans: Vec<Range<usize>>, parts: &TurnParts, turns: &[usize]) -> Option<Vec<Range<usize>>> {
     let mut left = spans;
     for &turn in turns {
-        let part = parts.parts.get(turn)?.clone()?;
-        left = left
-            .into_iter()
-            .flat_map(|span| {
-                let before = span.start..span.end.min(part.start).max(span.start);
-                let after = span.start.max(part.end).min(span.end)..span.end;
-                [before, after]
-            })
-            .filter(|span| !span.is_empty())
-            .collect();
+        left = less(left, &parts.parts.get(turn)?.clone()?);
     }
     Some(left)
+}
+
+/// Spans without what lies in `part`.
+pub fn less(spans: Vec<Range<usize>>, part: &Range<usize>) -> Vec<Range<usize>> {
+    let around = spans.into_iter().flat_map(|span| {
+        let before = span.start..span.end.min(part.start).max(span.start);
+        let after = span.start.max(part.end).min(span.end)..span.end;
+        [before, after]
+    });
+    around.filter(|span| !span.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_opens_a_turn_ends_before_its_reasoning() {
-        let cut = |text: &str| reasoning_tag(text).map_or(text.to_owned(), |at| text[..at].to_owned());
-        assert_eq!(cut("<|im_start|>assistant\n<think>\n"), "<|im_start|>assistant\n");
-        assert_eq!(cut("<｜Assistant｜></think>"), "<｜Assistant｜>");
-        assert_eq!(cut("<|start|>assistant"), "<|start|>assistant");
-        assert_eq!(opened("<｜Assistant｜>Four.", "<｜Assistant｜>"), "<｜Assistant｜>".len());
-        assert_eq!(opened("<|end|>\n", "<|assistant|>\n"), 0);
-    }
 
     #[test]
     fn spans_lose_what_is_not_trained() {

@@ -6,12 +6,12 @@
 //! prompt, or the template opens a turn otherwise than it writes one), all branches begin where the
 //! first one parts from them, and train all from there on, as in TRL.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
+use super::ends;
 use super::example::{Branch, Family};
 use super::ledger::Ledger;
 use super::reason::Reason;
@@ -19,8 +19,8 @@ use super::render_row::{RenderedText, render_row};
 use super::row::{Row, Turns};
 use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
+use super::unread;
 use crate::template::ChatTemplate;
-use crate::template::Message;
 
 /// Bounds on tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,6 @@ pub struct Lengths {
     /// The prompt; it loses its beginning.
     pub max_prompt_length: Option<usize>,
 }
-
-/// Keys of turns that are looked after elsewhere, or that tie a call to its result.
-const KNOWN_KEYS: [&str; 5] = ["tool_calls", "tool_call_id", "reasoning_content", "thinking", "reasoning"];
 
 /// What happens to a row with more tokens than `max_length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +76,8 @@ impl Notes {
 }
 
 /// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
-/// Errors, with the row, if a text begins with two BOS tokens, if the template leaves nothing of a row
-/// to train, or if no end-of-turn token is trained after an answer; and if no row is left.
+/// Errors, with the row, if a text begins with two BOS tokens or has a special token that the tokenizer
+/// does not know; and if no row is left.
 pub fn tokenize(
     rows: &[Row],
     template: &ChatTemplate,
@@ -114,7 +111,7 @@ pub fn tokenize(
             first.reason
         );
     }
-    warn_of_unread(rows, template, &mut entries);
+    unread::warn(rows, template, &mut entries);
     ledger.extend(entries);
     Ok(kept)
 }
@@ -132,38 +129,14 @@ fn advice(reason: &Reason, rows: &[Row]) -> &'static str {
             "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
         }
         Reason::NothingTrained => "mark a turn as trained",
+        Reason::NothingLeft | Reason::NoEnd(_) => "use a template that does, see `template` in `[model]`",
+        Reason::ResultInTurn(_) => "use a `template` that writes a tool's result for the tool's turn",
         Reason::TurnNotFound => "use a `template` that goes over `messages` in a loop",
         Reason::ReservedKwarg(_) => "take it out of the rows",
         _ if rows.iter().all(Row::is_prompt) => {
             "raise `max_length`, or lower `response_length`, for which it must leave room"
         }
         _ => "raise `max_length`",
-    }
-}
-
-/// Warns of keys of turns and of template variables that the template does not read.
-fn warn_of_unread(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
-    let (mut keys, mut variables) = (BTreeSet::new(), BTreeSet::new());
-    for row in rows {
-        let turns: Vec<&Message> = match &row.turns {
-            Turns::Answers { prompt, answers } => prompt.iter().chain(answers.iter().flatten()).collect(),
-            Turns::Conversation(messages) => messages.iter().collect(),
-            Turns::Text(_) => Vec::new(),
-        };
-        let held = turns.into_iter().flat_map(|turn| &turn.extra).filter(|(_, value)| !value.is_null());
-        keys.extend(held.map(|(key, _)| key.as_str()).filter(|key| !KNOWN_KEYS.contains(key)));
-        variables.extend(row.chat_template_kwargs.iter().flat_map(|kwargs| template.unread(kwargs)));
-    }
-    keys.retain(|key| !template.reads_key(key));
-    let quoted = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join("`, `");
-    if !keys.is_empty() {
-        ledger.warn(format!("the template does not read these keys of turns: `{}`", quoted(keys)));
-    }
-    if !variables.is_empty() {
-        ledger.warn(format!(
-            "the template does not read these `chat_template_kwargs` of rows: `{}`",
-            quoted(variables)
-        ));
     }
 }
 
@@ -203,7 +176,10 @@ pub fn tokenize_row(
             let from = encoded.offsets.get(start).map_or(first.start, |offsets| offsets.0);
             first.start = first.start.min(from);
         }
-        check(&encoded, &text, row, tokenizer).with_context(|| row.origin.to_string())?;
+        let checked = ends::check(&encoded, &mut text, row, template, tokenizer);
+        if let Err(reason) = checked.with_context(|| row.origin.to_string())? {
+            return Ok(Err(reason));
+        }
         branches.push(branch(encoded, &text.trained));
     }
     let (prompt, branches) = share_prompt(branches);
@@ -304,46 +280,4 @@ fn fit(mut family: Family, lengths: Lengths) -> Result<Tokenized, Reason> {
 fn up_to_last_trained(branch: &Branch) -> (&[u32], &[bool]) {
     let end = branch.trained.iter().rposition(|trained| *trained).map_or(0, |last| last + 1);
     (&branch.tokens[..end], &branch.trained[..end])
-}
-
-/// What would train a model wrongly without anyone noticing.
-fn check(encoded: &Encoded, text: &RenderedText, row: &Row, tokenizer: &Tokenizer) -> Result<()> {
-    if let (Some(bos), [first, second, ..]) = (tokenizer.bos_id(), encoded.ids.as_slice())
-        && bos == *first
-        && bos == *second
-    {
-        bail!(
-            "the text begins with two `{}`: the template and a message both write it",
-            tokenizer.token(bos).unwrap_or_default()
-        );
-    }
-    if let Some((name, token)) = tokenizer.missing_in(&text.text) {
-        bail!(
-            "the text has `{token}`, the tokenizer's `{name}`, which `tokenizer.json` does not have: it \
-             would be cut into pieces"
-        );
-    }
-    if row.is_answered() && text.trained.iter().all(Range::is_empty) {
-        bail!("the template leaves no token to train on in this row");
-    }
-    let ends_turn = |id: u32| tokenizer.is_special(id) || tokenizer.eos_id() == Some(id);
-    for part in text.trained.iter().filter(|part| !part.is_empty()) {
-        let covers = |(start, end): &(usize, usize)| *start < part.end && *end > part.start;
-        let mut trained = encoded.ids.iter().zip(&encoded.offsets).filter(|(_, at)| covers(at));
-        if !trained.any(|(id, _)| ends_turn(*id)) {
-            let end: String = text.text[..part.end].chars().rev().take(24).collect();
-            let end: String = end.chars().rev().collect();
-            let remedy = match tokenizer.special_tokens().get("eos_token") {
-                Some(eos) => format!("the template must write `{eos}` there"),
-                None => "the template must write a special token of the tokenizer there, and \
-                         `tokenizer_config.json` name it as `eos_token`"
-                    .to_owned(),
-            };
-            bail!(
-                "no end-of-turn token is trained after an answer, so the model would not learn to \
-                 stop: the trained text ends with {end:?}; {remedy}"
-            );
-        }
-    }
-    Ok(())
 }

@@ -38,11 +38,11 @@ pub struct ChatTemplate {
 }
 
 #[derive(Debug, Clone)]
-struct Compiled {
-    source: String,
+pub(super) struct Compiled {
+    pub(super) source: String,
     marks_generation: bool,
     /// The names of a turn's reasoning that it reads.
-    reasoning: Vec<&'static str>,
+    pub(super) reasoning: Vec<&'static str>,
     /// The name of the same template with marks around what it writes for each message.
     with_turns: Option<String>,
 }
@@ -185,30 +185,9 @@ impl ChatTemplate {
         &self.kwargs
     }
 
-    /// Whether a template tells the time.
-    pub fn tells_time(&self) -> bool {
-        self.sources().any(|(_, source)| source.contains("strftime_now"))
-    }
-
     /// Whether the template that renders `rendering` marks what the model writes (`{% generation %}`).
     pub fn marks_generation(&self, rendering: Rendering) -> bool {
         self.choose(rendering).is_ok_and(|(_, template)| template.marks_generation)
-    }
-
-    /// Whether the template that renders `rendering` reads what a turn's author thought.
-    pub fn reads_reasoning(&self, rendering: Rendering) -> bool {
-        self.choose(rendering).is_ok_and(|(_, template)| !template.reasoning.is_empty())
-    }
-
-    /// Whether a template reads a key of a turn by its name.
-    pub fn reads_key(&self, key: &str) -> bool {
-        self.sources().any(|(_, source)| reads::reads_key(source, key))
-    }
-
-    /// Those of some variables that no template reads.
-    pub fn unread<'a>(&self, kwargs: &'a Kwargs) -> Vec<&'a str> {
-        let is_read = |name: &str| self.sources().any(|(_, source)| reads::names(source, name));
-        kwargs.keys().map(String::as_str).filter(|name| !is_read(name)).collect()
     }
 
     /// The text of a conversation.
@@ -264,7 +243,7 @@ impl ChatTemplate {
     }
 
     /// As transformers chooses: `tool_use` where there are tools, else `default`.
-    fn choose(&self, rendering: Rendering) -> Result<(&str, &Compiled)> {
+    pub(super) fn choose(&self, rendering: Rendering) -> Result<(&str, &Compiled)> {
         let tools = tools(rendering).and_then(|_| self.templates.get_key_value(TOOL_USE));
         match tools.or_else(|| self.templates.get_key_value(DEFAULT)) {
             Some((name, template)) => Ok((name, template)),

@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 use super::dumps::{Style, dumps};
 use super::objects::Generator;
 use super::python::{self, error, type_name};
-use super::{markup, methods, numbers, printf, sequences, strings, wrap};
+use super::{markup, methods, numbers, pprint, printf, sequences, strings, wrap};
 
 /// A filter: the value before the bar, and the arguments in its parentheses.
 pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
@@ -22,7 +22,7 @@ const FILTERS: [Named; 37] = [
     }),
     ("string", &[], |_, value, _| Ok(soft(value))),
     ("safe", &[], |_, value, _| Ok(Value::from_safe_string(python::str(value)))),
-    ("pprint", &[], |_, value, _| Ok(Value::from(python::repr(value)))),
+    ("pprint", &[], |_, value, _| pprint::pformat(value).map(Value::from)),
     ("trim", &["chars"], |_, value, given| trim(value, given)),
     ("upper", &[], |state, value, _| methods::call(state, &soft(value), "upper", &[])),
     ("lower", &[], |state, value, _| methods::call(state, &soft(value), "lower", &[])),

@@ -41,6 +41,9 @@ impl Object for Macro {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if key.as_str() == Some("arguments") {
+            return Some(Value::from(Tuple::from(self.names.iter().map(Value::from).collect::<Vec<_>>())));
+        }
         self.inner.get_item(key).ok().filter(|value| !value.is_undefined())
     }
 

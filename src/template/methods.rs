@@ -85,10 +85,38 @@ fn of_text(
     if name == "format" {
         return str_format::str_format(text, bound, |value| Ok(value.clone())).map(Value::from);
     }
+    if name == "translate" {
+        return translated(text, bound).map(Value::from);
+    }
     match strings::call(text, name, bound) {
         Some(result) => result,
         None => pycompat::unknown_method_callback(state, value, name, arguments),
     }
+}
+
+/// `str.translate`: a table from code points to code points, texts, or `None` for what goes.
+fn translated(text: &str, bound: &Arguments) -> Result<String, Error> {
+    bound.only(&["table"])?;
+    let table = bound.get(0, "table").ok_or_else(|| bound.error("needs a table"))?;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let Some(other) = value_of(&table, &Value::from(c as u32)) else {
+            out.push(c);
+            continue;
+        };
+        match (other.as_str(), other.as_i64()) {
+            _ if other.is_none() => {}
+            (Some(text), _) => out.push_str(text),
+            (None, Some(code)) => out.push(
+                u32::try_from(code)
+                    .ok()
+                    .and_then(char::from_u32)
+                    .ok_or_else(|| bound.error("finds a code point that is none"))?,
+            ),
+            _ => return Err(bound.error("needs integers, strings or `None` in its table")),
+        }
+    }
+    Ok(out)
 }
 
 /// A method of a text that `safe` or `escape` gave: what is put into it is escaped.

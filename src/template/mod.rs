@@ -23,6 +23,7 @@ mod objects;
 mod operands;
 mod operators;
 mod parser;
+mod pprint;
 mod printf;
 mod python;
 mod reads;

@@ -173,7 +173,7 @@ fn rsplit_at_spaces(text: &str, most: usize) -> Vec<&str> {
     parts
 }
 
-fn splitlines(text: &str, keep_ends: bool) -> Value {
+pub fn splitlines(text: &str, keep_ends: bool) -> Value {
     lines(text, keep_ends).into_iter().map(Value::from).collect()
 }
 

@@ -180,14 +180,18 @@ fn name(text: &str) -> Option<(&str, &str)> {
     (length > 0).then(|| (&text[..length], text[length..].trim_start()))
 }
 
-/// Whether an expression has to do with messages and not with what they say.
+/// Whether an expression has to do with messages and not with what they say, nor with one of them.
 fn are_messages(items: &str, names: &[&str]) -> bool {
-    let has = |name: &&str| {
-        items
-            .match_indices(*name)
-            .any(|(at, _)| !items[..at].ends_with(is_part) && !items[at + name.len()..].starts_with(is_part))
+    let is_one = |after: &str| {
+        after.starts_with('[') && !after[..after.find(']').unwrap_or(after.len())].contains(':')
     };
-    names.iter().any(has) && !items.contains("content")
+    let has = |name: &&str| {
+        items.match_indices(*name).any(|(at, _)| {
+            let after = &items[at + name.len()..];
+            !items[..at].ends_with(is_part) && !after.starts_with(is_part) && !is_one(after)
+        })
+    };
+    names.iter().any(has) && !items.contains("content") && !items.contains("tool_calls")
 }
 
 fn is_part(c: char) -> bool {
@@ -263,6 +267,8 @@ mod unit_tests {
             mark_loops("{% for m in x %}{% for p in messages[0].content %}{% endfor %}{% endfor %}"),
             None
         );
+        assert_eq!(mark_loops("{% for c in messages[-1].tool_calls %}{% endfor %}"), None);
+        assert_eq!(mark_loops("{% for c in messages[i]['calls'] %}{% endfor %}"), None);
         assert!(mark_loops("{% set rest = messages[1:] %}{% for m in rest|list %}{% endfor %}").is_some());
     }
 

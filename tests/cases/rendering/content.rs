@@ -4,8 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use runner::data::{Row, Tokenizer, Turns};
-use runner::template::ChatTemplate;
-use runner::template::Message;
+use runner::template::{ChatTemplate, Message};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, asked};
@@ -88,6 +87,54 @@ fn what_a_template_leaves_out_is_told() {
         dropped(&row, &template(&names, "qwen2")),
         "the template leaves out an argument of a call in turn 2 (assistant): \"pears\""
     );
+}
+
+#[test]
+fn numbers_and_truth_values_of_calls_are_looked_for() {
+    let turn = |arguments: Value| {
+        conversation(json!([
+            {"role": "user", "content": "Two?"},
+            {"role": "assistant", "content": "So:", "tool_calls": call("f", arguments)},
+        ]))
+    };
+    let of = |arguments: &str| {
+        template(
+            &format!(
+                "{{% for m in messages %}}{{{{ m.role + ': ' + m.content }}}}{{% for c in m.tool_calls or [] %}}\
+                 {{{{ c.function.name + '(' }}}}{arguments}){{% endfor %}}{{{{ '<|im_end|>' }}}}{{% endfor %}}"
+            ),
+            "qwen2",
+        )
+    };
+    let each = |item: &str| {
+        of(&format!(
+            "{{% for key, value in c.function.arguments.items() %}}{{{{ key ~ '=' }}}}{item}{{% endfor %}}"
+        ))
+    };
+    let tokenizer = Tokenizer::from_folder(&model("qwen2")).unwrap();
+    for arguments in [json!({"a": 5, "flag": true}), json!({"a": {"b": [5.5, 0]}}), json!({"a": [false, 7]})]
+    {
+        let row = turn(arguments);
+        let told = dropped(&row, &of(""));
+        assert!(
+            told.starts_with("the template leaves out an argument of a call in turn 2 (assistant): "),
+            "{told}"
+        );
+        let forms = [
+            "{{ value }}",
+            "{{ value | tojson }}",
+            "{{ value | string | upper }}",
+            "{{ value | tojson | replace('true', 'yes') }}",
+        ];
+        for template in forms.map(each).iter().chain([&of("{{ c.function.arguments | tojson }}")]) {
+            tokens(&row, template, &tokenizer).unwrap();
+        }
+    }
+    let some = each("{{ value if value is string or value is boolean else '' }}");
+    assert!(dropped(&turn(json!({"a": 5, "flag": true})), &some).ends_with(": 5"));
+    let numbers = each("{{ '{:,}'.format(value) if value is not boolean else '' }}");
+    assert!(dropped(&turn(json!({"a": 5000000, "flag": true})), &numbers).ends_with(": true"));
+    tokens(&turn(json!({"a": 5000000})), &numbers, &tokenizer).unwrap();
 }
 
 #[test]

@@ -11,7 +11,19 @@ use serde_json::{Value, json};
 
 use super::{conversation, here, model, pair, row, talk, template, tokens, trained};
 
-const FAMILIES: [&str; 7] = ["qwen3", "qwen3_5", "qwq", "phi3", "nemo", "llama3_1", "r1"];
+const FAMILIES: [&str; 11] = [
+    "qwen3",
+    "qwen3_5",
+    "qwq",
+    "phi3",
+    "nemo",
+    "llama3_1",
+    "r1",
+    "in_loop",
+    "results_inside",
+    "last_apart",
+    "by_index",
+];
 
 /// The template, and the same with generation blocks.
 fn both(family: &str) -> (ChatTemplate, ChatTemplate) {
@@ -81,10 +93,10 @@ fn conversations_train_what_generation_blocks_hold() {
             assert_eq!(found, wanted, "{family}: {messages:?}");
             equal += 1;
         }
-        // Phi-3 has no tools, Mistral Nemo loses system turns, the R1-distills calls and reasoning,
+        // Phi-3 and the one that opens turns in its loop have no tools, Mistral Nemo loses system turns, the R1-distills calls and reasoning,
         // QwQ reasoning before a call.
         let wanted = match family {
-            "phi3" => (16, 16),
+            "phi3" | "in_loop" => (16, 16),
             "nemo" => (16, 16),
             "r1" => (8, 24),
             _ => (32, 0),

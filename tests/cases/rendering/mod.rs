@@ -6,6 +6,7 @@ mod desk;
 mod forms;
 mod masks;
 mod named;
+mod turns;
 mod variables;
 
 use std::path::{Path, PathBuf};

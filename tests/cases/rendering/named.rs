@@ -94,6 +94,40 @@ fn a_list_without_default_serves_rows_with_tools() {
 }
 
 #[test]
+fn what_another_template_alone_reads_is_named() {
+    let reads = format!("{{{{ documents[0] if documents else '' }}}}{{{{ mood }}}}{}", TOOL_USE);
+    let reads = reads.replace("m['role']", "(m.name or m['role'])");
+    let kwargs = json!({"documents": ["A long text."]});
+    let mut without = without_tools(Value::Null);
+    without["chat_template_kwargs"] = kwargs.clone();
+    without["messages"][0]["name"] = json!("Ann");
+    let mut with = with_tools();
+    with["chat_template_kwargs"] = kwargs;
+    let warned = |rows: &[Value], sets: &[&str]| {
+        let desk = desk(&[("default", DEFAULT), ("tool_use", &reads)], rows);
+        let mut arguments = Vec::new();
+        sets.iter().for_each(|set| arguments.extend(["--set", *set]));
+        let said = desk.run("check", &arguments);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out
+    };
+    let said = warned(&[without.clone()], &[]);
+    assert!(
+        said.contains("`default` does not read these `chat_template_kwargs` of rows: `documents`"),
+        "{said}"
+    );
+    assert!(said.contains("`default` does not read these keys of turns: `name`"), "{said}");
+    let said = warned(&[with.clone()], &[]);
+    assert!(!said.contains("does not read"), "{said}");
+    // Of the recipe: told where no row's template reads it.
+    let mood = &["model.chat_template_kwargs.mood=\"gay\""][..];
+    let told = "that no template of these rows reads, but another of the model's: `mood`";
+    let plain = without_tools(Value::Null);
+    assert!(warned(&[plain.clone()], mood).contains(told));
+    assert!(!warned(&[plain, with_tools()], mood).contains(told));
+}
+
+#[test]
 fn named_templates_are_written_as_they_are_read() {
     let desk = desk(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
     let read = |folder: &Path| ChatTemplate::for_model(None, folder, Some(folder)).unwrap();
