@@ -181,9 +181,10 @@ fn what_would_train_wrongly_is_refused() {
     );
     assert_eq!(
         refused("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"),
-        "`rows.jsonl` line 1: no end-of-turn token is trained after an answer, so the model would not \
-         learn to stop: the trained text ends with \" count.\\nassistant: One.\\n\"; the template must write \
-         `<|eot_id|>` there"
+        "none of 1 rows can be trained on; the first, `rows.jsonl` line 1: no end-of-turn token is trained \
+         after an answer, so the model would not learn to stop: the trained text ends with \
+         \" count.\\nassistant: One.\\n\"; the template must write `<|eot_id|>` there; use a template that \
+         does, see `template` in `[model]`"
     );
     assert_eq!(
         refused("{% for m in messages if m.role == 'user' %}{{ m.content }}<|eot_id|>{% endfor %}"),

@@ -34,27 +34,26 @@ fn upward(sources: &Sources, order: &[String]) -> Vec<String> {
     found
 }
 
-/// Files on a circle of imports, each with what it uses of the others there.
+/// Files on a circle of imports, each with what it uses on the way back to itself.
 fn circles(sources: &Sources) -> Vec<String> {
-    let mut arrows: BTreeMap<PathBuf, Vec<PathBuf>> = sources.arrows().into_iter().collect();
-    // A file that uses none of those left, or that none of those left uses, is on no circle.
-    loop {
-        let before = arrows.len();
-        let files: Vec<PathBuf> = arrows.keys().cloned().collect();
-        for targets in arrows.values_mut() {
-            targets.retain(|target| files.contains(target));
+    let arrows: BTreeMap<PathBuf, Vec<PathBuf>> = sources.arrows().into_iter().collect();
+    let reached = |start: &Path| {
+        let mut reached: Vec<&PathBuf> = Vec::new();
+        let mut waiting: Vec<&PathBuf> = arrows[start].iter().collect();
+        while let Some(file) = waiting.pop() {
+            if !reached.contains(&file) {
+                reached.push(file);
+                waiting.extend(&arrows[file]);
+            }
         }
-        let used: Vec<PathBuf> = arrows.values().flatten().cloned().collect();
-        arrows.retain(|file, targets| !targets.is_empty() && used.contains(file));
-        if arrows.len() == before {
-            break;
-        }
-    }
-    let uses = |(file, targets): (PathBuf, Vec<PathBuf>)| {
-        let targets: Vec<String> = targets.iter().map(|target| target.display().to_string()).collect();
-        format!("{} uses {}", file.display(), targets.join(", "))
+        reached
     };
-    arrows.into_iter().map(uses).collect()
+    let uses = |(file, targets): (&PathBuf, &Vec<PathBuf>)| {
+        let back = targets.iter().filter(|target| reached(target).contains(&file));
+        let back: Vec<String> = back.map(|target| target.display().to_string()).collect();
+        (!back.is_empty()).then(|| format!("{} uses {}", file.display(), back.join(", ")))
+    };
+    arrows.iter().filter_map(uses).collect()
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn a_reward_model_has_a_row_for_every_token_that_it_is_sure_to_get() {
     // A token that no row has is not written.
     let desk = desk(512, 511);
     let said = desk.check();
-    assert!(said.ok && said.err.contains("responses never have token `<|endoftext|>` (511)"), "{}", said.err);
+    assert!(said.ok && said.out.contains("responses never have token `<|endoftext|>` (511)"), "{}", said.out);
     desk.train();
 }
 
