@@ -111,7 +111,7 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
         StepLoss { algorithm, split, totals, told_rows, weights, means: Means::default(), loss: 0.0 }
     }
 
-    /// Takes in rows in order; returns the slopes of all their targets.
+    /// Takes in rows in order; returns ∂ loss / ∂ log p of all their targets.
     pub fn take(
         &mut self,
         families: &[&Family],
