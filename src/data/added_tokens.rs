@@ -174,7 +174,8 @@ impl<'a> Settings<'a> {
         is_named: impl Fn(&str) -> bool,
     ) -> Result<()> {
         let place = format!("`{DECODER}` of {}", self.place(CONFIG));
-        for (id, token) in inner.get_added_tokens_decoder() {
+        let added: BTreeMap<u32, AddedToken> = inner.get_added_tokens_decoder().into_iter().collect();
+        for (id, token) in added {
             let text = &token.content;
             let told = stated.values().map(|(told, _)| told).find(|told| told.content == *text);
             match told {

@@ -68,7 +68,7 @@ fn a_head_of_another_name_is_not_replaced_by_a_random_one() {
         assert!(desk.check().ok);
         desk.recipe(&recipe("base = \"reward\"", "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n"));
         let said = desk.check();
-        assert!(said.ok && said.err.contains(name), "{}", said.err);
+        assert!(said.ok && said.out.contains(name), "{}{}", said.out, said.err);
     }
 }
 
@@ -83,7 +83,7 @@ fn a_classifier_without_a_head_starts_with_a_new_one_and_says_so() {
             assert!(said.ok, "{}", said.err);
         }
         let said = desk.check();
-        assert!(said.err.contains("no `score.weight`") && said.err.contains("random"), "{}", said.err);
+        assert!(said.out.contains("no `score.weight`") && said.out.contains("random"), "{}", said.out);
     }
 }
 
