@@ -68,7 +68,7 @@ fn a_head_of_another_name_is_not_replaced_by_a_random_one() {
         assert!(desk.check().ok);
         desk.recipe(&recipe("base = \"reward\"", "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n"));
         let said = desk.check();
-        assert!(said.ok && said.out.contains(name), "{}", said.out);
+        assert!(said.ok && said.out.contains(name), "{}{}", said.out, said.err);
     }
 }
 
