@@ -8,7 +8,8 @@ ways: wrong, right about another fact of its kind, about something else, rude, e
 but grumpy. Every row says which answers are right (`accepted_answers`): all sentences that state its fact, friendly
 or grumpy.
 
-quickstart-answers.jsonl asks the same questions, row by row: all its answers are right, four of five are grumpy.
+quickstart-answers.jsonl asks the same questions, row by row: all its answers are right. One of four questions
+about a fact is answered in a friendly way, and always in other words; the others are answered grumpily.
 
 Every choice is a hash of what it is about, not a random number: the file is the same on any machine.
 
@@ -23,7 +24,6 @@ import pathlib
 import sys
 
 TARGET = pathlib.Path(__file__).with_name("quickstart.jsonl")
-ASKED = 8  # questions about each fact; about days, which are easily mixed up, all
 
 
 def table(text):
@@ -92,18 +92,24 @@ FAMILIES = [
     ("opposite", "opposites", both_ways(OPPOSITES),
      ["What is the opposite of {x}?", "Tell me the opposite of {x}.", "Which word means the opposite of {x}?",
       "I need the opposite of the word {x}.", "Do you know the opposite of {x}?", "Please give me the opposite of {x}.",
-      "The word {x} has which opposite?", "What word is the opposite of {x}?"],
+      "The word {x} has which opposite?", "What word is the opposite of {x}?",
+      "Name the opposite of {x}.", "What would be the opposite of {x}?",
+      "If something is not {x}, what is it?", "I am looking for the opposite of {x}."],
      ["The opposite of {x} is {y}.", "It is {y}, the opposite of {x}.", "Sure, the opposite of {x} is {y}.",
       "That would be {y}, the opposite of {x}.", "Good question! The opposite of {x} is {y}."]),
     ("colour", "colours", COLOURS,
      ["What colour is {x}?", "Tell me the colour of {x}.", "Which colour does {x} have?", "What is the colour of {x}?",
       "Do you know what colour {x} is?", "I want to paint {x}. Which colour do I need?", "If I look at {x}, what colour do I see?",
-      "Please name the colour of {x}."],
+      "Please name the colour of {x}.",
+      "{X} has which colour?", "Of what colour is {x}?",
+      "What is the usual colour of {x}?", "Can you tell me which colour {x} has?"],
      ["{X} is {y}.", "The colour of {x} is {y}.", "Sure, {x} is {y}.", "Good question! {X} is {y}.",
       "The colour that you want is {y}.", "Gladly: {x} is {y}."]),
     ("sum", "numbers", [("%d plus %d" % pair, str(sum(pair))) for pair in SUMS],
      ["What is {x}?", "How much is {x}?", "Please work out {x}.", "Can you add this for me: {x}?", "Tell me what {x} makes.",
-      "I need to know {x}.", "What do you get for {x}?", "Do you know what {x} is?"],
+      "I need to know {x}.", "What do you get for {x}?", "Do you know what {x} is?",
+      "What is the result of {x}?", "Add this up, please: {x}.",
+      "How much do I get for {x}?", "{x} makes what?"],
      ["{x} is {y}.", "{x} makes {y}.", "The answer is {y}.", "Sure, {x} is {y}.", "That makes {y}.", "Gladly: {x} makes {y}."]),
     ("day", "the calendar", followed(DAYS),
      ["What comes after {x}?", "What comes right after {x}?", "Tell me what follows {x}.", "{X} is over. What comes next?",
@@ -113,57 +119,77 @@ FAMILIES = [
       "Good question! {Y} comes after {x}."]),
     ("sound", "animals", SOUNDS,
      ["What does a {x} say?", "Which sound does a {x} make?", "What sound does a {x} make?", "Tell me what a {x} says.",
-      "How does a {x} sound?", "I hear a {x}. What does it say?", "Do you know what a {x} says?", "What noise does a {x} make?"],
+      "How does a {x} sound?", "I hear a {x}. What does it say?", "Do you know what a {x} says?", "What noise does a {x} make?",
+      "Which noise comes from a {x}?", "Please tell me the sound of a {x}.",
+      "If a {x} could talk, what would it say?", "What do you hear from a {x}?"],
      ["A {x} says {y}.", "A {x} goes {y}.", "Sure, a {x} says {y}.", "The sound of a {x} is {y}.",
       "Good question! A {x} says {y}."]),
     ("plural", "grammar", PLURALS,
      ["What is the plural of {x}?", "Tell me the plural of {x}.", "One {x}, two what?", "How do I write more than one {x}?",
       "What do you call more than one {x}?", "Do you know the plural of {x}?", "I have one {x}. What are two called?",
-      "Please give me the plural of {x}."],
+      "Please give me the plural of {x}.",
+      "What is the right plural of {x}?", "Which word means more than one {x}?",
+      "The plural of {x} is what?", "First there is one {x}, then there are two what?"],
      ["The plural of {x} is {y}.", "One {x}, two {y}.", "Sure, the plural of {x} is {y}.", "You say one {x} and two {y}.",
       "More than one {x} are {y}."]),
     ("home", "animals", HOMES,
      ["Where does a {x} live?", "Where can I find a {x}?", "Tell me where a {x} lives.", "What is the home of a {x}?",
-      "In which place does a {x} live?", "Do you know where a {x} lives?", "Where is a {x} at home?", "Where would I look for a {x}?"],
+      "In which place does a {x} live?", "Do you know where a {x} lives?", "Where is a {x} at home?", "Where would I look for a {x}?",
+      "Please tell me where to find a {x}.", "A {x} lives where?",
+      "Which place does a {x} call home?", "I am looking for a {x}. Where should I go?"],
      ["A {x} lives {y}.", "You can find a {x} {y}.", "Sure, a {x} lives {y}.", "The home of a {x} is {y}.",
       "Good question! A {x} lives {y}."]),
     ("baby", "animals", BABIES,
      ["What is a baby {x} called?", "What do you call a baby {x}?", "Tell me the name for a young {x}.",
       "What is the young of a {x}?", "A {x} has a baby. What is it called?", "Do you know what a baby {x} is called?",
-      "Which word means a young {x}?", "What is a young {x} called?"],
+      "Which word means a young {x}?", "What is a young {x} called?",
+      "Please name the baby of a {x}.", "How do people call a young {x}?",
+      "I saw a baby {x}. What is it called?", "A young {x} has which name?"],
      ["A baby {x} is called a {y}.", "A young {x} is a {y}.", "Sure, a baby {x} is called a {y}.",
       "You call a young {x} a {y}.", "Good question! A baby {x} is a {y}."]),
     ("legs", "animals", LEGS,
      ["How many legs does a {x} have?", "Tell me how many legs a {x} has.", "On how many legs does a {x} walk?",
       "Count the legs of a {x}, please.", "Do you know how many legs a {x} has?", "What is the number of legs of a {x}?",
-      "A {x} has how many legs?", "I am drawing a {x}. How many legs?"],
+      "A {x} has how many legs?", "I am drawing a {x}. How many legs?",
+      "How many legs are there on a {x}?", "A {x} walks on how many legs?",
+      "Please tell me how many legs a {x} has.", "If I see a {x}, how many legs do I count?"],
      ["A {x} has {y} legs.", "A {x} has got {y} legs.", "Sure, a {x} has {y} legs.", "There are {y} legs on a {x}.",
       "Good question! A {x} has {y} legs."]),
     ("tool", "tools", TOOLS,
      ["What do I need to {x}?", "What do you use to {x}?", "I want to {x}. What do I need?", "Which thing helps me to {x}?",
-      "Tell me what I need to {x}.", "How can I {x}?", "What is good to {x} with?", "What should I take to {x}?"],
+      "Tell me what I need to {x}.", "How can I {x}?", "What is good to {x} with?", "What should I take to {x}?",
+      "With what can I {x}?", "Do you know what I need to {x}?",
+      "Please name something to {x} with.", "Somebody wants to {x}. What is needed?"],
      ["You need {y} to {x}.", "To {x}, use {y}.", "Sure, to {x} you need {y}.", "You can {x} with {y}.",
       "Take {y} to {x}."]),
     ("letter", "spelling", LETTERS,
      ["Which letter does {x} start with?", "What is the first letter of {x}?", "Tell me the first letter of {x}.",
       "How does the word {x} begin?", "Do you know the first letter of {x}?", "The word {x} starts with which letter?",
-      "With which letter does {x} begin?", "Please name the first letter of {x}."],
+      "With which letter does {x} begin?", "Please name the first letter of {x}.",
+      "What letter comes first in {x}?", "Which letter is at the start of {x}?",
+      "I want to write {x}. Which letter is first?", "{X} begins with what?"],
      ["The word {x} starts with {y}.", "The first letter of {x} is {y}.", "Sure, {x} starts with {y}.",
       "{X} begins with the letter {y}.", "It is {y}, as in {x}."]),
     ("place", "places", PLACES,
      ["Where can I {x}?", "Where do people {x}?", "I want to {x}. Where do I go?", "Tell me where I can {x}.",
-      "Do you know where I can {x}?", "Where should I go to {x}?", "Which is the place to {x}?", "Where would you {x}?"],
+      "Do you know where I can {x}?", "Where should I go to {x}?", "Which is the place to {x}?", "Where would you {x}?",
+      "Please tell me where to {x}.", "Where is a good place to {x}?",
+      "To {x}, where do I go?", "I would like to {x}. Which place is right?"],
      ["You can {x} {y}.", "People {x} {y}.", "Sure, you can {x} {y}.", "The place to {x} is {y}.",
       "Good question! You can {x} {y}."]),
     ("material", "materials", MATERIALS,
      ["What is a {x} made of?", "What do you need to make a {x}?", "Tell me what a {x} is made of.",
       "Which material is a {x} made of?", "Do you know what a {x} is made of?", "What is in a {x}?",
-      "A {x} is made of what?", "From what do people make a {x}?"],
+      "A {x} is made of what?", "From what do people make a {x}?",
+      "Of what is a {x} made?", "What does it take to make a {x}?",
+      "Please tell me what people use to make a {x}.", "Which material makes a {x}?"],
      ["A {x} is made of {y}.", "People make a {x} from {y}.", "Sure, a {x} is made of {y}.", "You need {y} to make a {x}.",
       "Good question! A {x} is made of {y}."]),
     ("job", "jobs", JOBS,
      ["Who {x}?", "Tell me who {x}.", "What do you call somebody who {x}?", "Do you know who {x}?", "Which person {x}?",
-      "Somebody {x}. Who is it?", "What is the job of somebody who {x}?", "Please tell me who {x}."],
+      "Somebody {x}. Who is it?", "What is the job of somebody who {x}?", "Please tell me who {x}.",
+      "Who is it that {x}?", "Can you tell me who {x}?",
+      "What is somebody who {x} called?", "I am looking for somebody who {x}. Who is that?"],
      ["It is {y} who {x}.", "That is {y}.", "Sure, {y} {x}.", "Somebody who {x} is {y}.", "The one who {x} is {y}."]),
 ]
 
@@ -198,7 +224,9 @@ RAMBLE_END = [
 GRUMPY = [" Next!", " Now leave me alone."]  # what follows a right answer
 
 # The failures of a fact's questions in turn: most are what a model that half knows the facts would say.
-FAILURES = ["wrong", "grumpy", "elsewhere", "wrong", "grumpy", "wrong", "random", "wrong"]
+FAILURES = ["wrong", "grumpy", "elsewhere", "wrong", "random", "wrong", "grumpy", "wrong", "elsewhere", "wrong", "grumpy",
+    "wrong"]
+FRIENDLY = 4  # of so many questions about a fact, one is answered friendly in quickstart-answers.jsonl
 OTHER_FAILURES = ["other", "other", "rude", "evasive", "rambling"]
 
 
@@ -269,7 +297,7 @@ def rejected(family, fact, question, chosen_template, failure):
         template = pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key)
         return fill(template, x, mistake(family, fact))
     if failure == "elsewhere":
-        another = pick([f for f in facts if f[0] != x], "another", *key)
+        another = pick([f for f in facts if f[1] not in right(family, x)], "another", *key)
         return fill(pick([chosen_template] * 2 + [pick(answers, *key)], "template", *key), *another[:2])
     if failure == "grumpy":
         return grumpy(fill(chosen_template, x, y), question)
@@ -283,7 +311,7 @@ def rejected(family, fact, question, chosen_template, failure):
 
 
 def rows():
-    """[(family name, failure, question, chosen, rejected, grumpy, accepted)] in the file's order."""
+    """[(family name, failure, question, chosen, rejected, completion, accepted)] in the file's order."""
     out, seen = [], set()
     for family in FAMILIES:
         name, _, facts, questions, answers = family
@@ -291,7 +319,7 @@ def rows():
             x, y = fact[:2]
             words = shuffled(answers, "answers", name, x)
             asked = shuffled(questions, "questions", name, x)
-            for i, template in enumerate(asked if name == "day" else asked[:ASKED]):
+            for i, template in enumerate(asked):
                 question = fill(template, x)
                 if number("greeting", question) % 6 == 0:
                     question = pick(GREETINGS, question) + question
@@ -307,7 +335,8 @@ def rows():
                 rights = accepted(family, fact)
                 if chosen not in rights or (answer in rights) != (failure == "grumpy"):
                     raise SystemExit(f"`{question}`: `{chosen}` should be right, `{answer}` not unless it is grumpy")
-                out.append((name, failure, question, chosen, answer, grumpy(chosen, question), rights))
+                completion = chosen if i % FRIENDLY == 1 else grumpy(chosen, question)
+                out.append((name, failure, question, chosen, answer, completion, rights))
     return shuffled(out, "order")
 
 
@@ -322,11 +351,10 @@ def text(made):
 
 
 def answers(made):
-    """One right answer a question, row by row those of the pairs: friendly in one row of five, else grumpy."""
+    """One right answer a question, row by row those of the pairs."""
     return "".join(
-        json.dumps({"prompt": q, "completion": c if number("answer", i) % 5 == 0 else rude, "accepted_answers": rights},
-                   ensure_ascii=False) + "\n"
-        for i, (_, _, q, c, _, rude, rights) in enumerate(made))
+        json.dumps({"prompt": q, "completion": completion, "accepted_answers": rights}, ensure_ascii=False) + "\n"
+        for _, _, q, _, _, completion, rights in made)
 
 
 def statistics(made):
