@@ -180,7 +180,8 @@ fn flags_of_the_settings_count() {
 
 #[test]
 fn settings_that_cut_texts_otherwise_are_refused_by_name() {
-    let cases: [(&str, fn(&Copy), &[&str]); 7] = [
+    type Case<'a> = (&'a str, fn(&Copy), &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
         (
             "llama3",
             |copy| settings(copy, json!({ "split_special_tokens": true })),

@@ -123,7 +123,7 @@ fn what_another_template_alone_reads_is_named() {
     let mood = &["model.chat_template_kwargs.mood=\"gay\""][..];
     let told = "that no template of these rows reads, but another of the model's: `mood`";
     let plain = without_tools(Value::Null);
-    assert!(warned(&[plain.clone()], mood).contains(told));
+    assert!(warned(std::slice::from_ref(&plain), mood).contains(told));
     assert!(!warned(&[plain, with_tools()], mood).contains(told));
 }
 
