@@ -86,11 +86,14 @@ fn extend(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
 ) -> Result<(), Reason> {
-    let has_end = |part: &Range<usize>| {
+    // Where the last token that may end a turn stops, of those in a part.
+    let last_end = |part: &Range<usize>| {
         let covers = |(start, end): &(usize, usize)| *start < part.end && *end > part.start;
-        let mut tokens = encoded.ids.iter().zip(&encoded.offsets).filter(|(_, at)| covers(at));
-        tokens.any(|(id, _)| tokenizer.is_special(*id) || tokenizer.eos_id() == Some(*id))
+        let tokens = encoded.ids.iter().zip(&encoded.offsets).filter(|(_, at)| covers(at));
+        let ends = tokens.filter(|(id, _)| tokenizer.is_special(**id) || tokenizer.eos_id() == Some(**id));
+        ends.last().map(|(_, at)| at.1.min(part.end))
     };
+    let has_end = |part: &Range<usize>| last_end(part).is_some();
     let messages: &[Message] = match &row.turns {
         Turns::Conversation(messages) => messages,
         _ => &[],
@@ -105,14 +108,16 @@ fn extend(
         }
         let whole = text.trained[begin].start..end;
         begin = last + 1;
-        if has_end(&whole) {
+        // Words may follow a special token that is none, such as `</think>`.
+        let after = last_end(&whole).and_then(|last| text.text.get(last..end));
+        if after.is_some_and(|after| after.trim().is_empty()) {
             continue;
         }
         let closings = known.get_or_insert_with(|| closings(template, messages, row, &text.text));
         let closing = closings.iter().find(|closing| closing.start == end);
         if let Some(closing) = closing.filter(|closing| has_end(closing)) {
             text.trained[last].end = closing.end;
-        } else if !(asks_again(messages) && end == text.text.len()) {
+        } else if !has_end(&whole) && !(asks_again(messages) && end == text.text.len()) {
             return Err(Reason::NoEnd(lacks_end(&text.text[..end], tokenizer)));
         }
     }

@@ -141,6 +141,12 @@ fn the_end_of_a_turn_may_come_with_the_next() {
         {"role": "user", "content": "Three?"}, {"role": "assistant", "content": "Six."},
     ]);
     assert_eq!(found(&conversation(turns.clone()), &template).unwrap(), ["Four.<|im_end|>", "Six."]);
+    // Another special token in the answer is no end.
+    let special = json!([
+        {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "<|endoftext|>Four."},
+        {"role": "user", "content": "Three?"}, {"role": "assistant", "content": "Six."},
+    ]);
+    assert_eq!(found(&conversation(special), &template).unwrap(), ["<|endoftext|>Four.<|im_end|>", "Six."]);
     let goes_on = json!([
         {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Four."},
         {"role": "assistant", "content": "Surely."}, {"role": "user", "content": "Three?"},
