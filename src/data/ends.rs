@@ -117,7 +117,7 @@ fn extend(
         let closing = closings.iter().find(|closing| closing.start == end);
         if let Some(closing) = closing.filter(|closing| has_end(closing)) {
             text.trained[last].end = closing.end;
-        } else if !has_end(&whole) && !(asks_again(messages) && end == text.text.len()) {
+        } else if !(has_end(&whole) || asks_again(messages) && end == text.text.len()) {
             return Err(Reason::NoEnd(lacks_end(&text.text[..end], tokenizer)));
         }
     }
