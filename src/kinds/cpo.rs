@@ -38,7 +38,7 @@ impl OfKind for CpoSettings {
     fn facts(&self) -> Facts<'_> {
         Facts {
             keys: Some(Self::json_schema),
-            losses: Some(Losses { names: names_of::<CpoLoss>(), lists: false, only_in_lists: None }),
+            losses: Some(|| Losses { names: names_of::<CpoLoss>(), lists: false, only_in_lists: None }),
             ..Facts::default()
         }
     }

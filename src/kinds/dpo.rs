@@ -98,7 +98,7 @@ impl OfKind for DpoSettings {
     fn facts(&self) -> Facts<'_> {
         Facts {
             keys: Some(Self::json_schema),
-            losses: Some(Losses { names: names_of::<DpoLoss>(), lists: true, only_in_lists: Some("sft") }),
+            losses: Some(|| Losses { names: names_of::<DpoLoss>(), lists: true, only_in_lists: Some("sft") }),
             sources: self.reference.iter().map(|source| (Role::Reference, source)).collect(),
             has_reference: true,
             ..Facts::default()

@@ -17,7 +17,7 @@ pub struct Facts<'a> {
     /// Schema of the keys that not every kind has; `None` where there are none.
     pub keys: Option<fn(&mut SchemaGenerator) -> Schema>,
     /// Names that its `loss_type` may have, if it has that key.
-    pub losses: Option<Losses>,
+    pub losses: Option<fn() -> Losses>,
     /// What its rows must be.
     pub rows: Need,
     /// What becomes of rows that are too long.

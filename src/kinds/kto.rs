@@ -51,7 +51,7 @@ impl OfKind for KtoSettings {
     fn facts(&self) -> Facts<'_> {
         Facts {
             keys: Some(Self::json_schema),
-            losses: Some(Losses { names: names_of::<KtoLoss>(), lists: false, only_in_lists: None }),
+            losses: Some(|| Losses { names: names_of::<KtoLoss>(), lists: false, only_in_lists: None }),
             rows: Need::Unpaired { unpair: self.unpair },
             mismatched: self.estimates_kl(),
             sources: self.reference.iter().map(|source| (Role::Reference, source)).collect(),

@@ -46,6 +46,8 @@ impl OfKind for RmSettings {
     fn facts(&self) -> Facts<'_> {
         Facts {
             learning_rate: Rates { full: 1e-4, lora: 1e-4 },
+            // 2: scores of classifiers are read before padding.
+            numerics: 2,
             keys: Some(Self::json_schema),
             // A score is that of a whole answer.
             longer: Longer::Drop,
@@ -150,7 +152,7 @@ impl Algorithm for Rm {
         let mut tally = Tally::default();
         let head = head(trainer)?;
         let ask = Ask::Ends(head.passed_over);
-        for pass in trainer.policy.passes(&families) {
+        for pass in trainer.batches.passes(&families) {
             let families = &families[pass.clone()];
             trainer.train_scores(trainer.decoder(), head, families, ask, |_, scores| {
                 let mut d_scores = Vec::with_capacity(scores.len());
@@ -171,10 +173,10 @@ impl Algorithm for Rm {
         let head = head(trainer)?;
         let ask = Ask::Ends(head.passed_over);
         let mut tally = Tally::default();
-        for pass in trainer.policy.passes(&families) {
+        for pass in trainer.batches.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let families = &families[pass];
-            let (_, scores) = trainer.policy.scores(trainer.decoder(), head, families, ask)?;
+            let (_, scores) = trainer.batches.scores(trainer.decoder(), head, families, ask)?;
             for (scores, family) in scores.chunks(2).zip(families) {
                 tally.add(0, family, pair(scores)?, centre, weight);
             }

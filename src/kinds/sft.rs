@@ -52,7 +52,7 @@ impl Algorithm for Sft {
         }
         let mut means = Means::default();
         let mut loss = 0.0;
-        for pass in trainer.policy.passes(&families) {
+        for pass in trainer.batches.passes(&families) {
             trainer.train_pass(&families[pass.clone()], Ask::Answers, |batch, found| {
                 for (targets, &(micro, _)) in batch.families.iter().zip(&rows[pass]) {
                     let answer = Answer::of(found, targets.all());
@@ -71,7 +71,7 @@ impl Algorithm for Sft {
     fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
         let families: Vec<&Family> = trainer.eval.iter().collect();
         let mut means = Means::default();
-        for pass in trainer.policy.passes(&families) {
+        for pass in trainer.batches.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
             for targets in &batch.families {

@@ -231,7 +231,7 @@ fn without_other_kinds() -> Value {
 /// What a kind's `loss_type` may be, if it has that key. That it is a name or a list of names is said
 /// for all kinds; here it must be one of the kind's own, and in a list only where the kind adds losses.
 fn losses(kind: Kind) -> Option<Value> {
-    let Losses { names, lists, only_in_lists } = kind.defaults().facts().losses?;
+    let Losses { names, lists, only_in_lists } = kind.defaults().facts().losses?();
     if !lists {
         return Some(json!({ "enum": names }));
     }

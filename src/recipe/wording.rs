@@ -191,7 +191,7 @@ pub fn choices_of_kind(pointer: &str, recipe: &Value) -> Vec<String> {
 }
 
 fn losses(kind: Kind) -> Option<Losses> {
-    kind.defaults().facts().losses
+    kind.defaults().facts().losses.map(|losses| losses())
 }
 
 /// Help for values that this build has no use for.

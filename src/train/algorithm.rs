@@ -118,7 +118,7 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
         rows: &[(usize, usize)],
         found: &[(&LogProbs, &FamilyTargets)],
     ) -> Result<Vec<f64>> {
-        let mut slopes = Vec::new();
+        let mut d_log_probs = Vec::new();
         let mut first = 0;
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             let micro = rows[0].0;
@@ -136,10 +136,10 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
                 .collect();
             let loss = self.algorithm.loss(micro, &self.totals[micro], &mut seen, &mut self.means)?;
             self.loss += self.weights[micro] * loss;
-            slopes.extend(seen.iter().flat_map(|row| &row.d_log_probs).map(|d| self.weights[micro] * d));
+            d_log_probs.extend(seen.iter().flat_map(|row| &row.d_log_probs).map(|d| self.weights[micro] * d));
             first += rows.len();
         }
-        Ok(slopes)
+        Ok(d_log_probs)
     }
 
     pub fn finish(self) -> Metrics {
@@ -180,9 +180,9 @@ pub fn gradients<A: Algorithm + ?Sized>(
     let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
     let mut loss = StepLoss::new(algorithm, Split::Train, &families, rows, step.micro_batches);
     let coupled = algorithm.is_coupled();
-    for pass in trainer.policy.passes_of(&families, &groups(coupled, rows)) {
+    for pass in trainer.batches.passes_of(&families, &groups(coupled, rows)) {
         let (families, rows) = (&families[pass.clone()], &rows[pass]);
-        let parts = trainer.policy.passes(families);
+        let parts = trainer.batches.passes(families);
         // as many rows as fit need no second look
         if parts.len() == 1 || !coupled {
             trainer.train_pass(families, algorithm.ask(), |batch, found| {
@@ -219,10 +219,10 @@ pub fn evaluate<A: Algorithm + ?Sized>(
     let rows: Vec<(usize, usize)> = (0..families.len()).map(|row| (row / size.max(1), row)).collect();
     let micro_batches = rows.last().map_or(0, |(micro, _)| micro + 1);
     let mut loss = StepLoss::new(algorithm, Split::HeldOut, &families, &rows, micro_batches);
-    for pass in trainer.policy.passes_of(&families, &groups(coupled, &rows)) {
+    for pass in trainer.batches.passes_of(&families, &groups(coupled, &rows)) {
         progress(pass.start as u64, families.len() as u64)?;
         let families = &families[pass.clone()];
-        loss.take_in_parts(trainer, families, &rows[pass], &trainer.policy.passes(families))?;
+        loss.take_in_parts(trainer, families, &rows[pass], &trainer.batches.passes(families))?;
     }
     Ok(loss.finish())
 }

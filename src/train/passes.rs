@@ -12,12 +12,12 @@ use crate::model::value_head::ValueHead;
 impl Trainer {
     /// Log-probabilities under the stage's temperature, without gradients.
     pub fn log_probs(&self, decoder: &Decoder, families: &[&Family], ask: Ask) -> Result<(Batch, LogProbs)> {
-        self.policy.log_probs(decoder, families, ask, self.temperature)
+        self.batches.log_probs(decoder, families, ask, self.temperature)
     }
 
     /// The policy's log-probabilities as a training pass of this step finds them, dropout and all.
     pub fn log_probs_in_training(&self, families: &[&Family], ask: Ask) -> Result<(Batch, LogProbs)> {
-        let batch = self.policy.pack(families, ask);
+        let batch = self.batches.pack(families, ask);
         let found =
             self.decoder().log_probs(&batch.tokens(self.dropout()), batch.targets(self.temperature))?;
         Ok((batch, found))
@@ -31,7 +31,7 @@ impl Trainer {
         ask: Ask,
         objective: impl FnOnce(&Batch, &LogProbs) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        let batch = self.policy.pack(families, ask);
+        let batch = self.batches.pack(families, ask);
         let (tokens, targets) = (batch.tokens(self.dropout()), batch.targets(self.temperature));
         let (found, pending) = self.decoder().forward_log_probs(&tokens, targets, self.keep())?;
         let slopes = objective(&batch, &found)?;
@@ -47,7 +47,7 @@ impl Trainer {
         ask: Ask,
         objective: impl FnOnce(&Batch, &[f64]) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        let batch = self.policy.pack(families, ask);
+        let batch = self.batches.pack(families, ask);
         let tokens = batch.tokens(self.dropout());
         let (found, pending) = decoder.forward_scores(head, &tokens, &batch.hidden, self.keep())?;
         let slopes = objective(&batch, &found)?;

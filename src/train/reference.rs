@@ -71,7 +71,7 @@ impl Reference {
     pub fn obtain(
         folder: &Path,
         decoder: &Decoder,
-        policy: BatchPolicy,
+        batches: BatchPolicy,
         (seen, train, held_out): (&[usize], &[Family], &[Family]),
         ld_alpha: Option<f64>,
         progress: &mut Progress,
@@ -79,7 +79,7 @@ impl Reference {
         let families: Vec<&Family> = seen.iter().map(|&row| &train[row]).chain(held_out).collect();
         let mut store = Store::open(folder, decoder)?;
         let split = |family: &Family| ld_alpha.map(|_| shared_tokens(family));
-        store.complete(decoder, policy, &families, &split, progress)?;
+        store.complete(decoder, batches, &families, &split, progress)?;
         let alpha = ld_alpha.unwrap_or(1.0);
         let of = |family: &&Family| -> Vec<f64> {
             let sums = family.branches.iter().map(|branch| store.get(family, branch, split(family)));
@@ -105,7 +105,7 @@ pub fn of_stage(
     let seen = trainer.rows_seen();
     let decoder = other.as_ref().unwrap_or(trainer.decoder());
     let rows = (seen.as_slice(), trainer.train.as_slice(), trainer.eval.as_slice());
-    Reference::obtain(folder, decoder, trainer.policy, rows, ld_alpha, progress)
+    Reference::obtain(folder, decoder, trainer.batches, rows, ld_alpha, progress)
 }
 
 /// LD-DPO: trained tokens of the shorter answer.
@@ -139,7 +139,7 @@ impl Store {
     fn complete(
         &mut self,
         decoder: &Decoder,
-        policy: BatchPolicy,
+        batches: BatchPolicy,
         families: &[&Family],
         split: &dyn Fn(&Family) -> Option<usize>,
         progress: &mut Progress,
@@ -161,7 +161,7 @@ impl Store {
         }
         let families: Vec<&Family> = missing.iter().map(|(family, _)| family).collect();
         let mut written = Instant::now();
-        for pass in policy.passes(&families) {
+        for pass in batches.passes(&families) {
             if let Err(error) = progress(pass.start as u64, families.len() as u64) {
                 self.write()?;
                 return Err(error);
@@ -170,7 +170,7 @@ impl Store {
                 self.write()?;
                 written = Instant::now();
             }
-            let (batch, found) = policy.log_probs(decoder, &families[pass.clone()], Ask::Answers, 1.0)?;
+            let (batch, found) = batches.log_probs(decoder, &families[pass.clone()], Ask::Answers, 1.0)?;
             for ((family, split), targets) in missing[pass].iter().zip(&batch.families) {
                 for (branch, targets) in family.branches.iter().zip(&targets.branches) {
                     let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));

@@ -43,7 +43,7 @@ pub struct Trainer {
     pub temperature: f64,
     /// Whether LoRA's dropout is on.
     pub drops: bool,
-    pub policy: BatchPolicy,
+    pub batches: BatchPolicy,
     steps: Steps,
     optimizer: AdamW,
     sampler: Sampler,
@@ -93,7 +93,7 @@ impl Trainer {
         stage: &str,
         settings: TrainingSettings,
         episodes: Episodes,
-        policy: BatchPolicy,
+        batches: BatchPolicy,
         (train, eval): (Vec<Family>, Vec<Family>),
     ) -> Result<Self> {
         Ok(Trainer {
@@ -108,7 +108,7 @@ impl Trainer {
             settings,
             train,
             eval,
-            policy,
+            batches,
         })
     }
 

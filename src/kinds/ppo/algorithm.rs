@@ -30,7 +30,7 @@ fn in_passes(
     mut derivatives: impl FnMut(usize, &[f64]) -> Vec<f64>,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    for range in trainer.policy.passes(families) {
+    for range in trainer.batches.passes(families) {
         pass(&families[range], &mut |_, numbers| {
             let first = all.len();
             all.extend(numbers);

@@ -24,6 +24,8 @@ impl OfKind for PpoSettings {
         let reference = self.reference.iter().map(|source| (Role::Reference, source));
         Facts {
             learning_rate: Rates { full: 3e-6, lora: 5e-5 },
+            // 2: scores of classifiers are read before padding.
+            numerics: 2,
             keys: Some(Self::json_schema),
             rows: Need::Prompt,
             trains: Trains::PolicyAndValue,

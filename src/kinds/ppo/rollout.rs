@@ -66,7 +66,7 @@ impl Ppo {
         let Critic { decoder, head } = &self.scorers.reward;
         let scores = self.over(trainer, &closed, progress, |families| {
             Ok(trainer
-                .policy
+                .batches
                 .scores(decoder, head, families, Ask::Ends(head.passed_over))?
                 .1
                 .into_iter()
@@ -110,7 +110,7 @@ impl Ppo {
     ) -> Result<Vec<Vec<f64>>> {
         let families: Vec<&Family> = families.iter().collect();
         let mut all = Vec::with_capacity(families.len());
-        for pass in trainer.policy.passes(&families) {
+        for pass in trainer.batches.passes(&families) {
             progress(pass.start as u64, families.len() as u64)?;
             all.extend(f(&families[pass])?);
         }
@@ -134,7 +134,7 @@ impl Ppo {
         let critic = trainer.models.critic.as_ref().context("a ppo stage has a value model")?;
         let values = self.over(trainer, &families, progress, |families| {
             let (batch, values) =
-                trainer.policy.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
+                trainer.batches.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
             Ok(batch.families.iter().map(|targets| values[targets.all()].to_vec()).collect())
         })?;
         let scores = &scored.scores;

@@ -123,7 +123,8 @@ fn check_training(checker: &mut Checker, index: usize, table: &StageTable, train
 /// those of `[defaults]`.
 fn check_losses(checker: &mut Checker, index: usize, table: &StageTable) -> bool {
     let (Some(kind), Some(written)) = (table.kind, table.keys.get("loss_type")) else { return true };
-    let Some(Losses { names, lists, .. }) = kind.defaults().facts().losses else { return true };
+    let Some(losses) = kind.defaults().facts().losses else { return true };
+    let Losses { names, lists, .. } = losses();
     let written_names: Vec<&str> = match written {
         Value::Array(losses) => losses.iter().filter_map(Value::as_str).collect(),
         one => one.as_str().into_iter().collect(),
