@@ -129,6 +129,7 @@ if wanted steps; then
 fi
 if wanted operator; then
     step log-prob cargo bench --features cuda --bench log_prob
+    step kernels cargo bench --features cuda --bench kernels
 fi
 if wanted peer; then
     if "$python" -c 'import torch, trl, peft, datasets, liger_kernel' 2>/dev/null; then
