@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::linear::{DropoutKeys, Linear, Product};
-use super::param::{Param, Trained, collect};
+use super::norm::Norm;
 use super::rope::Angles;
 use crate::backend::Packing;
 use crate::backend::attention::{Saved, Shape, attention, attention_backward};
@@ -25,9 +25,8 @@ pub struct Rows<'a> {
 /// q/k norms of Qwen3, weights `[head_dim]`.
 #[derive(Debug, Clone)]
 pub struct HeadNorms {
-    pub q: Param,
-    pub k: Param,
-    pub eps: f64,
+    pub q: Norm,
+    pub k: Norm,
 }
 
 #[derive(Debug, Clone)]
@@ -79,8 +78,8 @@ impl Attention {
             None => None,
             Some(norms) => {
                 let (q_before, kv_before) = (q.copy()?, kv.copy()?);
-                let q_inverse = rms_norm_heads(q, self.q_heads(), &norms.q.value, norms.eps)?;
-                let k_inverse = rms_norm_heads(kv, self.k_heads(), &norms.k.value, norms.eps)?;
+                let q_inverse = rms_norm_heads(q, self.q_heads(), &norms.q.weight.value, norms.q.eps)?;
+                let k_inverse = rms_norm_heads(kv, self.k_heads(), &norms.k.weight.value, norms.k.eps)?;
                 Some(NormTrace { q_before, kv_before, q_inverse, k_inverse })
             }
         };
@@ -146,24 +145,13 @@ impl Attention {
         rotate(&d_q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, true)?;
         rotate(&d_kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, true)?;
         if let (Some(weights), Some(t)) = (&self.norms, norms) {
-            let (gq, gk) = (weights.q.grad.as_ref(), weights.k.grad.as_ref());
-            rms_norm_heads_backward(&d_q, &t.q_before, self.q_heads(), &weights.q.value, &t.q_inverse, gq)?;
-            rms_norm_heads_backward(&d_kv, &t.kv_before, self.k_heads(), &weights.k.value, &t.k_inverse, gk)?;
+            let (q, k) = (&weights.q.weight, &weights.k.weight);
+            let (gq, gk) = (q.grad.as_ref(), k.grad.as_ref());
+            rms_norm_heads_backward(&d_q, &t.q_before, self.q_heads(), &q.value, &t.q_inverse, gq)?;
+            rms_norm_heads_backward(&d_kv, &t.kv_before, self.k_heads(), &k.value, &t.k_inverse, gk)?;
         }
         let d_queries = self.q.backward(queries, &d_q, rows.query_dropout, want_dx)?;
         let d_keys = self.kv.backward(keys, &d_kv, rows.key_dropout, want_dx)?;
         Ok(d_queries.zip(d_keys))
-    }
-
-    pub(super) fn linears(&self) -> [&Linear; 3] {
-        [&self.q, &self.kv, &self.o]
-    }
-
-    pub(super) fn trained<'a>(&'a self, prefix: &str, found: &mut Vec<Trained<'a>>) {
-        self.linears().into_iter().for_each(|linear| linear.trained(found));
-        if let Some(norms) = &self.norms {
-            collect(found, || format!("{prefix}.self_attn.q_norm.weight"), &norms.q, false);
-            collect(found, || format!("{prefix}.self_attn.k_norm.weight"), &norms.k, false);
-        }
     }
 }

@@ -8,10 +8,10 @@ use super::attention::Rows;
 use super::config::Config;
 use super::layer::{Layer, LayerTrace};
 use super::linear::{DropoutKeys, Linear};
-use super::param::{Param, Trained, collect};
+use super::norm::Norm;
+use super::param::Param;
 use super::rope::{AngleTables, Angles};
 use crate::backend::embedding::{gather, scatter_add};
-use crate::backend::norm::{rms_norm, rms_norm_backward};
 use crate::backend::parts::{Part, time};
 use crate::backend::{Compute, Packing};
 use crate::random::Stream;
@@ -22,7 +22,7 @@ pub struct Decoder {
     /// `[vocabulary, hidden]`; also the head when it is tied.
     pub embedding: Param,
     pub layers: Vec<Layer>,
-    pub final_norm: Param,
+    pub final_norm: Norm,
     /// `[vocabulary, hidden]`; `None` when tied, dropped, and of a model that only scores.
     pub lm_head: Option<Param>,
     pub angles: AngleTables,
@@ -193,7 +193,7 @@ impl Decoder {
             }
             x = y;
         }
-        let (hidden, inverse) = rms_norm(&x, &self.final_norm.value, self.config.rms_norm_eps)?;
+        let (hidden, inverse) = self.final_norm.forward(&x)?;
         Ok((hidden, Trace { layers, parts, last: x, inverse }))
     }
 
@@ -226,8 +226,7 @@ impl Decoder {
     fn back_through_layers(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
         let plan = trace.parts.plan(tokens);
         let mut dy = d_hidden.zeros_like()?;
-        let norm = &self.final_norm;
-        rms_norm_backward(&dy, &trace.last, &norm.value, &trace.inverse, d_hidden, norm.grad.as_ref())?;
+        self.final_norm.backward(&dy, &trace.last, &trace.inverse, d_hidden)?;
         for (index, (x, kept)) in trace.layers.into_iter().enumerate().rev() {
             let layer = &self.layers[index];
             let (rows, needed) = self.rows_of(index, &plan, tokens);
@@ -247,25 +246,8 @@ impl Decoder {
         }
     }
 
-    /// Every linear of the layers, in order.
-    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.layers.iter().flat_map(Layer::linears)
-    }
-
     /// Makes merged LoRA weights again, after an optimiser step.
     pub fn refresh(&self) -> Result<()> {
         self.linears().try_for_each(Linear::refresh)
-    }
-
-    /// What is trained, in a fixed order.
-    pub fn trained(&self) -> Vec<Trained<'_>> {
-        let mut found = Vec::new();
-        collect(&mut found, || "model.embed_tokens.weight".into(), &self.embedding, true);
-        self.layers.iter().for_each(|layer| layer.trained(&mut found));
-        collect(&mut found, || "model.norm.weight".into(), &self.final_norm, false);
-        if let Some(head) = &self.lm_head {
-            collect(&mut found, || "lm_head.weight".into(), head, true);
-        }
-        found
     }
 }

@@ -4,25 +4,18 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::attention::{Attention, AttentionTrace, Rows};
-use super::linear::{Linear, Product};
-use super::param::{Param, Trained, collect};
+use super::linear::Product;
+use super::mlp::Mlp;
+use super::norm::Norm;
 use crate::backend::embedding::{gather, scatter_add};
-use crate::backend::gated_mlp::{silu_mul, silu_mul_backward};
-use crate::backend::norm::{add_rms_norm, rms_norm, rms_norm_backward};
 use crate::backend::residual::{add, add_into};
 
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// `model.layers.N`
-    pub name: String,
-    pub attention_norm: Param,
+    pub attention_norm: Norm,
     pub attention: Attention,
-    pub mlp_norm: Param,
-    /// Gate, then up: `[2 · intermediate, hidden]`.
-    pub gate_up: Linear,
-    /// `[hidden, intermediate]`.
-    pub down: Linear,
-    pub eps: f64,
+    pub mlp_norm: Norm,
+    pub mlp: Mlp,
 }
 
 /// What backward needs of a forward that kept everything but norms and activations.
@@ -45,14 +38,13 @@ impl Layer {
         needed: Option<&[u32]>,
     ) -> Result<(Tensor, LayerTrace)> {
         let trace = self.trace(x, rows, needed)?;
-        let activated = silu_mul(&trace.gate_up)?;
-        let y = add(&trace.middle, &self.down.forward(&activated, rows.query_dropout)?)?;
+        let y = add(&trace.middle, &self.mlp.down(&trace.gate_up, rows.query_dropout)?)?;
         Ok((y, trace))
     }
 
     /// `forward` as far as its backward needs it: without the last product.
     pub fn trace(&self, x: &Tensor, rows: &Rows<'_>, needed: Option<&[u32]>) -> Result<LayerTrace> {
-        let (normed, attention_inverse) = rms_norm(x, &self.attention_norm.value, self.eps)?;
+        let (normed, attention_inverse) = self.attention_norm.forward(x)?;
         let (attended, attention) = match needed {
             None => self.attention.forward(&normed, &normed, rows)?,
             Some(needed) => self.attention.forward(&gather(&normed, needed)?, &normed, rows)?,
@@ -61,9 +53,8 @@ impl Layer {
             None => x.clone(),
             Some(needed) => gather(x, needed)?,
         };
-        let (middle, normed, middle_inverse) =
-            add_rms_norm(&residual, &attended, &self.mlp_norm.value, self.eps)?;
-        let gate_up = self.gate_up.forward(&normed, rows.query_dropout)?;
+        let (middle, normed, middle_inverse) = self.mlp_norm.forward_sum(&residual, &attended)?;
+        let gate_up = self.mlp.gate_up(&normed, rows.query_dropout)?;
         Ok(LayerTrace { attention, attention_inverse, middle, middle_inverse, gate_up })
     }
 
@@ -77,15 +68,14 @@ impl Layer {
         cache_rows: &[u32],
         product: Product,
     ) -> Result<Tensor> {
-        let (normed, _) = rms_norm(x, &self.attention_norm.value, self.eps)?;
+        let (normed, _) = self.attention_norm.forward(x)?;
         let (residual, queries) = match needed {
             None => (x.clone(), normed.clone()),
             Some(needed) => (gather(x, needed)?, gather(&normed, needed)?),
         };
         let attended = self.attention.forward_cached(&queries, &normed, rows, cache, cache_rows, product)?;
-        let (middle, normed, _) = add_rms_norm(&residual, &attended, &self.mlp_norm.value, self.eps)?;
-        let activated = silu_mul(&self.gate_up.forward_by(&normed, product)?)?;
-        Ok(add(&middle, &self.down.forward_by(&activated, product)?)?)
+        let (middle, normed, _) = self.mlp_norm.forward_sum(&residual, &attended)?;
+        Ok(add(&middle, &self.mlp.forward_by(&normed, product)?)?)
     }
 
     /// Adds gradients; returns dx `[rows, hidden]` if it is wanted. x, `rows` and `needed` as
@@ -100,13 +90,13 @@ impl Layer {
         want_dx: bool,
     ) -> Result<Option<Tensor>> {
         let d_middle = self.mlp_backward(trace, dy, rows)?;
-        let (normed, _) = rms_norm(x, &self.attention_norm.value, self.eps)?;
+        let (normed, _) = self.attention_norm.forward(x)?;
         let queries = match needed {
             None => normed.clone(),
             Some(needed) => gather(&normed, needed)?,
         };
         // the norm's own gradient needs that of its output, wanted below or not
-        let below = want_dx || self.attention_norm.grad.is_some();
+        let below = want_dx || self.attention_norm.weight.grad.is_some();
         let gradients =
             self.attention.backward(&trace.attention, &queries, &normed, &d_middle, rows, below)?;
         let Some((d_queries, d_keys)) = gradients else { return Ok(None) };
@@ -122,43 +112,16 @@ impl Layer {
                 dx
             }
         };
-        let weight = &self.attention_norm;
-        rms_norm_backward(&dx, x, &weight.value, &trace.attention_inverse, &d_keys, weight.grad.as_ref())?;
+        self.attention_norm.backward(&dx, x, &trace.attention_inverse, &d_keys)?;
         Ok(Some(dx))
     }
 
     /// The gradient with respect to the rows after attention; `dy` is used up.
     fn mlp_backward(&self, trace: &LayerTrace, dy: Tensor, rows: &Rows<'_>) -> Result<Tensor> {
-        let activated = silu_mul(&trace.gate_up)?;
-        let Some(d_activated) = self.down.backward(&activated, &dy, rows.query_dropout, true)? else {
-            return Ok(dy);
-        };
-        drop(activated);
-        let d_gate_up = silu_mul_backward(&trace.gate_up, &d_activated)?;
-        let (normed, _) = rms_norm(&trace.middle, &self.mlp_norm.value, self.eps)?;
-        if let Some(d_normed) = self.gate_up.backward(&normed, &d_gate_up, rows.query_dropout, true)? {
-            let weight = &self.mlp_norm;
-            rms_norm_backward(
-                &dy,
-                &trace.middle,
-                &weight.value,
-                &trace.middle_inverse,
-                &d_normed,
-                weight.grad.as_ref(),
-            )?;
+        let normed = || Ok(self.mlp_norm.forward(&trace.middle)?.0);
+        if let Some(d_normed) = self.mlp.backward(&trace.gate_up, normed, &dy, rows.query_dropout)? {
+            self.mlp_norm.backward(&dy, &trace.middle, &trace.middle_inverse, &d_normed)?;
         }
         Ok(dy)
-    }
-
-    pub(super) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.attention.linears().into_iter().chain([&self.gate_up, &self.down])
-    }
-
-    pub(super) fn trained<'a>(&'a self, found: &mut Vec<Trained<'a>>) {
-        collect(found, || format!("{}.input_layernorm.weight", self.name), &self.attention_norm, false);
-        self.attention.trained(&self.name, found);
-        collect(found, || format!("{}.post_attention_layernorm.weight", self.name), &self.mlp_norm, false);
-        self.gate_up.trained(found);
-        self.down.trained(found);
     }
 }

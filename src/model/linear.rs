@@ -10,7 +10,7 @@ use std::ops::Range;
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 
-use super::param::{Param, Trained, collect};
+use super::param::Param;
 use crate::backend::Compute;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
@@ -94,9 +94,9 @@ pub struct Linear {
 
 impl Linear {
     /// Adds LoRA to the parts that `matrices` are for.
-    pub fn with_lora(mut self, matrices: Vec<Matrices>, dropout: f64, train: bool) -> Result<Self> {
+    pub fn add_lora(&mut self, matrices: Vec<Matrices>, dropout: f64, train: bool) -> Result<()> {
         if matrices.is_empty() {
-            return Ok(self);
+            return Ok(());
         }
         let place = Compute::of(&self.weight.value);
         let a: Vec<&Tensor> = matrices.iter().map(|of_part| &of_part.a).collect();
@@ -111,8 +111,7 @@ impl Linear {
         }
         let merged = (place.dtype == DType::F32).then(|| self.weight.value.copy()).transpose()?;
         self.lora = Some(Lora { a, parts, dropout, merged });
-        self.refresh()?;
-        Ok(self)
+        self.refresh()
     }
 
     /// Makes `W + s·B·A` again, after A or B changed.
@@ -275,21 +274,6 @@ impl Linear {
         }
         Ok(d_low)
     }
-
-    pub(super) fn trained<'a>(&'a self, found: &mut Vec<Trained<'a>>) {
-        let name = &self.parts[0].module;
-        collect(found, || format!("{name}.weight"), &self.weight, true);
-        if let Some(bias) = &self.bias {
-            collect(found, || format!("{name}.bias"), bias, false);
-        }
-        if let Some(lora) = &self.lora {
-            collect(found, || format!("{name}.lora_A"), &lora.a, true);
-            for part in &lora.parts {
-                let module = &self.parts[part.part].module;
-                collect(found, || format!("{module}.lora_B"), &part.b, true);
-            }
-        }
-    }
 }
 
 impl Lora {
@@ -331,13 +315,13 @@ mod tests {
             let (weight, a, b) = (trial.random(6, 9), trial.random(2, 9), trial.random(6, 2));
             let parts = vec![Part { module: "m".into(), rows: 0..6 }];
             let weight_of = |value: &Tensor| Param::frozen(value.clone());
-            let linear = Linear { weight: weight_of(&weight.gpu), bias: None, parts, lora: None };
+            let mut linear = Linear { weight: weight_of(&weight.gpu), bias: None, parts, lora: None };
             trial.within(&linear.merged_full().unwrap(), &weight.cpu, 0.0);
             let (a, b) = (a.cpu, b.cpu);
             let want = (&weight.cpu + (b.matmul(&a).unwrap() * 1e-3).unwrap()).unwrap();
             let here = |t: &Tensor| t.to_device(&trial.device).unwrap();
             let matrices = Matrices { part: 0, a: here(&a), b: here(&b), alpha: 2e-3, scale: 1e-3 };
-            let linear = linear.with_lora(vec![matrices], 0.0, true).unwrap();
+            linear.add_lora(vec![matrices], 0.0, true).unwrap();
             let full = linear.merged_full().unwrap();
             trial.within(&full, &want, 1e-6);
             assert_eq!((full.dtype(), linear.merged().unwrap().dtype()), (DType::F32, trial.dtype));

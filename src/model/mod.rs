@@ -1,5 +1,6 @@
 //! Architectures, weights and the decoder.
 
+pub mod arch;
 pub mod artifact;
 pub mod attention;
 pub mod config;
@@ -11,6 +12,9 @@ pub mod generate;
 pub mod layer;
 pub mod linear;
 pub mod log_prob;
+pub mod mlp;
+pub mod modules;
+pub mod norm;
 pub mod param;
 pub mod policy;
 pub mod pooling;
@@ -21,4 +25,5 @@ pub mod scratch;
 pub mod spec;
 pub mod tuner;
 pub mod value_head;
+pub mod weight_table;
 pub mod weights;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::artifact::Artifact;
 use super::decoder::Decoder;
 use super::folder::ModelFolder;
+use super::modules::ModuleMut;
 use super::param::Param;
 use super::tuner::LoraSettings;
 use super::tuner::adapter::AdapterConfig;
@@ -99,23 +100,15 @@ fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
         *param = Param::trained(param.value.copy()?)?;
         Ok(())
     };
-    train(&mut decoder.embedding)?;
-    train(&mut decoder.final_norm)?;
-    decoder.lm_head.as_mut().map(train).transpose()?;
-    for layer in &mut decoder.layers {
-        train(&mut layer.attention_norm)?;
-        train(&mut layer.mlp_norm)?;
-        if let Some(norms) = &mut layer.attention.norms {
-            train(&mut norms.q)?;
-            train(&mut norms.k)?;
-        }
-        let attention = &mut layer.attention;
-        for linear in
-            [&mut attention.q, &mut attention.kv, &mut attention.o, &mut layer.gate_up, &mut layer.down]
-        {
-            linear.weight = Param::at(&place, linear.merged_full()?, true)?;
-            linear.bias.as_mut().map(train).transpose()?;
-            linear.lora = None;
+    for module in decoder.modules_mut() {
+        match module {
+            ModuleMut::Table(param) => train(param)?,
+            ModuleMut::Norm(norm) => train(&mut norm.weight)?,
+            ModuleMut::Linear(linear) => {
+                linear.weight = Param::at(&place, linear.merged_full()?, true)?;
+                linear.bias.as_mut().map(train).transpose()?;
+                linear.lora = None;
+            }
         }
     }
     Ok(decoder)

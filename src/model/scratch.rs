@@ -63,9 +63,10 @@ pub fn create(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::arch::Architecture;
     use crate::model::artifact::Artifact;
     use crate::model::policy::Models;
-    use crate::model::spec::{Architecture, TokenizerSpec};
+    use crate::model::spec::TokenizerSpec;
 
     #[test]
     fn the_folder_loads_and_its_weights_have_the_spread_asked_for() {
@@ -96,6 +97,6 @@ mod tests {
         let values = decoder.embedding.value.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let variance = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len() as f64;
         assert!((variance.sqrt() - 0.05).abs() < 0.002, "{}", variance.sqrt());
-        assert_eq!(decoder.final_norm.value.to_vec1::<f32>().unwrap(), vec![1.0; 32]);
+        assert_eq!(decoder.final_norm.weight.value.to_vec1::<f32>().unwrap(), vec![1.0; 32]);
     }
 }

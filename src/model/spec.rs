@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::arch::Architecture;
 use crate::backend::compute::{DeviceSpec, Dtype};
 
 /// The `[model]` table, resolved.
@@ -59,31 +60,4 @@ pub enum TokenizerSpec {
     Path(PathBuf),
     /// A byte-level BPE trained on the texts of a `[data.NAME]` table.
     Train { vocab_size: usize, data: String },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    Llama,
-    Mistral,
-    Qwen2,
-    Qwen3,
-}
-
-impl Architecture {
-    /// As `model_type` of `config.json`.
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Architecture::Llama => "llama",
-            Architecture::Mistral => "mistral",
-            Architecture::Qwen2 => "qwen2",
-            Architecture::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The family of a `model_type`, if the decoder computes it.
-    pub fn of_model_type(model_type: &str) -> Option<Self> {
-        let all = [Architecture::Llama, Architecture::Mistral, Architecture::Qwen2, Architecture::Qwen3];
-        all.into_iter().find(|architecture| architecture.model_type() == model_type)
-    }
 }

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::keys::{Keys, short};
+use crate::model::arch::{Architecture, KvHeads, Traits, Window};
 use crate::model::fault::Fault;
-use crate::model::spec::Architecture;
 
 /// No model has more layers.
 const MOST_LAYERS: usize = 1 << 14;
@@ -16,18 +16,13 @@ pub fn architecture(keys: &Keys) -> Result<Architecture, Fault> {
     let known = keys.get("model_type").and_then(Value::as_str).and_then(Architecture::of_model_type);
     known.ok_or_else(|| {
         Fault::new(format!("`model_type` is {found}, which is not supported"))
-            .with_help("supported: llama, mistral, qwen2, qwen3")
+            .with_help(format!("supported: {}", Architecture::ALL.map(Architecture::model_type).join(", ")))
     })
 }
 
 /// Notes features that change what a model computes, and that the decoder does not have.
-pub fn refuse_unsupported(keys: &mut Keys, architecture: Architecture) {
-    let biases: &[&str] = match architecture {
-        Architecture::Llama => &["attention_bias", "mlp_bias"],
-        Architecture::Qwen3 => &["attention_bias"],
-        Architecture::Mistral | Architecture::Qwen2 => &[],
-    };
-    for key in biases {
+pub fn refuse_unsupported(keys: &mut Keys, traits: &Traits) {
+    for key in traits.unsupported_biases {
         if keys.flag(key, false) {
             keys.refuse(format!("`{key}` is not supported"), "choose a model without such biases");
         }
@@ -65,35 +60,29 @@ pub fn layers(keys: &mut Keys) -> usize {
 }
 
 /// Heads of keys and values.
-pub fn kv_heads(keys: &mut Keys, architecture: Architecture, heads: usize) -> usize {
-    let default = match architecture {
-        Architecture::Llama => heads,
-        Architecture::Mistral => 8,
-        Architecture::Qwen2 | Architecture::Qwen3 => 32,
+pub fn kv_heads(keys: &mut Keys, traits: &Traits, heads: usize) -> usize {
+    let default = match traits.kv_heads {
+        KvHeads::AsQueries => heads,
+        KvHeads::Fixed(number) => number,
     };
-    let is_null = keys.is_null("num_key_value_heads") && architecture != Architecture::Mistral;
+    let is_null = keys.is_null("num_key_value_heads") && traits.kv_heads_may_be_null;
     let kv_heads = if is_null { heads } else { keys.size("num_key_value_heads", Some(default)) };
     if !heads.is_multiple_of(kv_heads) {
         let message = format!(
             "{heads} attention heads cannot share {kv_heads} key-value heads (`num_key_value_heads`)"
         );
-        keys.refuse(
-            message,
-            format!("without that key, a `{}` model has {default}", architecture.model_type()),
-        );
+        keys.refuse(message, format!("without that key, a `{}` model has {default}", traits.model_type));
         return heads;
     }
     kv_heads
 }
 
 /// The width of a head.
-pub fn head_dim(keys: &mut Keys, architecture: Architecture, hidden_size: usize, heads: usize) -> usize {
+pub fn head_dim(keys: &mut Keys, traits: &Traits, hidden_size: usize, heads: usize) -> usize {
     let shared = hidden_size / heads;
-    let default = if architecture == Architecture::Qwen3 { 128 } else { shared };
-    let may_be_null = matches!(architecture, Architecture::Llama | Architecture::Mistral);
-    let head_dim = match keys.is_null("head_dim") && may_be_null {
+    let head_dim = match keys.is_null("head_dim") && traits.head_dim_may_be_null {
         true => shared,
-        false => keys.size("head_dim", Some(default)),
+        false => keys.size("head_dim", Some(traits.head_dim.unwrap_or(shared))),
     };
     if head_dim == 0 || !head_dim.is_multiple_of(2) {
         let message = format!("`head_dim` is {head_dim}, not an even number above 0");
@@ -104,21 +93,21 @@ pub fn head_dim(keys: &mut Keys, architecture: Architecture, hidden_size: usize,
 }
 
 /// Keys a query of each layer sees at most.
-pub fn windows(keys: &mut Keys, architecture: Architecture, layers: usize) -> Vec<Option<usize>> {
+pub fn windows(keys: &mut Keys, traits: &Traits, layers: usize) -> Vec<Option<usize>> {
     // What transformers takes where a config does not say.
     const WINDOW: usize = 4096;
     const FIRST_LAYER: usize = 28;
-    let window = match architecture {
-        Architecture::Llama => None,
-        Architecture::Mistral => keys.size_or_null("sliding_window", Some(WINDOW)),
-        Architecture::Qwen2 | Architecture::Qwen3 => {
+    let window = match traits.window {
+        Window::Never => None,
+        Window::Always => keys.size_or_null("sliding_window", Some(WINDOW)),
+        Window::Switched => {
             let window = keys.size_or_null("sliding_window", Some(WINDOW));
             keys.flag("use_sliding_window", false).then_some(window).flatten()
         }
     };
-    let first = match architecture {
-        Architecture::Qwen2 | Architecture::Qwen3 => keys.count("max_window_layers", FIRST_LAYER),
-        _ => 0,
+    let first = match traits.window {
+        Window::Switched => keys.count("max_window_layers", FIRST_LAYER),
+        Window::Never | Window::Always => 0,
     };
     let Some(types) = keys.texts("layer_types") else {
         return (0..layers).map(|layer| window.filter(|_| layer >= first)).collect();
@@ -130,7 +119,7 @@ pub fn windows(keys: &mut Keys, architecture: Architecture, layers: usize) -> Ve
     let mut windows = Vec::with_capacity(types.len());
     for kind in types {
         windows.push(match kind {
-            "sliding_attention" if architecture == Architecture::Llama => None,
+            "sliding_attention" if traits.window == Window::Never => None,
             "sliding_attention" if window.is_none() => {
                 let message = "`layer_types` has `sliding_attention`, but there is no window";
                 keys.refuse(message, "set `sliding_window` (and `use_sliding_window` of qwen2 and qwen3)");
@@ -156,7 +145,7 @@ pub fn check_tokens(keys: &mut Keys) {
 }
 
 /// Known keys whose values have no effect here.
-pub fn idle(keys: &mut Keys, architecture: Architecture) -> Option<String> {
+pub fn idle(keys: &mut Keys, traits: &Traits) -> Option<String> {
     let dropout =
         keys.get("attention_dropout").filter(|value| !value.is_null() && value.as_f64() != Some(0.0));
     if let Some(dropout) = dropout {
@@ -165,7 +154,10 @@ pub fn idle(keys: &mut Keys, architecture: Architecture) -> Option<String> {
         ));
     }
     let types = keys.texts("layer_types").unwrap_or_default();
-    (architecture == Architecture::Llama && types.contains(&"sliding_attention")).then(|| {
-        "`layer_types` has no effect: all layers of a `llama` model attend to everything before".to_owned()
+    (traits.window == Window::Never && types.contains(&"sliding_attention")).then(|| {
+        format!(
+            "`layer_types` has no effect: all layers of a `{}` model attend to everything before",
+            traits.model_type
+        )
     })
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::arch::Traits;
 use crate::model::fault::Fault;
-use crate::model::spec::Architecture;
 
 /// Numbers past this are no sizes of a model, and products of them would not fit.
 const LARGEST: u64 = 1 << 28;
@@ -253,13 +253,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Keys with a value that no model of this family reads: a warning, or none.
-    pub fn unread(&self, family: Architecture) -> Option<String> {
-        let own: &[&str] = match family {
-            Architecture::Llama => &["attention_bias", "mlp_bias"],
-            Architecture::Mistral => &["sliding_window"],
-            Architecture::Qwen2 => &["sliding_window", "use_sliding_window"],
-            Architecture::Qwen3 => &["sliding_window", "use_sliding_window", "attention_bias"],
-        };
+    pub fn unread(&self, traits: &Traits) -> Option<String> {
         // Of other families, or of older versions: off is as good as not there.
         let others = [
             "attention_bias",
@@ -273,12 +267,12 @@ impl<'a> Keys<'a> {
         ];
         let is_off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
         let unread = self.raw.iter().filter(|(key, value)| {
-            let known = [&READ[..], &IDLE, own].iter().any(|keys| keys.contains(&key.as_str()));
+            let known = [&READ[..], &IDLE, traits.own_keys].iter().any(|keys| keys.contains(&key.as_str()));
             !(known || others.contains(&key.as_str()) && is_off(value))
         });
         let names: Vec<String> = unread.map(|(key, _)| format!("`{key}`")).collect();
         let has = if names.len() == 1 { "has" } else { "have" };
-        let (names, family) = (names.join(", "), family.model_type());
+        let (names, family) = (names.join(", "), traits.model_type);
         (!names.is_empty()).then(|| format!("{names} {has} no effect: a `{family}` model has no such key"))
     }
 }

@@ -11,9 +11,10 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use self::keys::Keys;
+use super::arch::Architecture;
 use super::fault::{Fault, Faults};
 use super::rope::{self, Rope};
-use super::spec::{Architecture, ScratchSpec};
+use super::spec::ScratchSpec;
 
 /// How transformers ends the class names of sequence classifiers.
 pub const CLASSIFIER: &str = "ForSequenceClassification";
@@ -68,12 +69,13 @@ impl Config {
         };
         let mut keys = Keys::of(map);
         let architecture = family::architecture(&keys).map_err(|fault| Faults(vec![fault]))?;
-        family::refuse_unsupported(&mut keys, architecture);
+        let traits = architecture.traits();
+        family::refuse_unsupported(&mut keys, traits);
         let num_attention_heads = keys.size("num_attention_heads", None);
         let hidden_size = keys.size("hidden_size", None);
         let num_hidden_layers = family::layers(&mut keys);
-        let kv_heads = family::kv_heads(&mut keys, architecture, num_attention_heads);
-        let head_dim = family::head_dim(&mut keys, architecture, hidden_size, num_attention_heads);
+        let kv_heads = family::kv_heads(&mut keys, traits, num_attention_heads);
+        let head_dim = family::head_dim(&mut keys, traits, hidden_size, num_attention_heads);
         let rope = Rope::from_config(&raw, head_dim);
         let mut config = Config {
             architecture,
@@ -91,27 +93,26 @@ impl Config {
             }),
             tie_word_embeddings: keys.flag("tie_word_embeddings", false),
             initializer_range: keys.number("initializer_range", 0.02),
-            windows: family::windows(&mut keys, architecture, num_hidden_layers),
+            windows: family::windows(&mut keys, traits, num_hidden_layers),
             warnings: Vec::new(),
             raw: Value::Null,
         };
         family::check_tokens(&mut keys);
-        types::check(&mut keys, architecture);
-        config.warnings.extend(keys.unread(architecture));
+        types::check(&mut keys, traits);
+        config.warnings.extend(keys.unread(traits));
         config.warnings.extend(rope::unread(&raw));
-        config.warnings.extend(family::idle(&mut keys, architecture));
+        config.warnings.extend(family::idle(&mut keys, traits));
         Faults::none_of(keys.faults)?;
         config.raw = raw;
         Ok(config)
     }
 
-    /// The same model with a head of its own, whatever the file says of ties.
-    pub fn untied(mut self) -> Self {
+    /// Gives the model a head of its own, whatever the file says of ties.
+    pub fn untie(&mut self) {
         self.tie_word_embeddings = false;
         if let Value::Object(raw) = &mut self.raw {
             raw.insert("tie_word_embeddings".to_owned(), Value::Bool(false));
         }
-        self
     }
 
     /// The config of a model from random weights, as transformers would write it.
@@ -121,14 +122,8 @@ impl Config {
         eos: Option<u32>,
         pad: Option<u32>,
     ) -> Result<Self> {
-        let class = match spec.architecture {
-            Architecture::Llama => "LlamaForCausalLM",
-            Architecture::Mistral => "MistralForCausalLM",
-            Architecture::Qwen2 => "Qwen2ForCausalLM",
-            Architecture::Qwen3 => "Qwen3ForCausalLM",
-        };
         Self::from_json(serde_json::json!({
-            "architectures": [class],
+            "architectures": [spec.architecture.traits().class],
             "model_type": spec.architecture.model_type(),
             "bos_token_id": null,
             "eos_token_id": eos,
@@ -179,34 +174,12 @@ impl Config {
 
     /// Whether queries, keys and values have biases.
     pub fn qkv_bias(&self) -> bool {
-        self.architecture == Architecture::Qwen2
+        self.architecture.traits().qkv_bias
     }
 
     /// Whether queries and keys are normalised per head.
     pub fn qk_norm(&self) -> bool {
-        self.architecture == Architecture::Qwen3
-    }
-
-    /// Weights of the decoder layers' matrices: what a token is multiplied with, head excluded.
-    pub fn trunk_weights(&self) -> u64 {
-        let attention = self.hidden_size * (2 * self.query_width() + 2 * self.key_width());
-        let mlp = 3 * self.hidden_size * self.intermediate_size;
-        (self.num_hidden_layers * (attention + mlp)) as u64
-    }
-
-    /// Weights of an output layer of its own; none where it is tied to the embedding.
-    pub fn lm_head_weights(&self) -> u64 {
-        if self.tie_word_embeddings { 0 } else { (self.vocab_size * self.hidden_size) as u64 }
-    }
-
-    /// All weights, as stored.
-    pub fn parameters(&self) -> u64 {
-        let biases = if self.qkv_bias() { self.query_width() + 2 * self.key_width() } else { 0 };
-        let norms = 2 * self.hidden_size + if self.qk_norm() { 2 * self.head_dim } else { 0 };
-        let layers = self.num_hidden_layers * (biases + norms);
-        self.trunk_weights()
-            + self.lm_head_weights()
-            + (self.vocab_size * self.hidden_size + layers + self.hidden_size) as u64
+        self.architecture.traits().qk_norm
     }
 }
 

@@ -1,72 +1,19 @@
-//! The weights that a config makes, and whether stored tensors are them.
+//! Whether stored tensors are the weights that a config makes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::stored::Stored;
 use super::unread::{layer, listed};
-use crate::model::config::Config;
 use crate::model::fault::Fault;
-
-pub const EMBEDDING: &str = "model.embed_tokens.weight";
-pub const HEAD: &str = "lm_head.weight";
+use crate::model::weight_table::Weight;
 
 /// Faults of one sort that are told one by one.
 const TOLD: usize = 3;
 
-/// One weight of the decoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    pub name: String,
-    pub shape: Vec<usize>,
-    /// The keys of `config.json` that its shape comes from.
-    pub keys: &'static str,
-}
-
-/// Every weight of a decoder of this config, the head too where it is tied.
-pub fn expected(config: &Config) -> Vec<Expected> {
-    let (v, h, i) = (config.vocab_size, config.hidden_size, config.intermediate_size);
-    let (q, k) = (config.query_width(), config.key_width());
-    let mut all = Vec::new();
-    let mut add = |name: String, shape: &[usize], keys: &'static str| {
-        all.push(Expected { name, shape: shape.to_vec(), keys });
-    };
-    let (table, width) = ("`vocab_size`, `hidden_size`", "`hidden_size`");
-    let queries = "`num_attention_heads`, `head_dim`, `hidden_size`";
-    let values = "`num_key_value_heads`, `head_dim`, `hidden_size`";
-    let mlp = "`intermediate_size`, `hidden_size`";
-    add(EMBEDDING.to_owned(), &[v, h], table);
-    add(HEAD.to_owned(), &[v, h], table);
-    add("model.norm.weight".to_owned(), &[h], width);
-    for layer in 0..config.num_hidden_layers {
-        let mut add = |name: &str, shape: &[usize], keys: &'static str| {
-            add(format!("model.layers.{layer}.{name}"), shape, keys);
-        };
-        add("input_layernorm.weight", &[h], width);
-        add("post_attention_layernorm.weight", &[h], width);
-        add("self_attn.q_proj.weight", &[q, h], queries);
-        add("self_attn.k_proj.weight", &[k, h], values);
-        add("self_attn.v_proj.weight", &[k, h], values);
-        add("self_attn.o_proj.weight", &[h, q], queries);
-        add("mlp.gate_proj.weight", &[i, h], mlp);
-        add("mlp.up_proj.weight", &[i, h], mlp);
-        add("mlp.down_proj.weight", &[h, i], mlp);
-        if config.qkv_bias() {
-            add("self_attn.q_proj.bias", &[q], queries);
-            add("self_attn.k_proj.bias", &[k], values);
-            add("self_attn.v_proj.bias", &[k], values);
-        }
-        if config.qk_norm() {
-            add("self_attn.q_norm.weight", &[config.head_dim], "`head_dim`");
-            add("self_attn.k_norm.weight", &[config.head_dim], "`head_dim`");
-        }
-    }
-    all
-}
-
 /// What is wrong with the weights that the decoder needs; `names` has their names in the files.
 pub fn check(
-    expected: &[Expected],
+    expected: &[Weight],
     names: &BTreeMap<String, String>,
     stored: &Stored,
     files: &[PathBuf],
@@ -107,7 +54,7 @@ pub fn check(
     faults
 }
 
-fn lacking(missing: &[&str], expected: &[Expected], stored: &Stored, folder: &Path) -> Fault {
+fn lacking(missing: &[&str], expected: &[Weight], stored: &Stored, folder: &Path) -> Fault {
     let fault = Fault::new(format!(
         "the weights in `{}` lack {} of the {} that `config.json` makes: {}",
         folder.display(),
@@ -140,8 +87,10 @@ mod tests {
     use candle_core::{DType, Device, Tensor};
     use serde_json::json;
 
-    use super::*;
     use crate::backend::Compute;
+    use crate::model::arch::Architecture;
+    use crate::model::config::Config;
+    use crate::model::weight_table::weight_table;
     use crate::model::weights::{Weights, build};
 
     /// Remembers what it is asked for.
@@ -156,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_is_built_of_the_expected_weights() {
-        for family in ["llama", "mistral", "qwen2", "qwen3"] {
+    fn a_decoder_is_built_of_the_weights_of_the_table() {
+        for family in Architecture::ALL.map(Architecture::model_type) {
             let config = Config::from_json(json!({
                 "model_type": family, "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2, "head_dim": 6,
                 "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 5,
@@ -165,7 +114,7 @@ mod tests {
             .unwrap();
             let asked = Asked::default();
             build(config.clone(), &asked, false, &Compute::default()).unwrap();
-            let listed = expected(&config).into_iter().map(|weight| (weight.name, weight.shape));
+            let listed = weight_table(&config).into_iter().map(|weight| (weight.name, weight.shape));
             assert_eq!(asked.0.into_inner(), listed.collect(), "{family}");
         }
     }

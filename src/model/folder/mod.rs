@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 
-use self::expected::{EMBEDDING, Expected, HEAD, expected};
 pub use self::files::{SINGLE, has_weights, no_weights, weight_files};
 use self::stored::Stored;
 pub use self::unread::listed;
 use super::config::Config;
 use super::fault::{Fault, Faults};
+use super::weight_table::{EMBEDDING, HEAD, Weight, weight_table};
 use super::weights::Weights;
 use crate::backend::header::read_header;
 use crate::backend::weights_file::WeightFiles;
@@ -69,7 +69,7 @@ impl ModelFolder {
 
     /// Finds every weight of the decoder among the stored tensors, and says what the others are.
     fn match_names(&mut self, stored: &Stored) -> Result<()> {
-        let mut expected = expected(&self.config);
+        let mut expected = weight_table(&self.config);
         let wanted: BTreeSet<&str> = expected.iter().map(|weight| weight.name.as_str()).collect();
         for name in stored.tensors.keys() {
             let longer = format!("model.{name}");
@@ -95,7 +95,7 @@ impl ModelFolder {
     }
 
     /// A tied table may go by the head's name alone; a head that is not tied may be missing.
-    fn settle_head(&mut self, expected: &mut Vec<Expected>) {
+    fn settle_head(&mut self, expected: &mut Vec<Weight>) {
         let [has_embedding, has_head] = [EMBEDDING, HEAD].map(|name| self.names.contains_key(name));
         let is_tied = self.config.tie_word_embeddings;
         if is_tied && has_head && !has_embedding {
@@ -114,7 +114,7 @@ impl ModelFolder {
             self.names.remove(HEAD);
             return Ok(());
         }
-        self.config = self.config.clone().untied();
+        self.config.untie();
         self.warnings.push(format!(
             "`{}` has a `{HEAD}` that differs from `{EMBEDDING}`, though `tie_word_embeddings` of `config.json` ties them: \
              they are not tied, as in transformers; set `\"tie_word_embeddings\": false` to say so",

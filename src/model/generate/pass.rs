@@ -4,7 +4,6 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::cache::Cache;
-use crate::backend::norm::rms_norm;
 use crate::backend::{Packing, Segment};
 use crate::model::attention::Rows;
 use crate::model::decoder::Decoder;
@@ -67,7 +66,7 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
         let (rows, needed) = if is_last { (&last_rows, Some(&last[..])) } else { (&rows, None) };
         x = layer.forward_cached(&x, rows, needed, cache, &cache_rows, product)?;
     }
-    Ok(rms_norm(&x, &decoder.final_norm.value, decoder.config.rms_norm_eps)?.0)
+    Ok(decoder.final_norm.forward(&x)?.0)
 }
 
 fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angles) -> Rows<'a> {

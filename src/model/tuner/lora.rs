@@ -12,9 +12,8 @@ use super::adapter::{Adapter, CONFIG, EMBEDDING, HEAD, PREFIX, Places, Table, WE
 use crate::backend::Compute;
 use crate::backend::matmul::matmul_into;
 use crate::backend::weights_file::WeightFiles;
-use crate::model::config::Config;
 use crate::model::decoder::{Decoder, Owner};
-use crate::model::linear::{Linear, Matrices};
+use crate::model::linear::Matrices;
 use crate::model::param::Param;
 use crate::model::weights::write_safetensors;
 use crate::random::{Purpose, Stream};
@@ -33,26 +32,9 @@ impl LoraSettings {
     }
 }
 
-/// Applies `f` to every linear of the decoder.
-fn map_linears(mut decoder: Decoder, f: impl Fn(Linear) -> Result<Linear>) -> Result<Decoder> {
-    let layers = std::mem::take(&mut decoder.layers);
-    decoder.layers = layers
-        .into_iter()
-        .map(|mut layer| {
-            layer.attention.q = f(layer.attention.q)?;
-            layer.attention.kv = f(layer.attention.kv)?;
-            layer.attention.o = f(layer.attention.o)?;
-            layer.gate_up = f(layer.gate_up)?;
-            layer.down = f(layer.down)?;
-            Ok(layer)
-        })
-        .collect::<Result<_>>()?;
-    Ok(decoder)
-}
-
 /// A new, trained adapter: A uniform in ±1/√in (Kaiming, a = √5), B zero.
-pub fn new_adapter(decoder: Decoder, settings: &LoraSettings, seed: u64) -> Result<Decoder> {
-    map_linears(decoder, |linear| {
+pub fn new_adapter(mut decoder: Decoder, settings: &LoraSettings, seed: u64) -> Result<Decoder> {
+    for linear in decoder.linears_mut() {
         let width = linear.weight.value.dim(1)?;
         let bound = (width as f64).sqrt().recip();
         let mut matrices = Vec::new();
@@ -64,8 +46,9 @@ pub fn new_adapter(decoder: Decoder, settings: &LoraSettings, seed: u64) -> Resu
             let b = Tensor::zeros((of_part.rows.len(), settings.rank), DType::F32, &Device::Cpu)?;
             matrices.push(Matrices { part, a, b, alpha: settings.alpha, scale: settings.scale() });
         }
-        linear.with_lora(matrices, settings.dropout, true)
-    })
+        linear.add_lora(matrices, settings.dropout, true)?;
+    }
+    Ok(decoder)
 }
 
 /// Loads a PEFT folder onto a frozen decoder, to train further (`dropout` then applies) or not. Errors on
@@ -79,9 +62,9 @@ pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) 
     }
     let files = WeightFiles::open(std::slice::from_ref(file))
         .with_context(|| format!("cannot read the adapter `{}`", file.display()))?;
-    let decoder =
+    let mut decoder =
         with_tables(decoder, &places, &files, train).with_context(|| format!("`{}`", file.display()))?;
-    map_linears(decoder, |linear| {
+    for linear in decoder.linears_mut() {
         let mut matrices = Vec::new();
         for (part, of_part) in linear.parts.iter().enumerate() {
             if let Some(low) = places.linears.get(&of_part.module) {
@@ -89,8 +72,9 @@ pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) 
                 matrices.push(Matrices { part, a, b, alpha: low.alpha, scale: low.scale });
             }
         }
-        linear.with_lora(matrices, dropout, train)
-    })
+        linear.add_lora(matrices, dropout, train)?;
+    }
+    Ok(decoder)
 }
 
 /// Puts what an adapter has for embedding and head in place. A table that it stores without training it
@@ -123,7 +107,7 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
     if decoder.lm_head.is_none() && !decoder.is_headless() && (alone(embedding) || alone(head)) {
         decoder.lm_head = Some(decoder.embedding.clone());
         decoder.brought.head = decoder.brought.embedding;
-        untie(&mut decoder.config);
+        decoder.config.untie();
     }
     if let (Some(name), true) = (&embedding.stored, embedding.saved) {
         decoder.embedding = Param::at(&place, files.stored(name)?, train)?;
@@ -148,14 +132,6 @@ fn plus(weight: &Param, left: &Tensor, right: &Tensor, scale: f64) -> Result<Par
     let sum = weight.full().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.copy()?;
     matmul_into(&sum, left, right, scale, true)?;
     Param::at(&Compute::of(&weight.value), sum, false)
-}
-
-/// Makes a configuration say that the head is a table of its own.
-fn untie(config: &mut Config) {
-    config.tie_word_embeddings = false;
-    if let Value::Object(raw) = &mut config.raw {
-        raw.insert("tie_word_embeddings".to_owned(), Value::Bool(false));
-    }
 }
 
 /// Writes the adapter in PEFT's layout; `base` is what `base_model_name_or_path` will say. With `score`,

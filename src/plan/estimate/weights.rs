@@ -10,6 +10,7 @@ use crate::kinds::Trains;
 use crate::model::config::Config;
 use crate::model::pooling;
 use crate::model::tuner::LoraSettings;
+use crate::model::weight_table::{Role, weight_table};
 use crate::plan::openable;
 
 impl Stage<'_> {
@@ -92,16 +93,7 @@ impl Stage<'_> {
 
 /// Weights of an adapter's A and B.
 pub fn lora_parameters(model: &Config, lora: &LoraSettings) -> u64 {
-    let (hidden, queries, keys) = (model.hidden_size, model.query_width(), model.key_width());
-    let widths = [
-        ("q_proj", hidden + queries),
-        ("k_proj", hidden + keys),
-        ("v_proj", hidden + keys),
-        ("o_proj", queries + hidden),
-        ("gate_proj", hidden + model.intermediate_size),
-        ("up_proj", hidden + model.intermediate_size),
-        ("down_proj", model.intermediate_size + hidden),
-    ];
-    let adapted = widths.iter().filter(|(module, _)| lora.adapts(module));
-    (model.num_hidden_layers * lora.rank * adapted.map(|(_, width)| width).sum::<usize>()) as u64
+    let table = weight_table(model);
+    let adapted = table.iter().filter(|weight| weight.role == Role::Linear && lora.adapts(weight.module()));
+    lora.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>()
 }

@@ -5,6 +5,7 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 use crate::model::config::Config;
+use crate::model::weight_table::{Role, weight_table};
 
 /// The embedding's module.
 pub const EMBEDDING: &str = "model.embed_tokens";
@@ -14,21 +15,8 @@ pub const HEAD: &str = "lm_head";
 /// Every module of a decoder that LoRA can be on, with the shape `[out, in]` of its weight; embedding and
 /// head excluded.
 pub fn linears(config: &Config) -> Vec<(String, [usize; 2])> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let (queries, keys) = (config.query_width(), config.key_width());
-    let of_layer = [
-        ("self_attn.q_proj", [queries, hidden]),
-        ("self_attn.k_proj", [keys, hidden]),
-        ("self_attn.v_proj", [keys, hidden]),
-        ("self_attn.o_proj", [hidden, queries]),
-        ("mlp.gate_proj", [inner, hidden]),
-        ("mlp.up_proj", [inner, hidden]),
-        ("mlp.down_proj", [hidden, inner]),
-    ];
-    let layers = 0..config.num_hidden_layers;
-    layers
-        .flat_map(|layer| of_layer.map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape)))
-        .collect()
+    let linears = weight_table(config).into_iter().filter(|weight| weight.role == Role::Linear);
+    linears.map(|weight| (weight.module().to_owned(), [weight.shape[0], weight.shape[1]])).collect()
 }
 
 /// `rank_pattern` or `alpha_pattern`: the first expression that a module's name ends with counts.
