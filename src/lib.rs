@@ -20,6 +20,7 @@
 //! | [`objective`] | the maths of each paper as pure functions over `f64`, with the keys that it obeys |
 //! | [`backend`] | tensor operations behind one function each, on the CPU or a GPU |
 //! | [`random`] | streams of random numbers: seed, purpose, epoch, row |
+//! | [`json_file`] | JSON files, read and written |
 //!
 //! # Ten types to read first
 //!
@@ -43,6 +44,7 @@
 //! | a kind of training | `kinds/NAME.rs` and a row in `kinds/mod.rs`; its formulas in `objective/NAME.rs` and `objective/mod.rs` |
 //! | a loss of dpo | its name and formula in `objective/dpo.rs` |
 //! | a key of a kind | the settings in `kinds/NAME.rs`, or the parameters in `objective/NAME.rs` if a formula reads it |
+//! | an architecture | `model/arch/NAME.rs` and a row in `model/arch/mod.rs`; a trait that none had before goes to `Traits` and to what computes it |
 //! | an operation | `backend/NAME.rs`, `backend/kernels/NAME.cu`, and a line in `backend/mod.rs` |
 //! | a row format | `data/format/{wire,shape,decode}`, and `data/row_schema.rs` |
 //! | a subcommand | `cli/NAME.rs` and a line in `cli/mod.rs` |
@@ -69,6 +71,7 @@ pub mod backend;
 pub mod batch;
 pub mod cli;
 pub mod data;
+pub mod json_file;
 pub mod kinds;
 pub mod model;
 pub mod objective;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::global_norm::{GlobalNorm, clip_factor};
 use super::gpu::Arg;
-use super::lanes::wide;
+use super::simd::wide;
 use super::storage::update;
 use super::trained_weights::{TrainedWeight, TrainedWeights};
 

@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::checks::vector;
 use super::gpu::{self, Gpu, Grid};
 use super::norm::Heads;
-use super::operands::vector;
 
 /// Blocks that keep a large GPU busy, about.
 const BLOCKS: usize = 1024;

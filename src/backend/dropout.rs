@@ -4,8 +4,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Arg, Gpu};
-use super::operands::{expect, grid_of_rows};
 use super::storage::view;
 use crate::random::Stream;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Arg, Gpu};
-use super::operands::{expect, grid_of_rows};
 use super::storage::{Shared, unwritten, update, view};
 
 /// table `[n, width]`, indices → `[indices, width]`. Errors on an index past the table.

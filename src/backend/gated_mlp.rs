@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Gpu};
-use super::lanes::{exp, wide};
-use super::operands::{expect, grid_of_rows};
+use super::simd::{exp, wide};
 use super::storage::{unwritten, update, view};
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::gpu::{self, Grid};
-use super::lanes::{dot, wide};
+use super::simd::{dot, wide};
 use super::storage::view;
 use super::trained_weights::TrainedWeights;
 

@@ -5,10 +5,10 @@ use candle_core::{DType, Layout, Result, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::column_sums::{self, Terms};
 use super::gpu::{self, Gpu};
 use super::norm::Heads;
-use super::operands::{expect, grid_of_rows};
 use super::storage::{Shared, strided, unwritten, update, update_strided, view};
 
 /// Rows (or columns) of the product that one task computes, about. It depends on shapes only, so that

@@ -4,25 +4,24 @@
 
 pub mod adamw;
 pub mod attention;
+mod checks;
 mod column_sums;
 pub mod compute;
 #[cfg(test)]
-pub mod counted;
+pub mod counting_allocator;
 pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;
 pub mod global_norm;
 pub mod gpu;
 pub mod header;
-pub mod lanes;
 pub mod log_prob;
 pub mod matmul;
 pub mod memory;
 pub mod new_file;
 pub mod norm;
-mod operands;
 pub mod packing;
-pub mod parts;
+pub mod profile;
 pub mod residual;
 pub mod rope;
 pub mod row_product;
@@ -30,6 +29,7 @@ pub mod sample;
 pub mod scalar_head;
 pub mod scale;
 mod segment;
+pub mod simd;
 pub mod storage;
 pub mod trained_weights;
 pub mod weights_file;

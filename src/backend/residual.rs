@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_values};
 use super::gpu::{self, Arg, Gpu};
-use super::operands::{expect, grid_of_values};
 use super::storage::{unwritten, update, view};
 
 /// Elements a task.

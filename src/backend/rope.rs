@@ -4,10 +4,10 @@
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Gpu};
-use super::lanes::wide;
 use super::norm::Heads;
-use super::operands::{expect, grid_of_rows};
+use super::simd::wide;
 use super::storage::{update, view};
 
 /// Rotates the heads `at` of x `[rows, width]`. `cos` and `sin` are `[rows, head_dim / 2]`;

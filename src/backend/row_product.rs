@@ -41,14 +41,14 @@ pub fn row_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (x, weight) = (view(x)?, view(weight)?);
     update(&y, |y| {
         if rows > 0 && n > 0 {
-            Arch::new().dispatch(Product { y, x: &x, weight: &weight, rows, n, k });
+            Arch::new().dispatch(RowTimesWeight { y, x: &x, weight: &weight, rows, n, k });
         }
         Ok(())
     })?;
     Ok(y)
 }
 
-struct Product<'a> {
+struct RowTimesWeight<'a> {
     y: &'a mut [f32],
     x: &'a [f32],
     weight: &'a [f32],
@@ -64,12 +64,12 @@ struct Panel {
     values: Vec<f32>,
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for RowTimesWeight<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Product { y, x, weight, rows, n, k } = self;
+        let RowTimesWeight { y, x, weight, rows, n, k } = self;
         let panels = panels(x, rows, k, S::F32_LANES);
         let task = if rows < MANY { TASK } else { LARGE_TASK };
         let y = Shared::new(y);

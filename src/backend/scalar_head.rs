@@ -4,8 +4,8 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::gpu::Gpu;
-use super::lanes::{dot, wide};
 use super::matmul::{matmul, matmul_into};
+use super::simd::{dot, wide};
 use super::storage::{update, view};
 
 /// hidden `[rows, width]`, weight `[1, width]` and bias `[1]` in float32 → `[rows]`.

@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Arg, Gpu};
-use super::operands::{expect, grid_of_rows};
 use super::storage::update;
 
 /// Elements a task.

@@ -7,8 +7,8 @@ use candle_core::{
     CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail,
 };
 
+use super::checks::{expect, grid_of_values};
 use super::gpu::{self, Arg, Gpu};
-use super::operands::{expect, grid_of_values};
 
 /// A read lock on a contiguous float32 tensor, as a slice in row-major order.
 pub struct View<'a> {

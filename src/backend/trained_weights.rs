@@ -24,11 +24,11 @@ pub struct TrainedWeight {
 /// All of them on one device.
 pub struct TrainedWeights {
     weights: Vec<TrainedWeight>,
-    table: Option<Table>,
+    table: Option<AddressTable>,
 }
 
 /// Where the weights lie on a GPU. Their tensors neither move nor go while it lives, as it lives with them.
-pub(super) struct Table {
+pub(super) struct AddressTable {
     pub gpu: Gpu,
     /// `[weights, 7]`, i64: addresses of weight, copy or 0, gradient, moments; elements; whether it decays.
     weights: Tensor,
@@ -66,11 +66,11 @@ impl TrainedWeights {
     /// Errors if shapes or dtypes are others, or if they lie on several devices.
     pub fn new(weights: Vec<TrainedWeight>) -> Result<Self> {
         let gpu = weights.first().map_or(Ok(None), |first| Gpu::of(&first.weight))?;
-        let table = gpu.map(|gpu| Table::new(gpu, &weights)).transpose()?;
+        let table = gpu.map(|gpu| AddressTable::new(gpu, &weights)).transpose()?;
         Ok(TrainedWeights { weights, table })
     }
 
-    pub(super) fn table(&self) -> Option<&Table> {
+    pub(super) fn table(&self) -> Option<&AddressTable> {
         self.table.as_ref()
     }
 }
@@ -83,7 +83,7 @@ impl std::ops::Deref for TrainedWeights {
     }
 }
 
-impl Table {
+impl AddressTable {
     fn new(gpu: Gpu, weights: &[TrainedWeight]) -> Result<Self> {
         let device = weights[0].weight.device();
         let mut rows = Vec::new();
@@ -96,7 +96,7 @@ impl Table {
             let of_weight = 0..weight.weight.elem_count().div_ceil(PIECE);
             pieces.extend(of_weight.flat_map(|piece| [index as u32, piece as u32]));
         }
-        Ok(Table {
+        Ok(AddressTable {
             gpu,
             weights: Tensor::from_vec(rows, (weights.len(), 7), device)?,
             pieces: Tensor::from_slice(&pieces, (pieces.len() / 2, 2), device)?,

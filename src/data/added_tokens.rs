@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 
+use crate::json_file::find_object;
 use crate::template::SpecialTokens;
 
 const CONFIG: &str = "tokenizer_config.json";
@@ -92,9 +93,9 @@ fn add(inner: &mut HfTokenizer, tokens: impl Iterator<Item = AddedToken>, folder
 
 impl<'a> Settings<'a> {
     fn read(folder: &'a Path) -> Result<Self> {
-        let config = object(folder, CONFIG)?.unwrap_or_default();
+        let config = find_object(&folder.join(CONFIG))?.unwrap_or_default();
         let class = config.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
-        let model = object(folder, "config.json").ok().flatten().unwrap_or_default();
+        let model = find_object(&folder.join("config.json")).ok().flatten().unwrap_or_default();
         let is_rebuilt = REBUILT.contains(&class) || model.get("model_type") == Some(&Value::from("qwen2"));
         Ok(Settings { folder, config, is_rebuilt })
     }
@@ -138,7 +139,7 @@ impl<'a> Settings<'a> {
         let Some(decoder) = self.config.get(DECODER) else {
             let special: BTreeSet<String> =
                 self.extra()?.into_iter().map(|(_, token)| token.content).collect();
-            for (text, id) in object(self.folder, ADDED)?.unwrap_or_default() {
+            for (text, id) in find_object(&self.folder.join(ADDED))?.unwrap_or_default() {
                 let place = self.place(ADDED);
                 let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
                 let id = id.with_context(|| format!("{place}: the id of `{text}` is no token id"))?;
@@ -198,7 +199,7 @@ impl<'a> Settings<'a> {
     fn extra(&self) -> Result<Vec<(&'static str, AddedToken)>> {
         let map = match self.config.contains_key(DECODER) {
             true => None,
-            false => object(self.folder, SPECIAL_MAP)?,
+            false => find_object(&self.folder.join(SPECIAL_MAP))?,
         };
         let (mut tables, mut lists) = (Vec::new(), Vec::new());
         let none = Map::new();
@@ -261,15 +262,4 @@ fn puts_space_first(part: &Value) -> bool {
             .flatten()
             .any(puts_space_first),
     }
-}
-
-/// A JSON file of the folder; `None` if there is no such file.
-fn object(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>> {
-    let path = folder.join(name);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let json = serde_json::from_slice(&text);
-    Ok(Some(json.with_context(|| format!("`{}` is not a JSON object", path.display()))?))
 }

@@ -233,7 +233,7 @@ pub(super) struct Dpo {
 }
 
 /// One pair of the micro-batch.
-struct Scored {
+struct WeightedPair {
     told: ScoredPair,
     pair: Pair,
     /// WPO's weight; 1 without it.
@@ -251,7 +251,7 @@ impl Dpo {
         self
     }
 
-    fn scored(&self, row: &RowLogProbs<'_>) -> Result<Scored> {
+    fn scored(&self, row: &RowLogProbs<'_>) -> Result<WeightedPair> {
         let reference = self.reference.as_ref();
         let reference = reference.context("the reference's log-probs are computed before the first step")?;
         let &[reference_chosen, reference_rejected] = reference.row(row.split, row.row)? else {
@@ -273,7 +273,7 @@ impl Dpo {
         };
         let rewards = pair.rewards(self.settings.parameters.beta);
         let told = ScoredPair { chosen, rejected, rewards, log_probs: (sums[0], sums[1]) };
-        Ok(Scored { told, pair, weight })
+        Ok(WeightedPair { told, pair, weight })
     }
 
     fn sft_weight(&self) -> f64 {
@@ -321,7 +321,7 @@ impl Algorithm for Dpo {
         rows: &mut [RowLogProbs<'_>],
         means: &mut Means,
     ) -> Result<f64> {
-        let scored = rows.iter().map(|row| self.scored(row)).collect::<Result<Vec<Scored>>>()?;
+        let scored = rows.iter().map(|row| self.scored(row)).collect::<Result<Vec<WeightedPair>>>()?;
         let pairs: Vec<Pair> = scored.iter().map(|scored| scored.pair).collect();
         let mut total = 0.0;
         for &(loss, weight) in &self.losses {

@@ -9,7 +9,7 @@ use crate::batch::BatchPolicy;
 use crate::data::example::Family;
 use crate::model::artifact::Artifact;
 use crate::model::policy;
-use crate::train::trainer::{Models, Trainer};
+use crate::train::trainer::{TrainedModels, Trainer};
 use crate::train::{Executor, Opening, StageRun};
 
 /// The rows of a stage, tokenised.
@@ -56,7 +56,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
         policy: &policy,
         reference,
         reward,
-        models: Models { decoder, head: None, critic: None },
+        models: TrainedModels { decoder, head: None, critic: None },
         rows: rows.train.len(),
         end_tokens: rows.end_tokens,
         closing: rows.closing,

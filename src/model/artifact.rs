@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::tuner::adapter::{CONFIG, WEIGHTS};
 use super::value_head::{FILE as VALUE_HEAD, StoredHead, is_head};
 use crate::data::hub::{self, RepoKind};
+use crate::json_file;
 
 /// A model on the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,7 @@ impl Artifact {
     /// A model that lies in a folder of its own: a whole model, or an adapter whose configuration names
     /// its base; with a head where there is one.
     pub fn of_folder(folder: &Path) -> Self {
-        let config = std::fs::read(folder.join(CONFIG)).ok();
-        let config = config.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let config = json_file::read(&folder.join(CONFIG)).ok();
         let base = config.as_ref().and_then(|config| config["base_model_name_or_path"].as_str());
         match base {
             Some(base) => Self::of(base_of(folder, base), Some(folder.to_owned())),
@@ -63,8 +62,7 @@ pub fn head_in(folder: &Path) -> Option<PathBuf> {
     if own.is_file() {
         return Some(own);
     }
-    let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
-    let index = index.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let index = json_file::read(&folder.join("model.safetensors.index.json")).ok();
     let map = index.as_ref().and_then(|index| index["weight_map"].as_object());
     let shards = map.into_iter().flatten().filter(|(name, _)| is_head(name));
     let shards = shards.filter_map(|(_, file)| file.as_str());

@@ -9,11 +9,11 @@ use super::rope::Angles;
 use crate::backend::Packing;
 use crate::backend::attention::{Saved, Shape, attention, attention_backward};
 use crate::backend::norm::{Heads, rms_norm_heads, rms_norm_heads_backward};
-use crate::backend::parts::{Part, time};
+use crate::backend::profile::{Op, time};
 use crate::backend::rope::rotate;
 
 /// What the rows of a pass are: keys of every row, queries of those that are needed.
-pub struct Rows<'a> {
+pub struct AttentionRows<'a> {
     /// Segments over the query rows.
     pub packing: &'a Packing,
     pub query_angles: &'a Angles,
@@ -73,7 +73,12 @@ impl Attention {
 
     /// Normalises and rotates queries `[query rows, heads · head_dim]` and keys-values
     /// `[key rows, 2 · kv_heads · head_dim]` in place; returns what backward needs of the norms.
-    fn norm_and_rotate(&self, q: &Tensor, kv: &Tensor, rows: &Rows<'_>) -> Result<Option<NormTrace>> {
+    fn norm_and_rotate(
+        &self,
+        q: &Tensor,
+        kv: &Tensor,
+        rows: &AttentionRows<'_>,
+    ) -> Result<Option<NormTrace>> {
         let norms = match &self.norms {
             None => None,
             Some(norms) => {
@@ -93,13 +98,13 @@ impl Attention {
         &self,
         queries: &Tensor,
         keys: &Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
     ) -> Result<(Tensor, AttentionTrace)> {
         let q = self.q.forward(queries, rows.query_dropout)?;
         let kv = self.kv.forward(keys, rows.key_dropout)?;
         let norms = self.norm_and_rotate(&q, &kv, rows)?;
         let (k, v) = self.split(&kv)?;
-        let (out, lse) = time(Part::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
+        let (out, lse) = time(Op::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
         let y = self.o.forward(&out, rows.query_dropout)?;
         Ok((y, AttentionTrace { q, kv, out, lse, norms }))
     }
@@ -110,7 +115,7 @@ impl Attention {
         &self,
         queries: &Tensor,
         keys: &Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
         cache: &Tensor,
         cache_rows: &[u32],
         product: Product,
@@ -119,7 +124,7 @@ impl Attention {
         self.norm_and_rotate(&q, &kv, rows)?;
         crate::backend::embedding::write_rows(cache, cache_rows, &kv)?;
         let (k, v) = self.split(cache)?;
-        let (out, _) = time(Part::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
+        let (out, _) = time(Op::Attention, || attention(&q, &k, &v, rows.packing, self.shape))?;
         self.o.forward_by(&out, product)
     }
 
@@ -134,14 +139,14 @@ impl Attention {
         queries: &Tensor,
         keys: &Tensor,
         dy: &Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
         want_dx: bool,
     ) -> Result<Option<(Tensor, Tensor)>> {
         let AttentionTrace { q, kv, out, lse, norms } = trace;
         let Some(d_out) = self.o.backward(out, dy, rows.query_dropout, true)? else { return Ok(None) };
         let saved = Saved { q, kv, out, lse };
         let (d_q, d_kv) =
-            time(Part::Attention, || attention_backward(&saved, &d_out, rows.packing, self.shape))?;
+            time(Op::Attention, || attention_backward(&saved, &d_out, rows.packing, self.shape))?;
         rotate(&d_q, self.q_heads(), &rows.query_angles.cos, &rows.query_angles.sin, true)?;
         rotate(&d_kv, self.k_heads(), &rows.key_angles.cos, &rows.key_angles.sin, true)?;
         if let (Some(weights), Some(t)) = (&self.norms, norms) {

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 
-use super::attention::Rows;
+use super::attention::AttentionRows;
 use super::config::Config;
 use super::layer::{Layer, LayerTrace};
 use super::linear::{DropoutKeys, Linear};
@@ -12,7 +12,7 @@ use super::norm::Norm;
 use super::param::Param;
 use super::rope::{AngleTables, Angles};
 use crate::backend::embedding::{gather, scatter_add};
-use crate::backend::parts::{Part, time};
+use crate::backend::profile::{Op, time};
 use crate::backend::{Compute, Packing};
 use crate::random::Stream;
 
@@ -73,32 +73,32 @@ pub enum Keep {
 /// What backward needs of a forward.
 pub struct Trace {
     layers: Vec<(Tensor, Option<LayerTrace>)>,
-    parts: Parts,
+    parts: PassTables,
     /// Output of the last layer, `[needed, hidden]`, and its 1/rms.
     last: Tensor,
     inverse: Tensor,
 }
 
 /// Rows of all layers but the last, and of the last.
-struct Plan<'a> {
-    full: Rows<'a>,
-    last: Rows<'a>,
+struct PassInputs<'a> {
+    full: AttentionRows<'a>,
+    last: AttentionRows<'a>,
 }
 
-/// What `Plan` borrows.
-struct Parts {
+/// What `PassInputs` borrows.
+struct PassTables {
     angles: Angles,
     last_packing: Packing,
     last_angles: Angles,
     last_keys: Option<Vec<u64>>,
 }
 
-impl Parts {
+impl PassTables {
     fn of(decoder: &Decoder, tokens: &Tokens<'_>) -> Result<Self> {
         let last_packing = tokens.packing.with_queries(tokens.needed);
         let tables = |packing: &Packing| decoder.angles(packing);
         let pick = |keys: &[u64]| tokens.needed.iter().map(|&row| keys[row as usize]).collect();
-        Ok(Parts {
+        Ok(PassTables {
             angles: tables(tokens.packing)?,
             last_angles: tables(&last_packing)?,
             last_packing,
@@ -106,18 +106,18 @@ impl Parts {
         })
     }
 
-    fn plan<'a>(&'a self, tokens: &Tokens<'a>) -> Plan<'a> {
+    fn plan<'a>(&'a self, tokens: &Tokens<'a>) -> PassInputs<'a> {
         let dropout = tokens.dropout.map(|(stream, rows)| DropoutKeys { stream, rows });
         let last_dropout = tokens.dropout.zip(self.last_keys.as_ref());
-        Plan {
-            full: Rows {
+        PassInputs {
+            full: AttentionRows {
                 packing: tokens.packing,
                 query_angles: &self.angles,
                 key_angles: &self.angles,
                 query_dropout: dropout,
                 key_dropout: dropout,
             },
-            last: Rows {
+            last: AttentionRows {
                 packing: &self.last_packing,
                 query_angles: &self.last_angles,
                 key_angles: &self.angles,
@@ -172,14 +172,14 @@ impl Decoder {
 
     /// Hidden states of the needed rows after the final norm, `[needed, hidden]`.
     pub fn forward(&self, tokens: &Tokens<'_>, keep: Keep) -> Result<(Tensor, Trace)> {
-        time(Part::Norms, || self.through_layers(tokens, keep))
+        time(Op::Norms, || self.through_layers(tokens, keep))
     }
 
     fn through_layers(&self, tokens: &Tokens<'_>, keep: Keep) -> Result<(Tensor, Trace)> {
         if tokens.packing.tokens() != tokens.ids.len() {
             bail!("{} tokens for a packing of {}", tokens.ids.len(), tokens.packing.tokens())
         }
-        let parts = Parts::of(self, tokens)?;
+        let parts = PassTables::of(self, tokens)?;
         let plan = parts.plan(tokens);
         let mut x = self.embedded(tokens.ids)?;
         let mut layers = Vec::new();
@@ -211,16 +211,16 @@ impl Decoder {
     fn rows_of<'a>(
         &self,
         index: usize,
-        plan: &'a Plan<'a>,
+        plan: &'a PassInputs<'a>,
         tokens: &Tokens<'a>,
-    ) -> (&'a Rows<'a>, Option<&'a [u32]>) {
+    ) -> (&'a AttentionRows<'a>, Option<&'a [u32]>) {
         if index + 1 == self.layers.len() { (&plan.last, Some(tokens.needed)) } else { (&plan.full, None) }
     }
 
     /// Adds the gradients of everything trained below the head, from that of the hidden states,
     /// `[needed, hidden]`. `tokens` as `forward` had them.
     pub fn backward(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {
-        time(Part::Norms, || self.back_through_layers(tokens, trace, d_hidden))
+        time(Op::Norms, || self.back_through_layers(tokens, trace, d_hidden))
     }
 
     fn back_through_layers(&self, tokens: &Tokens<'_>, trace: Trace, d_hidden: &Tensor) -> Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::Tensor;
 
-use super::attention::{Attention, AttentionTrace, Rows};
+use super::attention::{Attention, AttentionRows, AttentionTrace};
 use super::linear::Product;
 use super::mlp::Mlp;
 use super::norm::Norm;
@@ -34,7 +34,7 @@ impl Layer {
     pub fn forward(
         &self,
         x: &Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
         needed: Option<&[u32]>,
     ) -> Result<(Tensor, LayerTrace)> {
         let trace = self.trace(x, rows, needed)?;
@@ -43,7 +43,7 @@ impl Layer {
     }
 
     /// `forward` as far as its backward needs it: without the last product.
-    pub fn trace(&self, x: &Tensor, rows: &Rows<'_>, needed: Option<&[u32]>) -> Result<LayerTrace> {
+    pub fn trace(&self, x: &Tensor, rows: &AttentionRows<'_>, needed: Option<&[u32]>) -> Result<LayerTrace> {
         let (normed, attention_inverse) = self.attention_norm.forward(x)?;
         let (attended, attention) = match needed {
             None => self.attention.forward(&normed, &normed, rows)?,
@@ -62,7 +62,7 @@ impl Layer {
     pub fn forward_cached(
         &self,
         x: &Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
         needed: Option<&[u32]>,
         cache: &Tensor,
         cache_rows: &[u32],
@@ -85,7 +85,7 @@ impl Layer {
         trace: &LayerTrace,
         x: &Tensor,
         dy: Tensor,
-        rows: &Rows<'_>,
+        rows: &AttentionRows<'_>,
         needed: Option<&[u32]>,
         want_dx: bool,
     ) -> Result<Option<Tensor>> {
@@ -117,7 +117,7 @@ impl Layer {
     }
 
     /// The gradient with respect to the rows after attention; `dy` is used up.
-    fn mlp_backward(&self, trace: &LayerTrace, dy: Tensor, rows: &Rows<'_>) -> Result<Tensor> {
+    fn mlp_backward(&self, trace: &LayerTrace, dy: Tensor, rows: &AttentionRows<'_>) -> Result<Tensor> {
         let normed = || Ok(self.mlp_norm.forward(&trace.middle)?.0);
         if let Some(d_normed) = self.mlp.backward(&trace.gate_up, normed, &dy, rows.query_dropout)? {
             self.mlp_norm.backward(&dy, &trace.middle, &trace.middle_inverse, &d_normed)?;

@@ -14,7 +14,7 @@ use super::param::Param;
 use crate::backend::Compute;
 use crate::backend::dropout::dropout;
 use crate::backend::matmul::{add_bias, add_column_sums, matmul, matmul_into};
-use crate::backend::parts;
+use crate::backend::profile;
 use crate::backend::residual::add_into;
 use crate::backend::row_product::row_product;
 use crate::backend::storage::copy_into;
@@ -22,7 +22,7 @@ use crate::random::Stream;
 
 /// One module of the checkpoint, e.g. `model.layers.0.self_attn.k_proj`, and its rows of the weight.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct ModuleRows {
     pub module: String,
     pub rows: Range<usize>,
 }
@@ -88,7 +88,7 @@ pub struct Linear {
     pub weight: Param,
     /// `[out]`.
     pub bias: Option<Param>,
-    pub parts: Vec<Part>,
+    pub parts: Vec<ModuleRows>,
     pub lora: Option<Lora>,
 }
 
@@ -176,7 +176,7 @@ impl Linear {
 
     /// x `[rows, in]` → `[rows, out]`.
     pub fn forward(&self, x: &Tensor, dropout: Option<DropoutKeys<'_>>) -> Result<Tensor> {
-        parts::time(parts::Part::Linear, || {
+        profile::time(profile::Op::Linear, || {
             let (weight, apart) = self.split(dropout);
             self.finish(matmul(x, &weight.t()?)?, x, apart)
         })
@@ -208,7 +208,7 @@ impl Linear {
         if product == Product::Together {
             return self.forward(x, None);
         }
-        parts::time(parts::Part::Linear, || {
+        profile::time(profile::Op::Linear, || {
             let (weight, apart) = self.split(None);
             self.finish(row_product(x, weight)?, x, apart)
         })
@@ -223,7 +223,7 @@ impl Linear {
         dropout: Option<DropoutKeys<'_>>,
         want_dx: bool,
     ) -> Result<Option<Tensor>> {
-        parts::time(parts::Part::Linear, || self.add_gradients(x, dy, dropout, want_dx))
+        profile::time(profile::Op::Linear, || self.add_gradients(x, dy, dropout, want_dx))
     }
 
     fn add_gradients(
@@ -313,7 +313,7 @@ mod tests {
     fn a_merged_adapter_keeps_in_full_what_bf16_would_round_away() {
         trial::each(|trial| {
             let (weight, a, b) = (trial.random(6, 9), trial.random(2, 9), trial.random(6, 2));
-            let parts = vec![Part { module: "m".into(), rows: 0..6 }];
+            let parts = vec![ModuleRows { module: "m".into(), rows: 0..6 }];
             let weight_of = |value: &Tensor| Param::frozen(value.clone());
             let mut linear = Linear { weight: weight_of(&weight.gpu), bias: None, parts, lora: None };
             trial.within(&linear.merged_full().unwrap(), &weight.cpu, 0.0);

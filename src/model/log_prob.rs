@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::decoder::{Decoder, Keep, Tokens, Trace};
 use crate::backend::embedding::{gather, scatter_add};
 use crate::backend::log_prob::{LogProbs, head_backward, log_probs};
-use crate::backend::parts::{Part, time};
+use crate::backend::profile::{Op, time};
 use crate::backend::scale::{scale, scale_rows};
 
 /// Targets of a stream: for each, its row among the needed rows, and its token.
@@ -45,7 +45,7 @@ impl Decoder {
     /// Log-probabilities without a backward to come.
     pub fn log_probs(&self, tokens: &Tokens<'_>, targets: Targets<'_>) -> Result<LogProbs> {
         let (hidden, _) = self.forward(tokens, Keep::Nothing)?;
-        time(Part::Head, || {
+        time(Op::Head, || {
             let rows = targets.rows(&hidden)?;
             Ok(log_probs(&rows, &self.head()?.value, targets.tokens, false)?.0)
         })
@@ -62,7 +62,7 @@ impl Decoder {
         let head = self.head()?;
         let rows = targets.rows(&hidden)?;
         let (found, direction) =
-            time(Part::Head, || log_probs(&rows, &head.value, targets.tokens, head.grad.is_none()))?;
+            time(Op::Head, || log_probs(&rows, &head.value, targets.tokens, head.grad.is_none()))?;
         Ok((found, Pending { trace, hidden, direction }))
     }
 
@@ -83,7 +83,7 @@ impl Decoder {
             }
             (None, Some(grad)) => {
                 let rows = targets.rows(&hidden)?;
-                time(Part::Head, || head_backward(&rows, &head.value, targets.tokens, coefficients, grad))?
+                time(Op::Head, || head_backward(&rows, &head.value, targets.tokens, coefficients, grad))?
             }
             (None, None) => anyhow::bail!("a frozen head came without its direction"),
         };

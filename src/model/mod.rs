@@ -1,5 +1,6 @@
 //! Architectures, weights and the decoder.
 
+pub mod activation_memory;
 pub mod arch;
 pub mod artifact;
 pub mod attention;
@@ -7,7 +8,6 @@ pub mod config;
 pub mod decoder;
 pub mod fault;
 pub mod folder;
-pub mod footprint;
 pub mod generate;
 pub mod layer;
 pub mod linear;

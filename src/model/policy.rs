@@ -11,7 +11,7 @@ use super::folder::ModelFolder;
 use super::modules::ModuleMut;
 use super::param::Param;
 use super::tuner::LoraSettings;
-use super::tuner::adapter::AdapterConfig;
+use super::tuner::adapter::{Adapter, AdapterShape, Difference};
 use super::tuner::lora::{load_adapter, new_adapter};
 use super::weights::build;
 use crate::backend::Compute;
@@ -56,39 +56,29 @@ impl Models {
 
     /// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
     /// without `lora`, every weight (an adapter it came with is merged first).
+    /// Errors if the adapter that it came with is of another shape than `lora`.
     pub fn trained(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
-        match (lora, &input.adapter) {
-            (None, None) => self.build(input, true),
-            (None, Some(_)) => train_merged(self.frozen(input)?),
-            (Some(lora), None) => new_adapter(self.base(input)?, lora, seed),
-            (Some(lora), Some(adapter)) => {
-                let has = AdapterConfig::read(adapter)?;
-                if has.rank != lora.rank || has.alpha != lora.alpha || has.rslora != lora.rslora {
-                    bail!(
-                        "the adapter `{}` has rank {}, alpha {}, rslora {}; this stage continues it, so `lora` must say the same, not rank {}, alpha {}, rslora {}",
-                        adapter.display(),
-                        has.rank,
-                        has.alpha,
-                        has.rslora,
-                        lora.rank,
-                        lora.alpha,
-                        lora.rslora
-                    )
-                }
-                load_adapter(self.base(input)?, adapter, lora.dropout, true)
-                    .with_context(|| format!("cannot continue the adapter `{}`", adapter.display()))
+        if let (Some(lora), Some(adapter)) = (lora, &input.adapter) {
+            let theirs = AdapterShape::of_stored(&Adapter::open(adapter)?);
+            if let Some(Difference { key, own, theirs }) = AdapterShape::of(lora).differences(&theirs).pop() {
+                bail!(
+                    "this stage continues the adapter `{}`, so `{key}` must be the same: `{own}` here, \
+                     `{theirs}` there",
+                    adapter.display()
+                )
             }
         }
+        self.continued(input, lora, seed)
     }
 
     /// As [`Models::trained`], but an adapter that the model came with keeps its own shape.
     pub fn continued(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
         match (lora, &input.adapter) {
-            (Some(lora), Some(adapter)) => {
-                let AdapterConfig { rank, alpha, rslora, .. } = AdapterConfig::read(adapter)?;
-                self.trained(input, Some(&LoraSettings { rank, alpha, rslora, ..lora.clone() }), seed)
-            }
-            _ => self.trained(input, lora, seed),
+            (None, None) => self.build(input, true),
+            (None, Some(_)) => train_merged(self.frozen(input)?),
+            (Some(lora), None) => new_adapter(self.base(input)?, lora, seed),
+            (Some(lora), Some(adapter)) => load_adapter(self.base(input)?, adapter, lora.dropout, true)
+                .with_context(|| format!("cannot continue the adapter `{}`", adapter.display())),
         }
     }
 }

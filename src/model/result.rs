@@ -13,6 +13,7 @@ use super::tuner::lora::save_adapter;
 use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, SCORE_BIAS, ValueHead};
 use super::weights::{named_weights, write_safetensors};
 use crate::backend::new_file::copy;
+use crate::json_file;
 
 /// Files beside the weights that belong to a model.
 const COMPANIONS: [&str; 9] = [
@@ -87,9 +88,7 @@ pub fn save_model(decoder: &Decoder, head: Option<&ValueHead>, folder: &Path) ->
             config.get_mut(key).map(make_float);
         }
     }
-    let path = folder.join("config.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    json_file::write(&folder.join("config.json"), &config)
 }
 
 /// Writes a whole number as a float, which is what transformers takes for such a key.

@@ -26,7 +26,7 @@ impl Rope {
     /// first where both are there, as in transformers. Errors, which name the key, on what is not
     /// supported or has the wrong type.
     pub fn from_config(config: &Value, head_dim: usize) -> Result<Self> {
-        let Table { name, values } = Table::of(config)?;
+        let RopeParameters { name, values } = RopeParameters::of(config)?;
         if let Some(kind) = BY_LAYER.iter().find(|kind| values.get(**kind).is_some()) {
             bail!("`{name}` by layer type (`{kind}`) is not supported")
         }
@@ -101,22 +101,22 @@ impl Rope {
 }
 
 /// The table of `config.json` that counts.
-struct Table<'a> {
+struct RopeParameters<'a> {
     name: &'static str,
     values: &'a Value,
 }
 
-impl<'a> Table<'a> {
+impl<'a> RopeParameters<'a> {
     fn of(config: &'a Value) -> Result<Self> {
         for name in ["rope_scaling", "rope_parameters"] {
             match &config[name] {
                 Value::Null => {}
                 Value::Object(map) if map.is_empty() => {}
-                values @ Value::Object(_) => return Ok(Table { name, values }),
+                values @ Value::Object(_) => return Ok(RopeParameters { name, values }),
                 other => bail!("`{name}` is {other}, where an object or null is expected"),
             }
         }
-        Ok(Table { name: "rope_parameters", values: &Value::Null })
+        Ok(RopeParameters { name: "rope_parameters", values: &Value::Null })
     }
 }
 
@@ -136,7 +136,7 @@ fn frequencies(theta: f64, head_dim: usize) -> impl Iterator<Item = f32> {
 
 /// Keys of the RoPE tables of a readable `config.json` that have no effect: a warning, or none.
 pub fn unread(config: &Value) -> Option<String> {
-    let Table { name, values } = Table::of(config).ok()?;
+    let RopeParameters { name, values } = RopeParameters::of(config).ok()?;
     let kind = kind(values, name).ok()?;
     let of_kind: &[&str] = match kind {
         "linear" => &["factor"],

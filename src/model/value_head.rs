@@ -20,6 +20,7 @@ use crate::backend::Compute;
 use crate::backend::header::{StoredTensor, read_header, read_metadata};
 use crate::backend::scalar_head;
 use crate::backend::weights_file::{WeightFiles, write_tensors};
+use crate::json_file;
 use crate::random::{Purpose, Stream};
 
 /// The file of a reward model's head, beside its weights.
@@ -183,8 +184,7 @@ fn is_score(name: &str) -> bool {
 
 /// Whether the weights at `path` are those of a token classifier, by the `config.json` beside them.
 fn of_token_classifier(path: &Path) -> bool {
-    let config = path.parent().and_then(|folder| std::fs::read(folder.join("config.json")).ok());
-    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    let config = path.parent().and_then(|folder| json_file::read(&folder.join("config.json")).ok());
     config.is_some_and(|config| Config::is_of_class(&config, TOKEN_CLASSIFIER))
 }
 

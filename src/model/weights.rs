@@ -10,7 +10,7 @@ use super::attention::{Attention, HeadNorms};
 use super::config::Config;
 use super::decoder::{Brought, Decoder};
 use super::layer::Layer;
-use super::linear::{Linear, Part};
+use super::linear::{Linear, ModuleRows};
 use super::mlp::Mlp;
 use super::modules::Module;
 use super::norm::Norm;
@@ -86,7 +86,7 @@ impl Builder<'_> {
             let weight = self.stored(&format!("{module}.weight"))?;
             let rows = start..start + weight.dim(0)?;
             start = rows.end;
-            parts.push(Part { module: module.clone(), rows });
+            parts.push(ModuleRows { module: module.clone(), rows });
             tensors.push(weight);
             let bias = format!("{module}.bias");
             if self.table.contains_key(&bias) {

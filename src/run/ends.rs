@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Map, Value, json};
+
+use crate::json_file::{self, find_object};
 
 const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
@@ -26,8 +28,8 @@ impl Ends {
     /// Writes them into the files of the result in `folder`, which was trained from the model in `base`:
     /// all of them, then those at which `base` stops. Everything else in the files stays, `pad_token` too.
     pub fn write(&self, base: &Path, folder: &Path) -> Result<()> {
-        let base_config = object(base, CONFIG)?.unwrap_or_default();
-        let generation_config = object(base, GENERATION_CONFIG)?;
+        let base_config = find_object(&base.join(CONFIG))?.unwrap_or_default();
+        let generation_config = find_object(&base.join(GENERATION_CONFIG))?;
         let mut ids = self.tokens.clone();
         for config in [generation_config.as_ref().unwrap_or(&base_config), &base_config] {
             ids.extend(token_ids(config));
@@ -43,7 +45,7 @@ impl Ends {
             config.shift_remove("_from_model_config"); // which would have it made again from config.json
             config.insert(EOS_TOKEN_ID.into(), json!(all));
             write(folder, GENERATION_CONFIG, &config)?;
-            if let Some(mut config) = object(folder, CONFIG)? {
+            if let Some(mut config) = find_object(&folder.join(CONFIG))? {
                 config.insert(EOS_TOKEN_ID.into(), json!(all));
                 write(folder, CONFIG, &config)?;
             }
@@ -55,7 +57,7 @@ impl Ends {
     fn write_token(&self, folder: &Path) -> Result<()> {
         let Some(end_of_turn) = &self.end_of_turn else { return Ok(()) };
         for (index, name) in TOKENIZER_FILES.into_iter().enumerate() {
-            let config = object(folder, name)?;
+            let config = find_object(&folder.join(name))?;
             if let Some(mut config) = config.or_else(|| (index == 0).then(Map::new)) {
                 config.insert("eos_token".into(), json!(end_of_turn));
                 write(folder, name, &config)?;
@@ -81,21 +83,8 @@ fn of_model(config: &Map<String, Value>) -> Map<String, Value> {
     known.filter(|(_, value)| !value.is_null()).collect()
 }
 
-/// A file with a JSON object; `None` if there is no such file.
-fn object(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>> {
-    let path = folder.join(name);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let object = serde_json::from_str(&text);
-    Ok(Some(object.with_context(|| format!("`{}` holds no JSON object", path.display()))?))
-}
-
 fn write(folder: &Path, name: &str, object: &Map<String, Value>) -> Result<()> {
-    let path = folder.join(name);
-    std::fs::write(&path, serde_json::to_string_pretty(object)? + "\n")
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    json_file::write(&folder.join(name), object)
 }
 
 #[cfg(test)]
@@ -118,7 +107,7 @@ mod tests {
             folder
         });
         ends().write(base_folder.path(), folder.path()).unwrap();
-        object(folder.path(), name).unwrap().map(Value::Object)
+        find_object(&folder.path().join(name)).unwrap().map(Value::Object)
     }
 
     #[test]

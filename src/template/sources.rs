@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::special_tokens::read_json;
 use super::{CHAT_TEMPLATE, shipped};
+use crate::json_file;
 
 /// The name of the template that a model uses unless a row has tools.
 pub const DEFAULT: &str = "default";
@@ -62,7 +62,7 @@ pub fn own(folder: &Path) -> Result<Sources> {
         return Ok(sources);
     }
     let path = folder.join("tokenizer_config.json");
-    let config = read_json(&path)?.unwrap_or_default();
+    let config = json_file::find(&path)?.unwrap_or_default();
     let wrong = || {
         format!(
             "`chat_template` in `{}`: neither a text nor a list of `{{\"name\": …, \"template\": …}}`",

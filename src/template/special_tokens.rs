@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indexmap::IndexMap;
 use serde_json::Value;
+
+use crate::json_file;
 
 /// Name (`bos_token`, …) → text, in the file's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +18,7 @@ impl SpecialTokens {
     pub fn read(folder: &Path) -> Result<Self> {
         let mut tokens = IndexMap::new();
         for file in ["tokenizer_config.json", "special_tokens_map.json"] {
-            let Some(Value::Object(config)) = read_json(&folder.join(file))? else { continue };
+            let Some(Value::Object(config)) = json_file::find(&folder.join(file))? else { continue };
             for (name, value) in &config {
                 let text = value.as_str().or_else(|| value.get("content")?.as_str());
                 if let Some(text) = text.filter(|_| name.ends_with("_token")) {
@@ -35,14 +37,4 @@ impl SpecialTokens {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
-}
-
-/// A JSON file's content; `None` if there is no such file.
-pub fn read_json(path: &Path) -> Result<Option<Value>> {
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let value = serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-    Ok(Some(value))
 }

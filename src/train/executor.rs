@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::algorithm::Algorithm;
 use super::settings::TrainingSettings;
-use super::trainer::{Models, Trainer};
+use super::trainer::{TrainedModels, Trainer};
 use super::{Metrics, Progress, Sample, StageRun, StepReport};
 use crate::backend::Compute;
 use crate::data::example::{Family, one_a_row};
@@ -29,7 +29,7 @@ pub struct Opening<'a> {
     /// The reward model of a ppo stage.
     pub reward: Option<Artifact>,
     /// What is trained.
-    pub models: Models,
+    pub models: TrainedModels,
     /// Number of training rows.
     pub rows: usize,
     /// Tokens that end an answer, and what the template writes after one.

@@ -32,7 +32,7 @@ const DIGEST: usize = 32;
 type Digest = [u8; DIGEST];
 
 /// Summed log-probability of an answer's trained tokens, nats: of the first so many, and of the rest.
-type Sums = [f64; 2];
+type LogProbSums = [f64; 2];
 
 /// The reference's summed log-probabilities of a stage's answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +119,7 @@ struct Store {
     path: PathBuf,
     /// Digest of the model.
     model: String,
-    sums: BTreeMap<Digest, Sums>,
+    sums: BTreeMap<Digest, LogProbSums>,
 }
 
 impl Store {
@@ -131,7 +131,7 @@ impl Store {
         Ok(Store { path, model, sums })
     }
 
-    fn get(&self, family: &Family, branch: &Branch, split: Option<usize>) -> Sums {
+    fn get(&self, family: &Family, branch: &Branch, split: Option<usize>) -> LogProbSums {
         self.sums.get(&digest(family, branch, split)).copied().unwrap_or_default()
     }
 
@@ -200,7 +200,7 @@ impl Store {
 }
 
 /// `None` if the file is missing, is another model's, or does not read.
-fn read(path: &Path, model: &str) -> Option<BTreeMap<Digest, Sums>> {
+fn read(path: &Path, model: &str) -> Option<BTreeMap<Digest, LogProbSums>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
     if header.metadata().as_ref()?.get("model")? != model {

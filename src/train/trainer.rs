@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::settings::TrainingSettings;
-use crate::backend::parts;
+use crate::backend::profile;
 use crate::backend::weights_file::WeightFiles;
 use crate::batch::{BatchPolicy, Episodes, Sampler, Steps};
 use crate::data::example::Family;
@@ -25,7 +25,7 @@ pub struct Critic {
 }
 
 /// The models of a stage that are trained.
-pub struct Models {
+pub struct TrainedModels {
     /// The policy; of a rm stage, the trunk of the reward model.
     pub decoder: Decoder,
     /// The head of a reward model.
@@ -35,7 +35,7 @@ pub struct Models {
 
 /// Models in training and their rows.
 pub struct Trainer {
-    pub models: Models,
+    pub models: TrainedModels,
     pub settings: TrainingSettings,
     pub train: Vec<Family>,
     pub eval: Vec<Family>,
@@ -67,7 +67,7 @@ pub struct StepRows {
     pub micro_batches: usize,
 }
 
-impl Models {
+impl TrainedModels {
     /// What is trained, in a fixed order.
     fn trained(&self) -> Vec<Trained<'_>> {
         let mut found = self.decoder.trained();
@@ -89,7 +89,7 @@ impl Models {
 impl Trainer {
     /// `stage` is the stage's name, which seeds what is random.
     pub fn new(
-        models: Models,
+        models: TrainedModels,
         stage: &str,
         settings: TrainingSettings,
         episodes: Episodes,
@@ -142,7 +142,7 @@ impl Trainer {
     /// in this step, prompts counted once an answer.
     pub fn update(&mut self, tokens: u64) -> Result<(f64, f64)> {
         let rate = learning_rate(&self.settings.schedule, self.progress.steps, self.steps.total);
-        let norm = parts::time(parts::Part::Optimiser, || {
+        let norm = profile::time(profile::Op::Optimiser, || {
             let norm = self.optimizer.step(rate)?;
             self.models.refresh().map(|()| norm)
         })?;

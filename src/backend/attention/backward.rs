@@ -5,12 +5,12 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::super::gpu::Gpu;
-use super::super::lanes::{dot, exp, wide};
 use super::super::matmul::Mat;
+use super::super::simd::{dot, exp, wide};
 use super::super::storage::{Shared, view};
 use super::super::{Packing, Segment};
-use super::columns::Columns;
-use super::kernels::Kernels;
+use super::columns::HeadColumns;
+use super::kernels::KernelSet;
 use super::launch;
 use super::saved::Saved;
 use super::tile::{HeadRows, scatter_keys, scores, weighted_sum};
@@ -30,20 +30,20 @@ pub fn attention_backward(
         bail!("attention over {} packed tokens with queries [{tokens}, {q_width}]", packing.tokens())
     }
     if let Some(gpu) = Gpu::of(saved.q)? {
-        let kernels = Kernels::of(shape, &[saved.q, saved.kv, saved.out, d_out])?;
+        let kernels = KernelSet::of(shape, &[saved.q, saved.kv, saved.out, d_out])?;
         return launch::backward(gpu, kernels, saved, d_out, packing, shape);
     }
     let mut d_q = vec![0f32; tokens * q_width];
     let mut d_kv = vec![0f32; key_rows * kv_width];
     let (d_q_shared, d_kv_shared) = (Shared::new(&mut d_q), Shared::new(&mut d_kv));
-    let (q, kv) = (Columns::of(saved.q)?, Columns::of(saved.kv)?);
-    let (out, d_out_columns) = (Columns::of(saved.out)?, Columns::of(d_out)?);
+    let (q, kv) = (HeadColumns::of(saved.q)?, HeadColumns::of(saved.kv)?);
+    let (out, d_out_columns) = (HeadColumns::of(saved.out)?, HeadColumns::of(d_out)?);
     let lse = view(saved.lse)?;
     let tasks: Vec<(usize, usize)> =
         (0..packing.groups.len()).flat_map(|g| (0..shape.kv_heads).map(move |h| (g, h))).collect();
     tasks.par_iter().for_each_init(Buffers::default, |buffers, &(group, kv_head)| {
         let column = kv_head * shape.head_dim;
-        let heads = Heads {
+        let heads = HeadGradients {
             keys: kv.head_at(column, shape.head_dim),
             values: kv.head_at(key_width + column, shape.head_dim),
             d_keys: (d_kv_shared, kv_width, column),
@@ -80,7 +80,7 @@ struct Buffers {
 }
 
 /// One key head, its gradients, and where they go: (buffer, row stride, first column).
-struct Heads<'a> {
+struct HeadGradients<'a> {
     keys: HeadRows<'a>,
     values: HeadRows<'a>,
     d_keys: (Shared, usize, usize),
@@ -100,7 +100,7 @@ struct Query<'a> {
 /// No other thread touches these heads of the segment's rows or keys meanwhile.
 unsafe fn tile_backward(
     buffers: &mut Buffers,
-    heads: &Heads<'_>,
+    heads: &HeadGradients<'_>,
     query: &Query<'_>,
     segment: &Segment,
     tile: &Tile,

@@ -6,20 +6,20 @@ use super::super::storage::{View, strided};
 use super::tile::HeadRows;
 
 /// The columns of a tensor `[rows, width]`, rows any distance apart.
-pub(super) struct Columns<'a> {
+pub(super) struct HeadColumns<'a> {
     values: View<'a>,
     stride: usize,
     offset: usize,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> HeadColumns<'a> {
     pub fn of(tensor: &'a Tensor) -> Result<Self> {
         let (values, layout) = strided(tensor)?;
         let stride = layout.stride();
         if layout.shape().rank() != 2 || stride[1] != 1 {
             bail!("attention reads rows of adjacent columns, got strides {stride:?}")
         }
-        Ok(Columns { values, stride: stride[0], offset: layout.start_offset() })
+        Ok(HeadColumns { values, stride: stride[0], offset: layout.start_offset() })
     }
 
     pub fn head(&self, head: usize, head_dim: usize) -> HeadRows<'_> {

@@ -4,12 +4,12 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::super::gpu::Gpu;
-use super::super::lanes::wide;
 use super::super::matmul::Mat;
+use super::super::simd::wide;
 use super::super::storage::Shared;
 use super::super::{Packing, Segment};
-use super::columns::Columns;
-use super::kernels::Kernels;
+use super::columns::HeadColumns;
+use super::kernels::KernelSet;
 use super::launch;
 use super::query::attend;
 use super::softmax::softmax;
@@ -31,11 +31,11 @@ pub fn attention(
         bail!("attention over {} packed tokens with queries [{tokens}, {width}]", packing.tokens())
     }
     if let Some(gpu) = Gpu::of(q)? {
-        return launch::forward(gpu, Kernels::of(shape, &[q, k, v])?, (q, k, v), packing, shape);
+        return launch::forward(gpu, KernelSet::of(shape, &[q, k, v])?, (q, k, v), packing, shape);
     }
     let mut out = vec![0f32; tokens * width];
     let mut lse = vec![0f32; tokens * shape.heads];
-    let (q, k, v) = (Columns::of(q)?, Columns::of(k)?, Columns::of(v)?);
+    let (q, k, v) = (HeadColumns::of(q)?, HeadColumns::of(k)?, HeadColumns::of(v)?);
     let (out_shared, lse_shared) = (Shared::new(&mut out), Shared::new(&mut lse));
     let tiles: Vec<(&Segment, usize)> =
         packing.segments.iter().flat_map(|s| (0..s.len).step_by(TILE).map(move |first| (s, first))).collect();

@@ -7,14 +7,14 @@ use super::Shape;
 
 /// A set of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernels {
+pub(super) enum KernelSet {
     /// CUDA cores, for a head_dim up to this one.
     General(usize),
     /// Tensor cores, for bf16 and this head_dim.
     TensorCores(usize),
 }
 
-impl Kernels {
+impl KernelSet {
     /// The fastest that can read `tensors`. Errors if there are none for this shape, or if the tensors are
     /// not of one dtype.
     pub fn of(shape: Shape, tensors: &[&Tensor]) -> Result<Self> {
@@ -23,7 +23,7 @@ impl Kernels {
             bail!("attention over tensors of dtypes {dtypes:?}")
         }
         if matches!(shape.head_dim, 64 | 128) && dtypes[0] == DType::BF16 && aligned(tensors) {
-            return Ok(Kernels::TensorCores(shape.head_dim));
+            return Ok(KernelSet::TensorCores(shape.head_dim));
         }
         Self::general(shape)
     }
@@ -31,7 +31,7 @@ impl Kernels {
     /// Errors if head_dim is over 256.
     pub fn general(shape: Shape) -> Result<Self> {
         match [64, 128, 256].into_iter().find(|&widest| shape.head_dim <= widest) {
-            Some(widest) => Ok(Kernels::General(widest)),
+            Some(widest) => Ok(KernelSet::General(widest)),
             None => bail!("attention on a GPU has a head_dim of up to 256, not {}", shape.head_dim),
         }
     }
@@ -39,42 +39,42 @@ impl Kernels {
     /// The kernel for `what` on tensors like `like`.
     pub fn name(self, what: &str, like: &Tensor) -> Result<String> {
         Ok(match self {
-            Kernels::General(widest) => format!("attention_{what}_{widest}_{}", suffix(like)?),
-            Kernels::TensorCores(dim) => format!("attention_{what}_mma_{dim}"),
+            KernelSet::General(widest) => format!("attention_{what}_{widest}_{}", suffix(like)?),
+            KernelSet::TensorCores(dim) => format!("attention_{what}_mma_{dim}"),
         })
     }
 
     /// Rows of a tile, forward.
     pub fn forward_tile(self) -> usize {
         match self {
-            Kernels::General(_) => self.backward_tile(),
-            Kernels::TensorCores(_) => 128,
+            KernelSet::General(_) => self.backward_tile(),
+            KernelSet::TensorCores(_) => 128,
         }
     }
 
     /// Rows or keys of a tile, backward.
     pub fn backward_tile(self) -> usize {
         match self {
-            Kernels::General(256) => 16,
-            Kernels::General(_) => 32,
-            Kernels::TensorCores(_) => 64,
+            KernelSet::General(256) => 16,
+            KernelSet::General(_) => 32,
+            KernelSet::TensorCores(_) => 64,
         }
     }
 
     /// Bytes of shared memory, forward.
     pub fn forward_shared(self, head_dim: usize) -> u32 {
         match self {
-            Kernels::General(_) => general_shared(head_dim, self.forward_tile(), 1),
-            Kernels::TensorCores(64) => tile_bytes(64, 128 + 3 * 64),
-            Kernels::TensorCores(dim) => tile_bytes(dim, 128 + 3 * 48),
+            KernelSet::General(_) => general_shared(head_dim, self.forward_tile(), 1),
+            KernelSet::TensorCores(64) => tile_bytes(64, 128 + 3 * 64),
+            KernelSet::TensorCores(dim) => tile_bytes(dim, 128 + 3 * 48),
         }
     }
 
     /// Bytes of shared memory, backward.
     pub fn backward_shared(self, head_dim: usize) -> u32 {
         match self {
-            Kernels::General(_) => general_shared(head_dim, self.backward_tile(), 2),
-            Kernels::TensorCores(dim) => {
+            KernelSet::General(_) => general_shared(head_dim, self.backward_tile(), 2),
+            KernelSet::TensorCores(dim) => {
                 let streamed = if dim == 64 { 64 } else { 32 };
                 // two stages; three numbers of each streamed row
                 tile_bytes(dim, 2 * 64 + 4 * streamed) + (2 * 3 * 4 * streamed) as u32
@@ -110,11 +110,12 @@ mod tests {
     fn shared_memory_fits_every_gpu() {
         for head_dim in 1..=256 {
             let shape = Shape { heads: 1, kv_heads: 1, head_dim, window: None };
-            let kernels = Kernels::general(shape).unwrap();
+            let kernels = KernelSet::general(shape).unwrap();
             assert!(kernels.forward_shared(head_dim).max(kernels.backward_shared(head_dim)) <= 99 << 10);
         }
         let bytes = |dim| {
-            [Kernels::forward_shared, Kernels::backward_shared].map(|f| f(Kernels::TensorCores(dim), dim))
+            [KernelSet::forward_shared, KernelSet::backward_shared]
+                .map(|f| f(KernelSet::TensorCores(dim), dim))
         };
         assert_eq!(bytes(64), [40 << 10, (48 << 10) + 1536]);
         assert_eq!(bytes(128), [68 << 10, (64 << 10) + 768]);

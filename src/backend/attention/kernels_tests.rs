@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::kernels::Kernels;
+use super::kernels::KernelSet;
 use super::*;
 use crate::backend::Packing;
 use crate::backend::gpu::Gpu;
@@ -192,9 +192,9 @@ fn both_sets_of_kernels_agree() {
                 let (d_q, d_kv) = launch::backward(gpu, kernels, &saved, &d_out, &packing, shape).unwrap();
                 [out, lse, d_q, d_kv]
             };
-            let general = run(Kernels::general(shape).unwrap());
-            let tensor_cores = Kernels::of(shape, &[&q, &kv, &d_out]).unwrap();
-            assert_eq!(tensor_cores, Kernels::TensorCores(shape.head_dim));
+            let general = run(KernelSet::general(shape).unwrap());
+            let tensor_cores = KernelSet::of(shape, &[&q, &kv, &d_out]).unwrap();
+            assert_eq!(tensor_cores, KernelSet::TensorCores(shape.head_dim));
             for (got, want) in run(tensor_cores).iter().zip(&general) {
                 trial.close(got, &want.to_device(&Device::Cpu).unwrap());
             }

@@ -5,10 +5,10 @@ use candle_core::{DType, Result, Tensor};
 use super::super::Packing;
 use super::super::gpu::{self, Arg, Gpu, Grid, row_stride, suffix};
 use super::Shape;
-use super::kernels::{Kernels, aligned};
+use super::kernels::{KernelSet, aligned};
 use super::saved::Saved;
 use super::tables::{key_tiles, row_tiles};
-use super::uploaded::{Kind, Tables};
+use super::uploaded::{TableKind, Tables};
 
 /// Query heads and threads of a block of the kernel for single queries.
 const SINGLE_HEADS: usize = 4;
@@ -17,14 +17,14 @@ const SINGLE_THREADS: u32 = 256;
 /// Threads of a block of the kernels that walk tiles.
 const THREADS: u32 = 128;
 
-fn tables(packing: &Packing, kind: Kind, like: &Tensor) -> Result<Tables> {
+fn tables(packing: &Packing, kind: TableKind, like: &Tensor) -> Result<Tables> {
     let segments = &packing.segments;
     packing.tables.get(kind, like.device(), segments, || match kind {
-        Kind::Rows { group, tile, singles } => {
+        TableKind::Rows { group, tile, singles } => {
             vec![row_tiles(segments.iter().filter(|s| singles || s.len > 1), group, tile)]
         }
-        Kind::Singles { group } => vec![row_tiles(segments.iter().filter(|s| s.len == 1), group, group)],
-        Kind::Keys { rows, tile, window } => key_tiles(segments, rows, tile, window).into(),
+        TableKind::Singles { group } => vec![row_tiles(segments.iter().filter(|s| s.len == 1), group, group)],
+        TableKind::Keys { rows, tile, window } => key_tiles(segments, rows, tile, window).into(),
     })
 }
 
@@ -35,11 +35,11 @@ fn blocks(table: &Tensor, shape: Shape) -> u32 {
 }
 
 /// The numbers that kernels take after the strides.
-fn numbers(kernels: Kernels, shape: Shape) -> Vec<Arg<'static>> {
+fn numbers(kernels: KernelSet, shape: Shape) -> Vec<Arg<'static>> {
     // all ones: no window
     let window = shape.window.map_or(u32::MAX, |w| u32::try_from(w).unwrap_or(u32::MAX));
     let mut numbers = vec![shape.heads.into(), shape.kv_heads.into()];
-    if let Kernels::General(_) = kernels {
+    if let KernelSet::General(_) = kernels {
         numbers.push(shape.head_dim.into());
     }
     numbers.extend([Arg::U32(window), shape.scale().into()]);
@@ -49,7 +49,7 @@ fn numbers(kernels: Kernels, shape: Shape) -> Vec<Arg<'static>> {
 /// As [`super::attention`] on (q, k, v).
 pub(super) fn forward(
     gpu: Gpu,
-    kernels: Kernels,
+    kernels: KernelSet,
     (q, k, v): (&Tensor, &Tensor, &Tensor),
     packing: &Packing,
     shape: Shape,
@@ -57,13 +57,13 @@ pub(super) fn forward(
     let out = gpu::unwritten(q.dims(), q.dtype(), q.device())?;
     let lse = gpu::unwritten((q.dims()[0], shape.heads), DType::F32, q.device())?;
     let strides = [row_stride(q)?, row_stride(k)?, row_stride(v)?].map(Arg::from);
-    let launch = |kernels: Kernels, what: &str, grid: Grid, tiles: &Tensor, last: &[Arg<'_>]| {
+    let launch = |kernels: KernelSet, what: &str, grid: Grid, tiles: &Tensor, last: &[Arg<'_>]| {
         let tensors = [&out, &lse, q, k, v, tiles].map(Arg::from);
         let arguments = [&tensors[..], &strides, &numbers(kernels, shape), last].concat();
         gpu.launch(&kernels.name(what, q)?, grid, &arguments)
     };
     let group = shape.group();
-    let kind = Kind::Rows { group, tile: kernels.forward_tile(), singles: false };
+    let kind = TableKind::Rows { group, tile: kernels.forward_tile(), singles: false };
     if let Some(tiles) = &tables(packing, kind, q)?[0] {
         let shared = kernels.forward_shared(shape.head_dim);
         launch(
@@ -74,11 +74,11 @@ pub(super) fn forward(
             &[],
         )?;
     }
-    if let Some(tiles) = &tables(packing, Kind::Singles { group }, q)?[0] {
+    if let Some(tiles) = &tables(packing, TableKind::Singles { group }, q)?[0] {
         let blocks = [blocks(tiles, shape), group.div_ceil(SINGLE_HEADS) as u32, 1];
         let grid = Grid { blocks, threads: SINGLE_THREADS, shared: 0 };
         let whole = usize::from(aligned(&[q, k, v]));
-        launch(Kernels::general(shape)?, "single", grid, tiles, &[whole.into()])?;
+        launch(KernelSet::general(shape)?, "single", grid, tiles, &[whole.into()])?;
     }
     Ok((out, lse))
 }
@@ -86,7 +86,7 @@ pub(super) fn forward(
 /// As [`super::attention_backward`].
 pub(super) fn backward(
     gpu: Gpu,
-    kernels: Kernels,
+    kernels: KernelSet,
     saved: &Saved<'_>,
     d_out: &Tensor,
     packing: &Packing,
@@ -108,11 +108,11 @@ pub(super) fn backward(
         gpu.launch(&kernels.name(what, q)?, grid, &arguments)
     };
     let tile = kernels.backward_tile();
-    let kind = Kind::Rows { group: shape.group(), tile, singles: true };
+    let kind = TableKind::Rows { group: shape.group(), tile, singles: true };
     if let Some(tiles) = &tables(packing, kind, q)?[0] {
         launch("backward_queries", &d_q, &[tiles])?;
     }
-    let kind = Kind::Keys { rows: key_rows, tile, window: shape.window };
+    let kind = TableKind::Keys { rows: key_rows, tile, window: shape.window };
     if let [Some(tiles), visits] = &tables(packing, kind, q)?[..] {
         // without visits the tiles say so, and the second table is not read
         launch("backward_keys", &d_kv, &[tiles, visits.as_ref().unwrap_or(tiles)])?;

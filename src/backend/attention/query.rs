@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::Segment;
-use super::super::lanes::short_dot;
+use super::super::simd::short_dot;
 use super::Tile;
 use super::softmax::softmax;
 use super::tile::{HeadRows, ranges};

@@ -1,6 +1,6 @@
 //! Softmax of one row of scores.
 
-use super::super::lanes::{exp_and_sum, max};
+use super::super::simd::{exp_and_sum, max};
 
 /// Softmax over the visible part of a row, zero elsewhere; returns the log-sum-exp.
 #[inline(always)]

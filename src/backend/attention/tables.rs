@@ -29,16 +29,16 @@ pub(super) fn row_tiles<'a>(
 }
 
 /// Rows of keys that lie next to each other and one after another in a segment.
-struct Run {
+struct KeyRun {
     rows: Range<usize>,
     /// Position of the first.
     position: usize,
 }
 
-fn runs(s: &Segment) -> [Run; 2] {
+fn runs(s: &Segment) -> [KeyRun; 2] {
     [
-        Run { rows: s.prefix_start..s.prefix_start + s.prefix_len, position: 0 },
-        Run { rows: s.own_key..s.own_key + s.skip + s.len, position: s.prefix_len },
+        KeyRun { rows: s.prefix_start..s.prefix_start + s.prefix_len, position: 0 },
+        KeyRun { rows: s.own_key..s.own_key + s.skip + s.len, position: s.prefix_len },
     ]
 }
 

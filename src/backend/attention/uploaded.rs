@@ -11,7 +11,7 @@ pub(super) type Tables = Arc<Vec<Option<Tensor>>>;
 
 /// What a table is made for besides the segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TableKind {
     /// Rows of segments of several queries, or of all of them.
     Rows { group: usize, tile: usize, singles: bool },
     /// Segments of one query.
@@ -20,8 +20,8 @@ pub(super) enum Kind {
     Keys { rows: usize, tile: usize, window: Option<usize> },
 }
 
-struct Entry {
-    kind: Kind,
+struct CachedTables {
+    kind: TableKind,
     device: DeviceLocation,
     /// What they were made of: the segments of a packing can change.
     segments: Vec<Segment>,
@@ -30,14 +30,14 @@ struct Entry {
 
 /// No part of a packing's value: equal to any other, empty in a clone.
 #[derive(Default)]
-pub struct TableCache(Mutex<Vec<Entry>>);
+pub struct TableCache(Mutex<Vec<CachedTables>>);
 
 impl TableCache {
     /// The tables of `kind` on `device`, from `build` when first asked for. Errors if the device has no
     /// memory for them.
     pub(super) fn get(
         &self,
-        kind: Kind,
+        kind: TableKind,
         device: &Device,
         segments: &[Segment],
         build: impl FnOnce() -> Vec<Vec<[u32; 8]>>,
@@ -55,7 +55,7 @@ impl TableCache {
         };
         let tables = Arc::new(build().into_iter().map(upload).collect::<Result<Vec<_>>>()?);
         let segments = segments.to_vec();
-        entries.push(Entry { kind, device: location, segments, tables: tables.clone() });
+        entries.push(CachedTables { kind, device: location, segments, tables: tables.clone() });
         Ok(tables)
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn tables_are_made_once_for_a_packing_and_again_when_it_changes() {
         let made = std::cell::Cell::new(0);
-        let kind = Kind::Singles { group: 2 };
+        let kind = TableKind::Singles { group: 2 };
         let get = |packing: &Packing, kind| {
             let build = || {
                 made.set(made.get() + 1);
@@ -100,7 +100,7 @@ mod tests {
         };
         let mut packing = Packing::sequence(3);
         assert_eq!([get(&packing, kind), get(&packing, kind)], [1, 1]);
-        assert_eq!(get(&packing, Kind::Singles { group: 3 }), 2);
+        assert_eq!(get(&packing, TableKind::Singles { group: 3 }), 2);
         let copy = packing.clone();
         assert_eq!([get(&copy, kind), get(&packing, kind)], [3, 1]);
         packing.segments[0].len = 4;

@@ -12,7 +12,7 @@ use libloading::{Library, Symbol};
 use rayon::prelude::*;
 
 use super::launch::{Arg, Grid, Packed};
-use crate::backend::counted::only_what_stays;
+use crate::backend::counting_allocator::only_what_stays;
 
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backend/kernels");
 

@@ -15,7 +15,7 @@ pub use trained::head_backward;
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::gpu::Gpu;
-use super::lanes::{Sums, exp_and_sums, max, scale_and_square_sum};
+use super::simd::{ExpSums, exp_and_sums, max, scale_and_square_sum};
 
 /// Logits that exist at once on the CPU, elements (64 MiB of float32).
 const CHUNK_ELEMENTS: usize = 1 << 24;
@@ -106,7 +106,7 @@ fn check_shapes(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(usiz
 fn softmax_row(logits: &mut [f32], target: usize) -> RowStatistics {
     let top = max(logits);
     let chosen = logits[target];
-    let Sums { exp, weighted, shifted } = exp_and_sums(logits, top);
+    let ExpSums { exp, weighted, shifted } = exp_and_sums(logits, top);
     let log_sum = exp.ln();
     let scale = exp.recip() as f32;
     let squares = scale_and_square_sum(logits, scale);

@@ -25,7 +25,7 @@ pub(super) struct Sweep<'a> {
 }
 
 /// Takes (first row, gradient `[rows, vocabulary]`) of a chunk; the gradient lasts as long as the call.
-type Use<'a> = dyn FnMut(usize, &Tensor) -> Result<()> + 'a;
+type UseChunk<'a> = dyn FnMut(usize, &Tensor) -> Result<()> + 'a;
 
 impl Sweep<'_> {
     pub fn statistics(&self) -> Result<LogProbs> {
@@ -52,7 +52,7 @@ impl Sweep<'_> {
     }
 
     /// Returns the statistics, `[targets, 5]`.
-    fn chunks(&self, coefficients: Option<&[f64]>, mut then: Option<&mut Use<'_>>) -> Result<Tensor> {
+    fn chunks(&self, coefficients: Option<&[f64]>, mut then: Option<&mut UseChunk<'_>>) -> Result<Tensor> {
         let (hidden, device) = (self.hidden, self.hidden.device());
         let (rows, vocabulary) = (self.targets.len(), self.head.dim(0)?);
         let statistics = gpu::unwritten((rows, STATISTICS), DType::F32, device)?;

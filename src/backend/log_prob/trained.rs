@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::super::gpu::{self, Gpu};
-use super::super::lanes::wide;
 use super::super::matmul::{Mat, gemm_blocks};
+use super::super::simd::wide;
 use super::super::storage::{update, view};
 use super::sweep::Sweep;
 use super::{check_shapes, chunk_rows, gpu_chunk_rows, softmax_row};

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::super::gpu::Gpu;
-use super::super::lanes::wide;
+use super::super::simd::wide;
 use super::super::storage::{Shared, update, view};
 use super::rows::{add_row_gradient, inverse_rms};
 use super::{Heads, launch};

@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::super::checks::{expect, vector};
 use super::super::column_sums::{self, Terms};
 use super::super::gpu::{self, Arg, Gpu, Grid};
-use super::super::operands::{expect, vector};
 use super::Heads;
 
 /// Blocks and threads for rows of `width`, and how many threads have a row: a warp, which a block has

@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::super::gpu::{self, Gpu};
-use super::super::lanes::{dot, dot3, wide};
 use super::super::residual::add;
+use super::super::simd::{dot, dot3, wide};
 use super::super::storage::{unwritten, update, view};
 use super::{Heads, launch};
 

@@ -7,7 +7,7 @@ mod types;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde_json::Value;
 
 use self::keys::Keys;
@@ -15,6 +15,7 @@ use super::arch::Architecture;
 use super::fault::{Fault, Faults};
 use super::rope::{self, Rope};
 use super::spec::ScratchSpec;
+use crate::json_file;
 
 /// How transformers ends the class names of sequence classifiers.
 pub const CLASSIFIER: &str = "ForSequenceClassification";
@@ -48,10 +49,7 @@ impl Config {
     /// Reads `config.json` in `folder`. Errors name the file and the key; see [`Faults`].
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let raw: Value =
-            serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
+        let raw = json_file::read(&path)?;
         let name = |fault: Fault| fault.of(&path);
         let mut config =
             Self::from_json(raw).map_err(|faults| Faults(faults.0.into_iter().map(name).collect()))?;

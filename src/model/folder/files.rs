@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
+use crate::json_file;
 use crate::model::fault::{Fault, Faults};
 
 /// All weights in one file.
@@ -38,10 +39,7 @@ pub fn find(folder: &Path, warnings: &mut Vec<String>) -> Result<Vec<PathBuf>> {
     if !index.is_file() {
         return Err(Faults(vec![no_weights(folder)]).into());
     }
-    let text = std::fs::read(&index).with_context(|| format!("cannot read `{}`", index.display()))?;
-    let json: Value =
-        serde_json::from_slice(&text).with_context(|| format!("`{}` is not JSON", index.display()))?;
-    shards(folder, &json).map_err(|fault| Faults(vec![fault.of(&index)]).into())
+    shards(folder, &json_file::read(&index)?).map_err(|fault| Faults(vec![fault.of(&index)]).into())
 }
 
 fn shards(folder: &Path, index: &Value) -> Result<Vec<PathBuf>, Fault> {

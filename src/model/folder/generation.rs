@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::json_file;
 use crate::model::fault::{Fault, Faults};
 
 const FILE: &str = "generation_config.json";
@@ -96,14 +97,10 @@ const KNOWN: [&str; 79] = [
 /// file and key, if the file is no JSON object or its token ids are no ids.
 pub fn check(folder: &Path) -> Result<Option<String>, Faults> {
     let path = folder.join(FILE);
-    if !path.is_file() {
+    let found = json_file::find_object(&path);
+    let Some(map) = found.map_err(|error| Faults(vec![Fault::new(format!("{error:#}"))]))? else {
         return Ok(None);
-    }
-    let fault = |message: String| Faults(vec![Fault::new(message).of(&path)]);
-    let text = std::fs::read(&path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let json: Value =
-        serde_json::from_slice(&text).map_err(|error| fault(format!("is not JSON: {error}")))?;
-    let Value::Object(map) = json else { return Err(fault("is not a JSON object".to_owned())) };
+    };
     let is_id = |value: &Value| value.is_i64() || value.is_null();
     for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
         let Some(value) = map.get(key) else { continue };

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::backend::lanes::{exp_and_sum, max, wide};
 use crate::backend::sample::{self, Draw};
+use crate::backend::simd::{exp_and_sum, max, wide};
 use crate::backend::storage::view;
 
 const NOT_FINITE: &str = "the model's logits are not finite";

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::cache::Cache;
 use crate::backend::{Packing, Segment};
-use crate::model::attention::Rows;
+use crate::model::attention::AttentionRows;
 use crate::model::decoder::Decoder;
 use crate::model::linear::Product;
 use crate::model::rope::Angles;
@@ -69,8 +69,8 @@ pub(super) fn feed(decoder: &Decoder, cache: &Cache, pieces: &[Piece<'_>]) -> Re
     Ok(decoder.final_norm.forward(&x)?.0)
 }
 
-fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angles) -> Rows<'a> {
-    Rows { packing, query_angles, key_angles, query_dropout: None, key_dropout: None }
+fn rows<'a>(packing: &'a Packing, query_angles: &'a Angles, key_angles: &'a Angles) -> AttentionRows<'a> {
+    AttentionRows { packing, query_angles, key_angles, query_dropout: None, key_dropout: None }
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ const PASS: usize = 512;
 const PIECE: usize = 512;
 
 /// Hears (samples finished, samples) between steps; an `Err` stops the generation.
-type Watch<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
+type OnProgress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
 
 /// A distinct prompt.
-struct Prompt<'a> {
+struct PromptState<'a> {
     ids: &'a [u32],
     /// Samples of it that have not ended.
     open: usize,
@@ -56,12 +56,12 @@ struct Taker {
     row: usize,
 }
 
-struct Run<'a> {
+struct Scheduler<'a> {
     decoder: &'a Decoder,
     requests: &'a [Request<'a>],
     generation: &'a Generation<'a>,
     cache: Cache,
-    prompts: Vec<Prompt<'a>>,
+    prompts: Vec<PromptState<'a>>,
     /// Requests that have not entered, the next one last.
     waiting: Vec<(usize, usize)>,
     active: Vec<Sequence>,
@@ -83,7 +83,7 @@ pub fn generate(
     if generation.max_new_tokens == 0 {
         return Ok(vec![Vec::new(); requests.len()]);
     }
-    let mut run = Run::new(decoder, requests, generation)?;
+    let mut run = Scheduler::new(decoder, requests, generation)?;
     while !(run.active.is_empty() && run.waiting.is_empty()) {
         run.enter(watch)?;
         run.watch(watch)?;
@@ -108,20 +108,20 @@ pub fn greedy(
     generate(decoder, &requests, &generation, &mut |_, _| Ok(()))
 }
 
-impl<'a> Run<'a> {
+impl<'a> Scheduler<'a> {
     fn new(
         decoder: &'a Decoder,
         requests: &'a [Request<'a>],
         generation: &'a Generation<'a>,
     ) -> Result<Self> {
-        let mut prompts: Vec<Prompt> = Vec::new();
+        let mut prompts: Vec<PromptState> = Vec::new();
         let mut waiting = Vec::new();
         let mut by_ids: HashMap<&[u32], usize> = HashMap::new();
         for (request, &Request { prompt: ids, .. }) in requests.iter().enumerate() {
             if !ids.is_empty() {
                 let prompt = *by_ids.entry(ids).or_insert(prompts.len());
                 if prompt == prompts.len() {
-                    prompts.push(Prompt { ids, open: 0, fed: None });
+                    prompts.push(PromptState { ids, open: 0, fed: None });
                 }
                 prompts[prompt].open += 1;
                 waiting.push((request, prompt));
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
         }
         waiting.reverse();
         let empty = requests.len() - waiting.len();
-        Ok(Run {
+        Ok(Scheduler {
             decoder,
             requests,
             generation,
@@ -151,12 +151,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn watch(&self, watch: &mut Watch) -> Result<()> {
+    fn watch(&self, watch: &mut OnProgress) -> Result<()> {
         watch(self.finished, self.requests.len() as u64)
     }
 
     /// Fills the batch: new prompts go through the model, new samples get their first token.
-    fn enter(&mut self, watch: &mut Watch) -> Result<()> {
+    fn enter(&mut self, watch: &mut OnProgress) -> Result<()> {
         while self.active.len() < self.generation.batch && !self.waiting.is_empty() {
             let places = self.generation.batch - self.active.len();
             let first = self.waiting.len().saturating_sub(places);
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
     }
 
     /// Feeds those of `prompts` that are new, a pass at a time.
-    fn feed_prompts(&mut self, prompts: &[usize], watch: &mut Watch) -> Result<()> {
+    fn feed_prompts(&mut self, prompts: &[usize], watch: &mut OnProgress) -> Result<()> {
         let mut cut = Vec::new();
         for &prompt in prompts {
             if self.prompts[prompt].fed.is_some() {

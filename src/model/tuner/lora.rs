@@ -1,14 +1,13 @@
 //! LoRA adapters: which modules, first values, and PEFT's files. Source: LoRA (2106.09685), PEFT.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
-use serde_json::{Value, json};
 
 use super::LoraSettings;
-use super::adapter::{Adapter, CONFIG, EMBEDDING, HEAD, PREFIX, Places, Table, WEIGHTS};
+use super::adapter::{Adapter, AdapterTable, EMBEDDING, HEAD, PREFIX, Places, WEIGHTS, Written, last};
 use crate::backend::Compute;
 use crate::backend::matmul::matmul_into;
 use crate::backend::weights_file::WeightFiles;
@@ -27,8 +26,7 @@ impl LoraSettings {
 
     /// Whether a module of the decoder, e.g. `model.layers.0.self_attn.q_proj`, is adapted.
     pub fn adapts(&self, module: &str) -> bool {
-        let last = module.rsplit('.').next().unwrap_or(module);
-        self.target_modules.of_layer().iter().any(|target| target.name() == last)
+        self.target_modules.of_layer().iter().any(|target| target.name() == last(module))
     }
 }
 
@@ -83,7 +81,7 @@ pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) 
 fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train: bool) -> Result<Decoder> {
     let place = decoder.place();
     let (embedding, head) = (&places.embedding, &places.head);
-    let frozen = |table: &Table| table.stored.as_ref().filter(|_| !table.saved).cloned();
+    let frozen = |table: &AdapterTable| table.stored.as_ref().filter(|_| !table.saved).cloned();
     if let (Some(one), Some(other), None) = (frozen(embedding), frozen(head), &decoder.lm_head)
         && files.load(&one)?.ne(&files.load(&other)?)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?
             > 0.0
@@ -103,7 +101,7 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
             None => (decoder.embedding, decoder.brought.embedding) = (stored, Owner::Adapter),
         }
     }
-    let alone = |table: &Table| table.saved || table.low.is_some();
+    let alone = |table: &AdapterTable| table.saved || table.low.is_some();
     if decoder.lm_head.is_none() && !decoder.is_headless() && (alone(embedding) || alone(head)) {
         decoder.lm_head = Some(decoder.embedding.clone());
         decoder.brought.head = decoder.brought.embedding;
@@ -172,56 +170,6 @@ pub fn save_adapter(
         saved.push("score");
     }
     write_safetensors(&tensors, &folder.join(WEIGHTS))?;
-    let all: Vec<&str> = decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.as_str())).collect();
-    let ranks = adapted.iter().map(|(module, rank, _)| (*module, json!(rank)));
-    let alphas = adapted.iter().map(|(module, _, alpha)| (*module, json!(alpha)));
-    let config = json!({
-        "alpha_pattern": pattern(&all, alphas, &json!(settings.alpha)),
-        "base_model_name_or_path": base,
-        "bias": "none",
-        "fan_in_fan_out": false,
-        "inference_mode": true,
-        "init_lora_weights": true,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.dropout,
-        "modules_to_save": (!saved.is_empty()).then_some(saved),
-        "peft_type": "LORA",
-        "r": settings.rank,
-        "rank_pattern": pattern(&all, ranks, &json!(settings.rank)),
-        "target_modules": shortest(&all, adapted.iter().map(|(module, ..)| *module).collect()),
-        "task_type": if score.is_some() { "SEQ_CLS" } else { "CAUSAL_LM" },
-        "use_dora": false,
-        "use_rslora": settings.rslora,
-    });
-    let path = folder.join(CONFIG);
-    std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")
-        .with_context(|| format!("cannot write `{}`", path.display()))
-}
-
-/// `rank_pattern` or `alpha_pattern`: what differs from `default`, by the shortest names that say it.
-fn pattern<'a>(
-    all: &[&str],
-    values: impl Iterator<Item = (&'a str, Value)>,
-    default: &Value,
-) -> BTreeMap<String, Value> {
-    let mut modules: BTreeMap<String, (Value, BTreeSet<&str>)> = BTreeMap::new();
-    for (module, value) in values.filter(|(_, value)| value != default) {
-        modules.entry(value.to_string()).or_insert((value, BTreeSet::new())).1.insert(module);
-    }
-    let names = modules.into_values().flat_map(|(value, modules)| {
-        shortest(all, modules).into_iter().map(move |name| (name, value.clone()))
-    });
-    names.collect()
-}
-
-/// Names that pick `modules` out of `all`: the last part, where all modules with it are picked, and whole
-/// names else.
-fn shortest(all: &[&str], modules: BTreeSet<&str>) -> BTreeSet<String> {
-    let whole = |name: &str| all.iter().filter(|module| last(module) == name).all(|m| modules.contains(m));
-    let name = |module: &&str| String::from(if whole(last(module)) { last(module) } else { module });
-    modules.iter().map(name).collect()
-}
-
-fn last(module: &str) -> &str {
-    module.rsplit('.').next().unwrap_or(module)
+    let modules = decoder.linears().flat_map(|l| l.parts.iter().map(|p| p.module.as_str())).collect();
+    Written { settings, base, modules, adapted, saved, is_classifier: score.is_some() }.write(folder)
 }

@@ -9,8 +9,8 @@ use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
 use crate::batch::keep;
 use crate::kinds::Scored;
 use crate::kinds::facts::Rollouts;
+use crate::model::activation_memory::{Footprint, PassRows};
 use crate::model::decoder::Keep;
-use crate::model::footprint::{Footprint, PassRows};
 
 /// Bytes of a gradient, a moment, a master weight and a logit.
 pub(super) const FLOAT: u64 = 4;

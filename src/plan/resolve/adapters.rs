@@ -1,73 +1,29 @@
 //! A lora stage whose policy already has an adapter trains that one further, so both must have the
 //! same shape and scale.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::checker::Checker;
 use crate::kinds::{Source, StageSettings};
-use crate::model::tuner::{LoraSettings, TargetModules, adapter};
+use crate::model::tuner::adapter::{Adapter, AdapterShape, Difference};
 use crate::recipe::diagnostics::Location;
 
-/// What two adapters must agree in.
-struct Adapter {
-    rank: Option<String>,
-    alpha: Option<String>,
-    target_modules: Option<String>,
-    rslora: Option<String>,
-}
-
-impl Adapter {
-    fn of(lora: &LoraSettings) -> Self {
-        Adapter {
-            rank: Some(lora.rank.to_string()),
-            alpha: Some(lora.alpha.to_string()),
-            target_modules: Some(listed(module_names(&lora.target_modules))),
-            rslora: Some(lora.rslora.to_string()),
-        }
-    }
-
-    /// Of an adapter in a folder; `None` if it cannot be opened, which is told elsewhere.
-    fn read(folder: &Path) -> Option<Self> {
-        let adapter = adapter::Adapter::open(folder).ok()?;
-        let modules = adapter.modules();
-        Some(Adapter {
-            rank: Some(adapter.config.rank.to_string()),
-            alpha: Some(adapter.config.alpha.to_string()),
-            target_modules: (!modules.is_empty()).then(|| listed(modules)),
-            rslora: Some(adapter.config.rslora.to_string()),
-        })
-    }
-
-    fn keys(&self) -> [(&'static str, &Option<String>); 4] {
-        [
-            ("rank", &self.rank),
-            ("alpha", &self.alpha),
-            ("target_modules", &self.target_modules),
-            ("rslora", &self.rslora),
-        ]
-    }
-}
-
-fn module_names(modules: &TargetModules) -> BTreeSet<String> {
-    modules.of_layer().iter().map(|module| module.name().to_owned()).collect()
-}
-
-fn listed(names: BTreeSet<String>) -> String {
-    names.into_iter().collect::<Vec<_>>().join(", ")
+/// Of an adapter in a folder; `None` if it cannot be opened, which is told elsewhere.
+fn stored(folder: &Path) -> Option<AdapterShape> {
+    Adapter::open(folder).ok().map(|adapter| AdapterShape::of_stored(&adapter))
 }
 
 /// `adapter` is that of `[model]`.
 pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&Path>) {
-    let of_model = adapter.and_then(Adapter::read);
+    let of_model = adapter.and_then(stored);
     for (index, stage) in stages.iter().enumerate() {
         let Some(lora) = stage.training.tuner.lora() else {
             continue;
         };
-        let own = Adapter::of(lora);
+        let own = AdapterShape::of(lora);
         match &stage.policy {
             Source::Folder(folder) => {
-                if let Some(theirs) = Adapter::read(folder) {
+                if let Some(theirs) = stored(folder) {
                     let whose = "the adapter of its `policy`".to_owned();
                     let at = checker.stage_key_place(index, "policy");
                     compare(checker, index, stage, &own, &theirs, Whose::Files(at), whose);
@@ -85,7 +41,7 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
                 let Some(before) = before else { continue };
                 if let Some(theirs) = stages[before].training.tuner.lora() {
                     let whose = format!("the adapter of stage `{name}`");
-                    let theirs = Adapter::of(theirs);
+                    let theirs = AdapterShape::of(theirs);
                     compare(checker, index, stage, &own, &theirs, Whose::Stage(before), whose);
                 }
             }
@@ -105,18 +61,15 @@ fn compare(
     checker: &mut Checker,
     index: usize,
     stage: &StageSettings,
-    own: &Adapter,
-    theirs: &Adapter,
+    own: &AdapterShape,
+    theirs: &AdapterShape,
     before: Whose,
     whose: String,
 ) {
-    for ((key, own), (_, theirs)) in own.keys().into_iter().zip(theirs.keys()) {
-        let (Some(own), Some(theirs)) = (own, theirs) else {
-            continue;
-        };
+    for Difference { key, own, theirs } in own.differences(theirs) {
         let pointer = format!("lora/{key}");
         let at = checker.stage_key(index, &pointer);
-        if own == theirs || checker.document.is_refused(&at) {
+        if checker.document.is_refused(&at) {
             continue;
         }
         let message = format!(

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::checker::Checker;
+use crate::json_file;
 use crate::kinds::{Role, Source, StageSettings, Trains};
 use crate::model::artifact::Artifact;
 use crate::model::config::Config;
@@ -125,7 +126,7 @@ fn difference(own: &Path, theirs: &Path) -> Option<String> {
 
 /// Token → id, added tokens included.
 fn vocabulary(path: &Path) -> Option<BTreeMap<String, u64>> {
-    let json: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let json = json_file::read(path).ok()?;
     let mut tokens = BTreeMap::new();
     match &json["model"]["vocab"] {
         Value::Object(vocab) => {

@@ -11,7 +11,7 @@ use super::{peak_memory, planned};
 use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::backend::memory::reset_device_peak;
-use crate::backend::parts::{self, Part};
+use crate::backend::profile::{self, Op};
 use crate::kinds::{self, StageInputs, StageRows};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
@@ -106,13 +106,13 @@ fn timed(
         }
         grad_norm = report.metrics.get("grad_norm").copied().unwrap_or(f64::NAN);
     }
-    let (looked_at, spent) = parts::measure(&here.device, || {
+    let (looked_at, spent) = profile::measure(&here.device, || {
         (warmup + steps..warmup + steps + PARTS_STEPS)
             .map(|step| Ok(run.step(step, &mut |_, _| Ok(()))?.rows))
             .sum::<Result<u64>>()
     })?;
     all_rows += looked_at;
-    let parts = Part::ALL.map(|part| (part.name(), spent.of(part) / PARTS_STEPS as f64));
+    let parts = Op::ALL.map(|part| (part.name(), spent.of(part) / PARTS_STEPS as f64));
     let share = rows as f64 / all_rows.max(1) as f64;
     let whole = seconds + prepared * share;
     let train = &place.counts.train;

@@ -10,7 +10,7 @@ use sys::CUmemPool_attribute_enum as Attribute;
 use super::super::memory::Memory;
 
 /// What a call of the driver gives.
-pub type Called<T> = std::result::Result<T, DriverError>;
+pub type DriverResult<T> = std::result::Result<T, DriverError>;
 
 /// The pool that candle allocates from: the device's current one, which lives as long as the device.
 pub struct Pool(sys::CUmemoryPool);
@@ -25,7 +25,7 @@ impl Pool {
     /// that went back to the driver at a synchronisation would have to be mapped again. What needs memory
     /// from outside the pool then relies on [`trim`].
     pub fn new(context: &CudaContext) -> Result<Self> {
-        let kept = || -> Called<Pool> {
+        let kept = || -> DriverResult<Pool> {
             let pool = Pool::of(context.cu_device())?;
             pool.set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
             Ok(pool)
@@ -33,30 +33,30 @@ impl Pool {
         kept().map_err(|error| Error::msg(format!("the device's memory pool: {error}")))
     }
 
-    fn of(device: sys::CUdevice) -> Called<Self> {
+    fn of(device: sys::CUdevice) -> DriverResult<Self> {
         // SAFETY: the device is one that the driver gave
         unsafe { device::get_mem_pool(device) }.map(Pool)
     }
 
-    fn get(&self, which: Attribute) -> Called<u64> {
+    fn get(&self, which: Attribute) -> DriverResult<u64> {
         let mut value = 0u64;
         // SAFETY: these attributes are 64-bit numbers
         unsafe { mem_pool::get_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }?;
         Ok(value)
     }
 
-    fn set(&self, which: Attribute, mut value: u64) -> Called<()> {
+    fn set(&self, which: Attribute, mut value: u64) -> DriverResult<()> {
         // SAFETY: these attributes are 64-bit numbers
         unsafe { mem_pool::set_attribute(self.0, which, (&raw mut value).cast::<c_void>()) }
     }
 
     /// Lets the peak begin anew, at what is used now.
-    pub fn reset_peak(&self) -> Called<()> {
+    pub fn reset_peak(&self) -> DriverResult<()> {
         self.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)
     }
 
     /// Of the device whose context is bound, which the pool is of.
-    pub fn memory(&self) -> Called<Memory> {
+    pub fn memory(&self) -> DriverResult<Memory> {
         let (free, total) = result::mem_get_info()?;
         Ok(Memory {
             total: total as u64,
@@ -69,7 +69,7 @@ impl Pool {
 }
 
 /// The device whose context is bound.
-fn bound() -> Called<sys::CUdevice> {
+fn bound() -> DriverResult<sys::CUdevice> {
     let mut device = 0;
     // SAFETY: writes the one number it is given
     unsafe { sys::cuCtxGetDevice(&mut device) }.result()?;
@@ -79,7 +79,7 @@ fn bound() -> Called<sys::CUdevice> {
 /// Gives what the pool of the bound device holds and no tensor uses back to the driver, once all that was
 /// started has ended: for what needs memory from outside the pool, and for a tensor that fits nowhere between
 /// others.
-pub fn trim() -> Called<()> {
+pub fn trim() -> DriverResult<()> {
     let pool = Pool::of(bound()?)?;
     ctx::synchronize()?;
     // SAFETY: the pool is the device's
@@ -87,7 +87,7 @@ pub fn trim() -> Called<()> {
 }
 
 /// The bound device and its memory.
-pub fn current() -> Called<(usize, Memory)> {
+pub fn current() -> DriverResult<(usize, Memory)> {
     let device = bound()?;
     Ok((device as usize, Pool::of(device)?.memory()?))
 }

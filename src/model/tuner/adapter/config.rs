@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
-use super::keys::{self, Remedy, Use, is_off, quoted};
-use super::modules::{Patterns, Targets, strings};
+use super::keys::{self, KeyUse, Remedy, is_off, quoted};
+use super::modules::{Patterns, TargetPatterns, strings};
+use super::written::last;
+use crate::json_file;
 
 /// The file's name in an adapter's folder.
 pub const CONFIG: &str = "adapter_config.json";
@@ -27,7 +29,7 @@ pub struct AdapterConfig {
     pub rslora: bool,
     pub ranks: Patterns<usize>,
     pub alphas: Patterns<f64>,
-    pub targets: Targets,
+    pub targets: TargetPatterns,
     /// Modules that are trained whole and kept beside LoRA's matrices.
     pub modules_to_save: Vec<String>,
     /// Whether embedding and head stay tied where `modules_to_save` names one of them.
@@ -47,11 +49,7 @@ impl AdapterConfig {
     /// unknown ones, by name.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let config: Value =
-            serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-        Self::of(&config).with_context(|| format!("`{}`", path.display()))
+        Self::of(&json_file::read(&path)?).with_context(|| format!("`{}`", path.display()))
     }
 
     fn of(config: &Value) -> Result<Self> {
@@ -79,7 +77,7 @@ impl AdapterConfig {
             rslora: flag(config, "use_rslora")?,
             ranks: Patterns::read(config, "rank_pattern", rank)?,
             alphas: Patterns::read(config, "alpha_pattern", Value::as_f64)?,
-            targets: Targets::read(config)?,
+            targets: TargetPatterns::read(config)?,
             modules_to_save,
             ensure_weight_tying: flag(config, "ensure_weight_tying")?,
             is_classifier,
@@ -101,11 +99,6 @@ impl AdapterConfig {
     pub fn saves(&self, name: &str) -> bool {
         self.modules_to_save.iter().any(|saved| last(saved) == name)
     }
-}
-
-/// The part after the last dot.
-fn last(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn rank(value: &Value) -> Option<usize> {
@@ -130,14 +123,14 @@ fn wrong(config: &Value, key: &str, accepted: &str) -> anyhow::Error {
 /// Refuses an option that the decoder does not have; warns of those that are passed over.
 fn check_key(key: &str, value: &Value, warnings: &mut Vec<String>) -> Result<()> {
     match keys::of(key) {
-        Some(Use::Read | Use::Harmless) => Ok(()),
-        Some(Use::Past) if is_off(value) => Ok(()),
-        Some(Use::Past) => {
+        Some(KeyUse::Read | KeyUse::Harmless) => Ok(()),
+        Some(KeyUse::Past) if is_off(value) => Ok(()),
+        Some(KeyUse::Past) => {
             warnings.push(format!("`{key}` says how the adapter was made, not what it computes: not read"));
             Ok(())
         }
-        Some(Use::Refused(_)) if is_off(value) => Ok(()),
-        Some(Use::Refused(remedy)) => {
+        Some(KeyUse::Refused(_)) if is_off(value) => Ok(()),
+        Some(KeyUse::Refused(remedy)) => {
             bail!("`{key}` = {} is not supported; {}", short(value), remedy.text())
         }
         None if is_off(value) => {

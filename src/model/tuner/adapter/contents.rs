@@ -43,7 +43,7 @@ pub struct Low {
 
 /// What an adapter has for the embedding or for the head.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Table {
+pub struct AdapterTable {
     /// Name of a tensor in place of the base's.
     pub stored: Option<String>,
     /// Whether `modules_to_save` names it: then it is trained, and no longer tied.
@@ -56,8 +56,8 @@ pub struct Table {
 pub struct Places {
     /// Module → matrices.
     pub linears: BTreeMap<String, Low>,
-    pub embedding: Table,
-    pub head: Table,
+    pub embedding: AdapterTable,
+    pub head: AdapterTable,
     /// Name of the weight of a sequence classifier's head.
     pub score: Option<String>,
     /// What is passed over, and why that does no harm.
@@ -78,7 +78,7 @@ impl Adapter {
     pub fn modules(&self) -> BTreeSet<String> {
         let modules = self.tensors.keys().filter_map(|name| split(name)).filter_map(|(module, what)| {
             let last = module.rsplit('.').next().filter(|_| module.starts_with("model.layers."));
-            last.filter(|_| what == What::A).map(str::to_owned)
+            last.filter(|_| what == TensorRole::A).map(str::to_owned)
         });
         modules.collect()
     }
@@ -100,34 +100,36 @@ impl Adapter {
             ensure!(tensor.is_float(), "has `{name}` as {:?}, which is no float", tensor.dtype);
             let Some((module, what)) = split(name) else { bail!(no_place(name)) };
             match (module.as_str(), what) {
-                ("score", What::Weight) => places.score = Some(name.clone()),
-                (_, What::Original) => {}
+                ("score", TensorRole::Weight) => places.score = Some(name.clone()),
+                (_, TensorRole::Original) => {}
                 (HEAD, _) if !has_head => bail!("has `{name}`, and its base has no head"),
-                (EMBEDDING, What::Weight) => places.embedding.stored = self.table(name, tensor, table)?,
-                (HEAD, What::Weight) => places.head.stored = self.table(name, tensor, table)?,
-                (EMBEDDING, What::EmbeddingA) => {
-                    let shapes = [hidden, vocabulary];
-                    places.embedding.low = Some(self.low(EMBEDDING, shapes, What::EmbeddingA, name)?);
+                (EMBEDDING, TensorRole::Weight) => {
+                    places.embedding.stored = self.table(name, tensor, table)?
                 }
-                (HEAD, What::A) => places.head.low = Some(self.low(HEAD, table, what, name)?),
-                (EMBEDDING, What::EmbeddingB) | (HEAD, What::B) => self.partner(name, what)?,
-                (module, What::A) if modules.contains_key(module) => {
+                (HEAD, TensorRole::Weight) => places.head.stored = self.table(name, tensor, table)?,
+                (EMBEDDING, TensorRole::EmbeddingA) => {
+                    let shapes = [hidden, vocabulary];
+                    places.embedding.low = Some(self.low(EMBEDDING, shapes, TensorRole::EmbeddingA, name)?);
+                }
+                (HEAD, TensorRole::A) => places.head.low = Some(self.low(HEAD, table, what, name)?),
+                (EMBEDDING, TensorRole::EmbeddingB) | (HEAD, TensorRole::B) => self.partner(name, what)?,
+                (module, TensorRole::A) if modules.contains_key(module) => {
                     let low = self.low(module, modules[module], what, name)?;
                     places.linears.insert(module.to_owned(), low);
                 }
-                (module, What::B) if modules.contains_key(module) => self.partner(name, what)?,
+                (module, TensorRole::B) if modules.contains_key(module) => self.partner(name, what)?,
                 _ => bail!(no_place(name)),
             }
         }
         self.check_saved(&mut places)?;
         self.check_targets(&modules, &mut places)?;
         let tables = [&places.embedding, &places.head];
-        let any = places.score.is_some() || tables.iter().any(|table| **table != Table::default());
+        let any = places.score.is_some() || tables.iter().any(|table| **table != AdapterTable::default());
         ensure!(any || !places.linears.is_empty(), "has no tensors");
         ensure!(
             !config.tie_word_embeddings
                 || !self.config.ensure_weight_tying
-                || tables.iter().all(|table| **table == Table::default()),
+                || tables.iter().all(|table| **table == AdapterTable::default()),
             "has tensors of the embedding or the head and `ensure_weight_tying`, which is not supported; {}",
             Remedy::Merge.text()
         );
@@ -155,7 +157,7 @@ impl Adapter {
     }
 
     /// The matrices of a module whose A is `name`; the weight that they are added to is `[out, in]`.
-    fn low(&self, module: &str, [out, width]: [usize; 2], what: What, name: &str) -> Result<Low> {
+    fn low(&self, module: &str, [out, width]: [usize; 2], what: TensorRole, name: &str) -> Result<Low> {
         let other = partner(name, what);
         let rank = self.config.rank_of(module);
         let b = self.tensors.get(&other);
@@ -177,7 +179,7 @@ impl Adapter {
     }
 
     /// Errors if a B has no A.
-    fn partner(&self, name: &str, what: What) -> Result<()> {
+    fn partner(&self, name: &str, what: TensorRole) -> Result<()> {
         let other = partner(name, what);
         ensure!(self.tensors.contains_key(&other), "has `{name}` without `{other}`");
         Ok(())
@@ -211,7 +213,7 @@ impl Adapter {
         if !targets.are_said() {
             return Ok(());
         }
-        let with = |table: &Table, name: &'static str| table.low.is_some().then_some(name);
+        let with = |table: &AdapterTable, name: &'static str| table.low.is_some().then_some(name);
         let tables = [with(&places.embedding, EMBEDDING), with(&places.head, HEAD)];
         let has: BTreeSet<&str> =
             places.linears.keys().map(String::as_str).chain(tables.into_iter().flatten()).collect();
@@ -239,7 +241,7 @@ impl Adapter {
 impl Places {
     /// Why an adapter can be used but not trained further.
     pub fn only_frozen(&self, config: &AdapterConfig) -> Option<String> {
-        let on = |name: &str, table: &Table| {
+        let on = |name: &str, table: &AdapterTable| {
             let what = format!("LoRA on `{name}` cannot be trained further; {}", Remedy::Merge.text());
             table.low.is_some().then_some(what)
         };
@@ -265,7 +267,7 @@ impl Places {
 
 /// What of a module a tensor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum TensorRole {
     A,
     B,
     EmbeddingA,
@@ -277,20 +279,20 @@ enum What {
 }
 
 /// Ends of tensors' names.
-const ENDS: [(&str, What); 9] = [
-    (".lora_A.weight", What::A),
-    (".lora_B.weight", What::B),
-    (".lora_embedding_A", What::EmbeddingA),
-    (".lora_embedding_B", What::EmbeddingB),
-    (".original_module.weight", What::Original),
-    (".modules_to_save.default.weight", What::Weight),
-    (".modules_to_save.weight", What::Weight),
-    (".base_layer.weight", What::Weight),
-    (".weight", What::Weight),
+const ENDS: [(&str, TensorRole); 9] = [
+    (".lora_A.weight", TensorRole::A),
+    (".lora_B.weight", TensorRole::B),
+    (".lora_embedding_A", TensorRole::EmbeddingA),
+    (".lora_embedding_B", TensorRole::EmbeddingB),
+    (".original_module.weight", TensorRole::Original),
+    (".modules_to_save.default.weight", TensorRole::Weight),
+    (".modules_to_save.weight", TensorRole::Weight),
+    (".base_layer.weight", TensorRole::Weight),
+    (".weight", TensorRole::Weight),
 ];
 
 /// A tensor's name → module, as in a causal model, and what of it.
-fn split(name: &str) -> Option<(String, What)> {
+fn split(name: &str) -> Option<(String, TensorRole)> {
     let own = name.strip_prefix(PREFIX)?;
     let (module, what) = ENDS.iter().find_map(|(end, what)| Some((own.strip_suffix(end)?, *what)))?;
     // An adapter of the model without its head names modules without `model.`.
@@ -299,11 +301,11 @@ fn split(name: &str) -> Option<(String, What)> {
 }
 
 /// The name of the other of two matrices.
-fn partner(name: &str, what: What) -> String {
+fn partner(name: &str, what: TensorRole) -> String {
     let ends = match what {
-        What::A => [".lora_A.", ".lora_B."],
-        What::B => [".lora_B.", ".lora_A."],
-        What::EmbeddingA => ["_embedding_A", "_embedding_B"],
+        TensorRole::A => [".lora_A.", ".lora_B."],
+        TensorRole::B => [".lora_B.", ".lora_A."],
+        TensorRole::EmbeddingA => ["_embedding_A", "_embedding_B"],
         _ => ["_embedding_B", "_embedding_A"],
     };
     match name.rsplit_once(ends[0]) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum KeyUse {
     /// Read, see [`super::AdapterConfig`].
     Read,
     /// Says nothing about what the adapter computes: names, versions, sizes of what is off.
@@ -42,60 +42,60 @@ impl Remedy {
     }
 }
 
-const KEYS: [(&str, Use); 45] = [
-    ("r", Use::Read),
-    ("lora_alpha", Use::Read),
-    ("use_rslora", Use::Read),
-    ("rank_pattern", Use::Read),
-    ("alpha_pattern", Use::Read),
-    ("target_modules", Use::Read),
-    ("exclude_modules", Use::Read),
-    ("layers_to_transform", Use::Read),
-    ("layers_pattern", Use::Read),
-    ("modules_to_save", Use::Read),
-    ("init_lora_weights", Use::Read),
-    ("ensure_weight_tying", Use::Read),
-    ("peft_type", Use::Read),
-    ("task_type", Use::Read),
-    ("base_model_name_or_path", Use::Read),
-    ("auto_mapping", Use::Harmless),
-    ("inference_mode", Use::Harmless),
-    ("peft_version", Use::Harmless),
-    ("revision", Use::Harmless),
-    ("runtime_config", Use::Harmless),
+const KEYS: [(&str, KeyUse); 45] = [
+    ("r", KeyUse::Read),
+    ("lora_alpha", KeyUse::Read),
+    ("use_rslora", KeyUse::Read),
+    ("rank_pattern", KeyUse::Read),
+    ("alpha_pattern", KeyUse::Read),
+    ("target_modules", KeyUse::Read),
+    ("exclude_modules", KeyUse::Read),
+    ("layers_to_transform", KeyUse::Read),
+    ("layers_pattern", KeyUse::Read),
+    ("modules_to_save", KeyUse::Read),
+    ("init_lora_weights", KeyUse::Read),
+    ("ensure_weight_tying", KeyUse::Read),
+    ("peft_type", KeyUse::Read),
+    ("task_type", KeyUse::Read),
+    ("base_model_name_or_path", KeyUse::Read),
+    ("auto_mapping", KeyUse::Harmless),
+    ("inference_mode", KeyUse::Harmless),
+    ("peft_version", KeyUse::Harmless),
+    ("revision", KeyUse::Harmless),
+    ("runtime_config", KeyUse::Harmless),
     // Dropout of a stage that trains on is the recipe's.
-    ("lora_dropout", Use::Harmless),
+    ("lora_dropout", KeyUse::Harmless),
     // Sizes and names for `use_qalora` and `megatron_config`, which are refused.
-    ("qalora_group_size", Use::Harmless),
-    ("megatron_core", Use::Harmless),
-    ("loftq_config", Use::Past),
-    ("eva_config", Use::Past),
-    ("corda_config", Use::Past),
-    ("lora_ga_config", Use::Past),
-    ("velora_config", Use::Past),
-    ("use_dora", Use::Refused(Remedy::Merge)),
-    ("bias", Use::Refused(Remedy::Merge)),
-    ("lora_bias", Use::Refused(Remedy::Merge)),
-    ("fan_in_fan_out", Use::Refused(Remedy::Merge)),
-    ("trainable_token_indices", Use::Refused(Remedy::Merge)),
-    ("target_parameters", Use::Refused(Remedy::Merge)),
-    ("layer_replication", Use::Refused(Remedy::Nothing)),
-    ("kasa_config", Use::Refused(Remedy::Merge)),
-    ("monteclora_config", Use::Refused(Remedy::Merge)),
-    ("use_qalora", Use::Refused(Remedy::Merge)),
-    ("use_bdlora", Use::Refused(Remedy::Merge)),
-    ("arrow_config", Use::Refused(Remedy::Nothing)),
-    ("alora_invocation_tokens", Use::Refused(Remedy::Nothing)),
-    ("megatron_config", Use::Refused(Remedy::Nothing)),
+    ("qalora_group_size", KeyUse::Harmless),
+    ("megatron_core", KeyUse::Harmless),
+    ("loftq_config", KeyUse::Past),
+    ("eva_config", KeyUse::Past),
+    ("corda_config", KeyUse::Past),
+    ("lora_ga_config", KeyUse::Past),
+    ("velora_config", KeyUse::Past),
+    ("use_dora", KeyUse::Refused(Remedy::Merge)),
+    ("bias", KeyUse::Refused(Remedy::Merge)),
+    ("lora_bias", KeyUse::Refused(Remedy::Merge)),
+    ("fan_in_fan_out", KeyUse::Refused(Remedy::Merge)),
+    ("trainable_token_indices", KeyUse::Refused(Remedy::Merge)),
+    ("target_parameters", KeyUse::Refused(Remedy::Merge)),
+    ("layer_replication", KeyUse::Refused(Remedy::Nothing)),
+    ("kasa_config", KeyUse::Refused(Remedy::Merge)),
+    ("monteclora_config", KeyUse::Refused(Remedy::Merge)),
+    ("use_qalora", KeyUse::Refused(Remedy::Merge)),
+    ("use_bdlora", KeyUse::Refused(Remedy::Merge)),
+    ("arrow_config", KeyUse::Refused(Remedy::Nothing)),
+    ("alora_invocation_tokens", KeyUse::Refused(Remedy::Nothing)),
+    ("megatron_config", KeyUse::Refused(Remedy::Nothing)),
     // Of PEFT before 0.3.
-    ("enable_lora", Use::Refused(Remedy::Nothing)),
-    ("merge_weights", Use::Refused(Remedy::Nothing)),
+    ("enable_lora", KeyUse::Refused(Remedy::Nothing)),
+    ("merge_weights", KeyUse::Refused(Remedy::Nothing)),
     // Of ms-swift: the float type that the adapter was trained in.
-    ("lora_dtype", Use::Harmless),
+    ("lora_dtype", KeyUse::Harmless),
 ];
 
 /// What becomes of `key`; `None` if nobody knows it.
-pub fn of(key: &str) -> Option<Use> {
+pub fn of(key: &str) -> Option<KeyUse> {
     KEYS.iter().find(|(name, _)| *name == key).map(|(_, found)| *found)
 }
 

@@ -59,7 +59,7 @@ fn matches(pattern: &Regex, module: &str) -> bool {
 }
 
 #[derive(Debug, Clone)]
-enum Names {
+enum NamePattern {
     /// Not said: whatever has tensors.
     Unsaid,
     /// Every linear of the layers.
@@ -70,25 +70,25 @@ enum Names {
     Pattern(Regex),
 }
 
-impl Names {
+impl NamePattern {
     fn read(config: &Value, key: &str) -> Result<Self> {
         match &config[key] {
-            Value::Null => Ok(Names::Unsaid),
-            Value::String(text) if text == "all-linear" => Ok(Names::AllLinear),
+            Value::Null => Ok(NamePattern::Unsaid),
+            Value::String(text) if text == "all-linear" => Ok(NamePattern::AllLinear),
             Value::String(text) => {
                 let whole = expression(&format!("^(?:{text})$"), text);
-                Ok(Names::Pattern(whole.with_context(|| format!("`{key}`"))?))
+                Ok(NamePattern::Pattern(whole.with_context(|| format!("`{key}`"))?))
             }
-            _ => Ok(Names::List(strings(config, key)?)),
+            _ => Ok(NamePattern::List(strings(config, key)?)),
         }
     }
 
     fn has(&self, module: &str) -> bool {
         match self {
-            Names::Unsaid => false,
-            Names::AllLinear => module != EMBEDDING && module != HEAD,
-            Names::List(names) => names.iter().any(|name| ends_with(module, name)),
-            Names::Pattern(pattern) => matches(pattern, module),
+            NamePattern::Unsaid => false,
+            NamePattern::AllLinear => module != EMBEDDING && module != HEAD,
+            NamePattern::List(names) => names.iter().any(|name| ends_with(module, name)),
+            NamePattern::Pattern(pattern) => matches(pattern, module),
         }
     }
 }
@@ -114,14 +114,14 @@ pub fn strings(config: &Value, key: &str) -> Result<Vec<String>> {
 /// Which modules an adapter is on: `target_modules`, `exclude_modules`, `layers_to_transform` and
 /// `layers_pattern`.
 #[derive(Debug, Clone)]
-pub struct Targets {
-    names: Names,
-    excluded: Names,
+pub struct TargetPatterns {
+    names: NamePattern,
+    excluded: NamePattern,
     layers: Option<Vec<usize>>,
     layers_patterns: Vec<Regex>,
 }
 
-impl Targets {
+impl TargetPatterns {
     pub fn read(config: &Value) -> Result<Self> {
         let key = "layers_to_transform";
         let index = |value: &Value| {
@@ -146,9 +146,9 @@ impl Targets {
             [] => vec![expression(r"^.*?\.[^.]*\.(\d+)\.", "")?],
             names => names.iter().map(layer).collect::<Result<_>>()?,
         };
-        Ok(Targets {
-            names: Names::read(config, "target_modules")?,
-            excluded: Names::read(config, "exclude_modules")?,
+        Ok(TargetPatterns {
+            names: NamePattern::read(config, "target_modules")?,
+            excluded: NamePattern::read(config, "exclude_modules")?,
             layers,
             layers_patterns,
         })
@@ -156,12 +156,13 @@ impl Targets {
 
     /// Whether the configuration says at all which modules it is on.
     pub fn are_said(&self) -> bool {
-        !matches!(self.names, Names::Unsaid)
+        !matches!(self.names, NamePattern::Unsaid)
     }
 
     /// Whether PEFT puts LoRA on `module`.
     pub fn has(&self, module: &str) -> bool {
-        let layered = matches!(&self.names, Names::List(names) if !names.iter().any(|name| name == module));
+        let layered =
+            matches!(&self.names, NamePattern::List(names) if !names.iter().any(|name| name == module));
         self.names.has(module)
             && !self.excluded.has(module)
             && (!layered || self.layers.as_ref().is_none_or(|layers| self.is_of(layers, module)))
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn targets_are_those_of_peft() {
-        let targets = |config: Value| Targets::read(&config).unwrap();
+        let targets = |config: Value| TargetPatterns::read(&config).unwrap();
         let q = |layer: usize| format!("model.layers.{layer}.self_attn.q_proj");
         let list = targets(json!({ "target_modules": ["q_proj"], "layers_to_transform": [1] }));
         assert_eq!((list.has(&q(0)), list.has(&q(1))), (false, true));

@@ -19,12 +19,12 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 /// What a call of cuBLASLt gives.
-pub type Called<T> = std::result::Result<T, CublasError>;
+pub type CublasResult<T> = std::result::Result<T, CublasError>;
 
 /// Calls cuBLASLt, which loads its kernels when they are first used; if that fails, as where the pool holds
 /// all memory, once more after [`pool::trim`].
-pub fn with_room<T>(call: impl FnMut() -> Called<T>) -> Called<T> {
-    let short = |result: &Called<T>| {
+pub fn with_room<T>(call: impl FnMut() -> CublasResult<T>) -> CublasResult<T> {
+    let short = |result: &CublasResult<T>| {
         let status = result.as_ref().err().map(|error| error.0);
         matches!(status, Some(Status::CUBLAS_STATUS_ALLOC_FAILED | Status::CUBLAS_STATUS_EXECUTION_FAILED))
     };

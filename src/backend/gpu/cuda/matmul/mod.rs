@@ -23,7 +23,7 @@ use cudarc::driver::{DevicePtr, sys};
 
 use super::device::Cuda;
 use handle::{WORKSPACE, with_room};
-use problem::Problem;
+use problem::MatmulProblem;
 
 pub use products::Products;
 
@@ -38,7 +38,7 @@ impl Cuda {
         accumulate: bool,
     ) -> Result<()> {
         let addresses = [self.address(dst)?, self.address(lhs)?, self.address(rhs)?];
-        let (problem, [d, l, r]) = Problem::of([dst, lhs, rhs], addresses)?;
+        let (problem, [d, l, r]) = MatmulProblem::of([dst, lhs, rhs], addresses)?;
         let stream = self.bind()?;
         if problem.is_empty() {
             return if accumulate { Ok(()) } else { clear(&problem, d, stream) };
@@ -73,7 +73,7 @@ impl Cuda {
 }
 
 /// A sum of no terms.
-fn clear(problem: &Problem, dst: u64, stream: sys::CUstream) -> Result<()> {
+fn clear(problem: &MatmulProblem, dst: u64, stream: sys::CUstream) -> Result<()> {
     let (pitch, width, height) = problem.rows_of_bytes();
     if width == 0 || height == 0 {
         return Ok(());

@@ -4,13 +4,14 @@ use std::ffi::c_void;
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys::{
-    self, cublasComputeType_t as Compute, cublasLtMatmulAlgo_t, cublasLtMatmulDescAttributes_t as Product,
+    self, cublasComputeType_t as Compute, cublasLtMatmulAlgo_t,
+    cublasLtMatmulDescAttributes_t as DescriptorAttribute,
     cublasLtMatmulPreferenceAttributes_t as Preference, cudaDataType,
 };
 
 use super::handle::{Handle, WORKSPACE};
 use super::operand::Operand;
-use super::problem::{Float, Problem};
+use super::problem::{Float, MatmulProblem};
 
 /// Parts of a sum that several blocks share go through the workspace in float32 and are added in a fixed
 /// order; the scheme that adds them in the result's dtype is left out.
@@ -32,7 +33,7 @@ unsafe impl Sync for Prepared {}
 
 impl Prepared {
     /// Errors if no algorithm computes the product.
-    pub fn new(handle: Handle, problem: &Problem) -> Result<Self, CublasError> {
+    pub fn new(handle: Handle, problem: &MatmulProblem) -> Result<Self, CublasError> {
         let [into, operands] = problem.dtypes;
         let product = ProductDescriptor::new(problem)?;
         let dst = Layout::new(into, problem.dst)?;
@@ -71,16 +72,16 @@ impl Prepared {
 struct ProductDescriptor(sys::cublasLtMatmulDesc_t);
 
 impl ProductDescriptor {
-    fn new(problem: &Problem) -> Result<Self, CublasError> {
+    fn new(problem: &MatmulProblem) -> Result<Self, CublasError> {
         // float32 sums of float32 products, also of float32 operands: none is rounded to TF32
         let product = result::create_matmul_desc(Compute::CUBLAS_COMPUTE_32F, cudaDataType::CUDA_R_32F)?;
         let product = ProductDescriptor(product);
-        product.set(Product::CUBLASLT_MATMUL_DESC_TRANSA, operation(problem.rhs))?;
-        product.set(Product::CUBLASLT_MATMUL_DESC_TRANSB, operation(problem.lhs))?;
+        product.set(DescriptorAttribute::CUBLASLT_MATMUL_DESC_TRANSA, operation(problem.rhs))?;
+        product.set(DescriptorAttribute::CUBLASLT_MATMUL_DESC_TRANSB, operation(problem.lhs))?;
         Ok(product)
     }
 
-    fn set(&self, which: Product, value: i32) -> Result<(), CublasError> {
+    fn set(&self, which: DescriptorAttribute, value: i32) -> Result<(), CublasError> {
         // SAFETY: the attribute is a 32-bit number, copied during the call
         unsafe {
             result::set_matmul_desc_attribute(self.0, which, (&raw const value).cast(), size_of_val(&value))
@@ -126,7 +127,7 @@ impl Drop for Layout {
 struct Preferences(sys::cublasLtMatmulPreference_t);
 
 impl Preferences {
-    fn new(problem: &Problem) -> Result<Self, CublasError> {
+    fn new(problem: &MatmulProblem) -> Result<Self, CublasError> {
         let preferences = Preferences(result::create_matmul_pref()?);
         preferences.set(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(WORKSPACE as u64))?;
         preferences.set(Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &REDUCTION)?;
@@ -178,11 +179,11 @@ mod tests {
         let zeros = |rows, cols| Tensor::zeros((rows, cols), DType::BF16, &Device::Cpu).unwrap();
         let dst = Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap();
         let tensors = [&dst, &zeros(3, 4), &zeros(5, 4).t().unwrap()];
-        let (problem, _) = Problem::of(tensors, [1 << 20, 16, 2]).unwrap();
+        let (problem, _) = MatmulProblem::of(tensors, [1 << 20, 16, 2]).unwrap();
         Preferences::new(&problem).unwrap();
         let product = ProductDescriptor::new(&problem).unwrap();
-        assert_eq!(attribute(&product, Product::CUBLASLT_MATMUL_DESC_TRANSA), 1);
-        assert_eq!(attribute(&product, Product::CUBLASLT_MATMUL_DESC_TRANSB), 0);
+        assert_eq!(attribute(&product, DescriptorAttribute::CUBLASLT_MATMUL_DESC_TRANSA), 1);
+        assert_eq!(attribute(&product, DescriptorAttribute::CUBLASLT_MATMUL_DESC_TRANSB), 0);
         let rhs = Layout::new(problem.dtypes[1], problem.rhs).unwrap();
         let (mut rows, mut written) = (0u64, 0);
         let which = sys::cublasLtMatrixLayoutAttribute_t::CUBLASLT_MATRIX_LAYOUT_ROWS;
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!((status.result(), rows, written), (Ok(()), 4, 8));
     }
 
-    fn attribute(product: &ProductDescriptor, which: Product) -> i32 {
+    fn attribute(product: &ProductDescriptor, which: DescriptorAttribute) -> i32 {
         let (mut value, mut written) = (-1i32, 0);
         // SAFETY: writes the number that the attribute is
         let status = unsafe {

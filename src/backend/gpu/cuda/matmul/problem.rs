@@ -9,7 +9,7 @@ use super::operand::Operand;
 
 /// All that the choice of an algorithm depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Problem {
+pub struct MatmulProblem {
     pub dst: Operand,
     pub lhs: Operand,
     pub rhs: Operand,
@@ -45,7 +45,7 @@ impl Float {
     }
 }
 
-impl Problem {
+impl MatmulProblem {
     /// The product `tensors` (`dst`, `lhs`, `rhs`) at `addresses`, and the addresses in the order of the
     /// problem's own operands: a transposed `dst` is written as what it is the transpose of. Errors if
     /// shapes, layouts or dtypes do not fit.
@@ -69,7 +69,7 @@ impl Problem {
             },
             _ => bail!("matrix product of {:?}", tensor.shape()),
         };
-        let mut problem = Problem {
+        let mut problem = MatmulProblem {
             dst: operand(dst)?,
             lhs: operand(lhs)?,
             rhs: operand(rhs)?,
@@ -79,7 +79,7 @@ impl Problem {
         let mut addresses = addresses;
         if problem.dst.transposed {
             let (l, r) = (problem.lhs, problem.rhs);
-            problem = Problem { dst: problem.dst.t(), lhs: r.t(), rhs: l.t(), ..problem };
+            problem = MatmulProblem { dst: problem.dst.t(), lhs: r.t(), rhs: l.t(), ..problem };
             addresses.swap(1, 2);
         }
         problem.alignments = addresses.map(alignment);
@@ -98,7 +98,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for MatmulProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matrix = |m: Operand| {
             let place = if m.transposed { "columns" } else { "rows" };
@@ -127,8 +127,8 @@ mod tests {
     fn a_transposed_result_is_the_product_the_other_way_round() {
         let (a, b, d) = (zeros(3, 4), zeros(5, 4), zeros(5, 3));
         let tensors = [&d.t().unwrap(), &a, &b.t().unwrap()];
-        let (problem, addresses) = Problem::of(tensors, [1 << 20, 48, 4]).unwrap();
-        let direct = Problem::of([&d, &b, &a.t().unwrap()], [1 << 20, 4, 48]).unwrap();
+        let (problem, addresses) = MatmulProblem::of(tensors, [1 << 20, 48, 4]).unwrap();
+        let direct = MatmulProblem::of([&d, &b, &a.t().unwrap()], [1 << 20, 4, 48]).unwrap();
         assert_eq!((problem, addresses), direct);
         assert_eq!(problem.alignments, [256, 4, 16]);
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_an_algorithm_depends_on_is_told_apart() {
         let (a, b, d) = (zeros(3, 8), zeros(8, 8), zeros(3, 8));
-        let key = |tensors: [&Tensor; 3], addresses| Problem::of(tensors, addresses).unwrap().0;
+        let key = |tensors: [&Tensor; 3], addresses| MatmulProblem::of(tensors, addresses).unwrap().0;
         let first = key([&d, &a, &b], [256, 512, 1024]);
         assert_eq!(first, key([&d, &a, &b], [2048, 256, 256]));
         assert_ne!(first, key([&d, &a, &b], [256, 512, 1028]));
@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn sums_of_nothing() {
-        let problem = |m, k, n| Problem::of([&zeros(m, n), &zeros(m, k), &zeros(k, n)], [256; 3]).unwrap().0;
+        let problem =
+            |m, k, n| MatmulProblem::of([&zeros(m, n), &zeros(m, k), &zeros(k, n)], [256; 3]).unwrap().0;
         assert!(problem(0, 4, 5).is_empty() && problem(3, 0, 5).is_empty() && problem(3, 4, 0).is_empty());
         assert!(!problem(1, 1, 1).is_empty());
         assert_eq!(problem(3, 0, 5).rows_of_bytes(), (20, 20, 3));
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn refuses_what_does_not_fit() {
-        let refusal = |tensors: [&Tensor; 3]| Problem::of(tensors, [256; 3]).unwrap_err().to_string();
+        let refusal = |tensors: [&Tensor; 3]| MatmulProblem::of(tensors, [256; 3]).unwrap_err().to_string();
         let shapes = refusal([&zeros(3, 5), &zeros(3, 4), &zeros(5, 5)]);
         assert!(shapes.starts_with("matrix product of [3, 4] and [5, 5] into [3, 5]"), "{shapes}");
         let half = zeros(3, 5).to_dtype(DType::BF16).unwrap();

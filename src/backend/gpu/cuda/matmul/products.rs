@@ -9,7 +9,7 @@ use cudarc::driver::{CudaSlice, CudaStream};
 
 use super::handle::{Handle, WORKSPACE, with_room};
 use super::prepared::Prepared;
-use super::problem::Problem;
+use super::problem::MatmulProblem;
 
 /// Products that are remembered. Numbers of tokens differ from step to step, so there is no end to them.
 const REMEMBERED: usize = 4096;
@@ -19,7 +19,7 @@ pub struct Products {
     pub(super) handle: Handle,
     /// One suffices: products run one after the other, on the one stream.
     pub(super) workspace: CudaSlice<u8>,
-    prepared: Mutex<HashMap<Problem, Arc<Prepared>>>,
+    prepared: Mutex<HashMap<MatmulProblem, Arc<Prepared>>>,
 }
 
 impl Products {
@@ -31,7 +31,7 @@ impl Products {
         Ok(Products { handle: Handle(handle), workspace, prepared: Mutex::default() })
     }
 
-    pub(super) fn prepare(&self, problem: Problem) -> Result<Arc<Prepared>> {
+    pub(super) fn prepare(&self, problem: MatmulProblem) -> Result<Arc<Prepared>> {
         let mut all = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = all.get(&problem) {
             return Ok(prepared.clone());

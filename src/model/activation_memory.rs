@@ -225,7 +225,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::counted::peak_of;
+    use crate::backend::counting_allocator::peak_of;
     use crate::backend::gpu::emulation::{self, Order};
     use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
     use crate::backend::{Compute, Packing, Segment};

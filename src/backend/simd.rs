@@ -151,7 +151,7 @@ pub fn exp_and_sum(x: &mut [f32], shift: f32) -> f32 {
 }
 
 /// Sums over a row z, shifted: d_i = z_i − shift.
-pub struct Sums {
+pub struct ExpSums {
     /// Σ e^d.
     pub exp: f64,
     /// Σ d e^d.
@@ -162,7 +162,7 @@ pub struct Sums {
 
 /// x ← e^(x − shift), with the sums that entropy and mean need.
 #[inline(always)]
-pub fn exp_and_sums(x: &mut [f32], shift: f32) -> Sums {
+pub fn exp_and_sums(x: &mut [f32], shift: f32) -> ExpSums {
     let (mut sum, mut weighted, mut shifted) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
     let whole = x.len() - x.len() % LANES;
     let (head, tail) = x.split_at_mut(whole);
@@ -183,7 +183,7 @@ pub fn exp_and_sums(x: &mut [f32], shift: f32) -> Sums {
         weighted[i] += *v * d;
         shifted[i] += d;
     }
-    Sums { exp: reduce_f64(sum), weighted: reduce_f64(weighted), shifted: reduce_f64(shifted) }
+    ExpSums { exp: reduce_f64(sum), weighted: reduce_f64(weighted), shifted: reduce_f64(shifted) }
 }
 
 /// x ← factor · x; returns Σ x² of the result.

@@ -3,7 +3,7 @@
 //! is made to finish before the clock is read at both ends of a part, which slows the whole down:
 //! shares are of use, the sum is not a speed.
 //!
-//! Parts may nest: every moment counts for the innermost part that is open, and for [`Part::Host`]
+//! Parts may nest: every moment counts for the innermost part that is open, and for [`Op::Host`]
 //! where none is. So the parts of a measurement add up to its whole time.
 
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use candle_core::Device;
 
 /// What a moment may be spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Op {
     /// Scores, softmax and their products with the values; not the projections.
     Attention,
     /// Matrix products of the layers, LoRA among them.
@@ -29,28 +29,27 @@ pub enum Part {
     Host,
 }
 
-impl Part {
-    pub const ALL: [Part; 6] =
-        [Part::Attention, Part::Linear, Part::Head, Part::Norms, Part::Optimiser, Part::Host];
+impl Op {
+    pub const ALL: [Op; 6] = [Op::Attention, Op::Linear, Op::Head, Op::Norms, Op::Optimiser, Op::Host];
 
     pub fn name(self) -> &'static str {
         match self {
-            Part::Attention => "attention",
-            Part::Linear => "linear",
-            Part::Head => "head",
-            Part::Norms => "norms",
-            Part::Optimiser => "optimiser",
-            Part::Host => "host",
+            Op::Attention => "attention",
+            Op::Linear => "linear",
+            Op::Head => "head",
+            Op::Norms => "norms",
+            Op::Optimiser => "optimiser",
+            Op::Host => "host",
         }
     }
 }
 
 /// Seconds of each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Spent([f64; Part::ALL.len()]);
+pub struct Spent([f64; Op::ALL.len()]);
 
 impl Spent {
-    pub fn of(&self, part: Part) -> f64 {
+    pub fn of(&self, part: Op) -> f64 {
         self.0[part as usize]
     }
 
@@ -61,7 +60,7 @@ impl Spent {
 
 struct Clock {
     device: Device,
-    open: Part,
+    open: Op,
     since: Instant,
     spent: Spent,
     /// The first error of the device.
@@ -73,7 +72,7 @@ thread_local! {
 }
 
 /// From here on `part` is open; returns the one that was, if there is a measurement.
-fn turn_to(part: Part) -> Option<Part> {
+fn turn_to(part: Op) -> Option<Op> {
     CLOCK.with_borrow_mut(|clock| {
         let clock = clock.as_mut()?;
         if let Err(error) = clock.device.synchronize() {
@@ -87,7 +86,7 @@ fn turn_to(part: Part) -> Option<Part> {
 }
 
 /// Does `work`, which counts as `part` for a measurement of this thread.
-pub fn time<T>(part: Part, work: impl FnOnce() -> T) -> T {
+pub fn time<T>(part: Op, work: impl FnOnce() -> T) -> T {
     let before = turn_to(part);
     let done = work();
     if let Some(before) = before {
@@ -102,14 +101,14 @@ pub fn measure<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<(
     device.synchronize()?;
     let clock = Clock {
         device: device.clone(),
-        open: Part::Host,
+        open: Op::Host,
         since: Instant::now(),
         spent: Spent::default(),
         failed: None,
     };
     CLOCK.set(Some(clock));
     let done = work();
-    turn_to(Part::Host);
+    turn_to(Op::Host);
     let clock = CLOCK.take();
     let done = done?;
     let Some(clock) = clock else { anyhow::bail!("a measurement lay within another") };
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn work(part: Part, milliseconds: u64) {
+    fn work(part: Op, milliseconds: u64) {
         time(part, || std::thread::sleep(Duration::from_millis(milliseconds)));
     }
 
@@ -133,28 +132,28 @@ mod tests {
         let started = Instant::now();
         let (answer, spent) = measure(&Device::Cpu, || {
             std::thread::sleep(Duration::from_millis(5));
-            time(Part::Optimiser, || {
-                work(Part::Linear, 20);
+            time(Op::Optimiser, || {
+                work(Op::Linear, 20);
                 std::thread::sleep(Duration::from_millis(10));
             });
-            work(Part::Linear, 5);
+            work(Op::Linear, 5);
             Ok(7)
         })
         .unwrap();
         let whole = started.elapsed().as_secs_f64();
         assert_eq!(answer, 7);
-        assert!(spent.of(Part::Linear) >= 0.025 && spent.of(Part::Linear) < whole - 0.014, "{spent:?}");
-        assert!(spent.of(Part::Optimiser) >= 0.010 && spent.of(Part::Optimiser) < whole - 0.029, "{spent:?}");
-        assert!(spent.of(Part::Host) >= 0.005 && spent.of(Part::Host) < whole - 0.034, "{spent:?}");
-        assert_eq!([Part::Attention, Part::Head, Part::Norms].map(|part| spent.of(part)), [0.0; 3]);
+        assert!(spent.of(Op::Linear) >= 0.025 && spent.of(Op::Linear) < whole - 0.014, "{spent:?}");
+        assert!(spent.of(Op::Optimiser) >= 0.010 && spent.of(Op::Optimiser) < whole - 0.029, "{spent:?}");
+        assert!(spent.of(Op::Host) >= 0.005 && spent.of(Op::Host) < whole - 0.034, "{spent:?}");
+        assert_eq!([Op::Attention, Op::Head, Op::Norms].map(|part| spent.of(part)), [0.0; 3]);
         assert!(spent.total() <= whole);
     }
 
     #[test]
     fn an_error_ends_a_measurement() {
-        let failed = measure(&Device::Cpu, || -> Result<()> { time(Part::Head, || anyhow::bail!("no")) });
+        let failed = measure(&Device::Cpu, || -> Result<()> { time(Op::Head, || anyhow::bail!("no")) });
         assert_eq!(failed.unwrap_err().to_string(), "no");
         // and nothing is measured after it
-        assert_eq!(turn_to(Part::Head), None);
+        assert_eq!(turn_to(Op::Head), None);
     }
 }
