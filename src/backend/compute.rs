@@ -94,12 +94,12 @@ impl Compute {
         Compute { device: tensor.device().clone(), dtype: tensor.dtype() }
     }
 
-    /// `tensor` here, in this place's dtype.
+    /// `tensor` here, in its dtype.
     pub fn put(&self, tensor: &Tensor) -> Result<Tensor> {
         Ok(tensor.to_device(&self.device)?.to_dtype(self.dtype)?)
     }
 
-    /// Zeros in this place's dtype.
+    /// Zeros in its dtype.
     pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         Ok(Tensor::zeros(shape, self.dtype, &self.device)?)
     }

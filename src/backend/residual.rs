@@ -7,7 +7,7 @@ use super::checks::{expect, grid_of_values};
 use super::gpu::{self, Arg, Gpu};
 use super::storage::{unwritten, update, view};
 
-/// Elements a task.
+/// Elements per task.
 const BLOCK: usize = 1 << 14;
 
 /// a + b, of the same shape.

@@ -145,7 +145,7 @@ impl Task<'_> {
         for (row, sums) in sums.iter().enumerate() {
             let sums: &[f32] = bytemuck::cast_slice(sums);
             for (i, sum) in sums.iter().enumerate().take(panel.rows) {
-                // SAFETY: one task a column of y, and the row is one of y's
+                // SAFETY: one task per column of y, and the row is one of y's
                 unsafe { *self.y.at((panel.first + i) * self.n + self.first + row) = *sum };
             }
         }

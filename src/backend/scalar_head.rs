@@ -31,12 +31,12 @@ pub fn scores(hidden: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Vec<f64
     Ok(rows.chunks_exact(width).map(score).collect())
 }
 
-/// Adds Σ slope · h to `weight_grad` `[1, width]` and Σ slope to `bias_grad` `[1]`, where they are asked for;
-/// returns slope · w, `[rows, width]` in the dtype of `hidden`. `slopes` is ∂ loss / ∂ s, `[rows]`.
+/// Adds Σ d_score · h to `weight_grad` `[1, width]` and Σ d_score to `bias_grad` `[1]`, where they are asked for;
+/// returns d_score · w, `[rows, width]` in the dtype of `hidden`. `d_scores` is ∂ loss / ∂ s, `[rows]`.
 pub fn scores_backward(
     hidden: &Tensor,
     weight: &Tensor,
-    slopes: &[f64],
+    d_scores: &[f64],
     weight_grad: Option<&Tensor>,
     bias_grad: Option<&Tensor>,
 ) -> Result<Tensor> {
@@ -44,9 +44,9 @@ pub fn scores_backward(
     if rows == 0 {
         return Ok(hidden.clone());
     }
-    let bias_sum = slopes.iter().sum::<f64>() as f32;
+    let bias_sum = d_scores.iter().sum::<f64>() as f32;
     if Gpu::of(hidden)?.is_some() {
-        let column: Vec<f32> = slopes.iter().map(|&s| s as f32).collect();
+        let column: Vec<f32> = d_scores.iter().map(|&s| s as f32).collect();
         let column = Tensor::from_vec(column, (rows, 1), hidden.device())?;
         if let Some(grad) = weight_grad {
             matmul_into(grad, &column.t()?, &hidden.to_dtype(DType::F32)?, 1.0, true)?;
@@ -58,10 +58,10 @@ pub fn scores_backward(
     }
     if let Some(grad) = weight_grad {
         let hidden = view(hidden)?;
-        // summed in float64: slopes of a pair nearly cancel
+        // summed in float64: d_scores of a pair nearly cancel
         let mut sums = vec![0f64; width];
-        for (row, slope) in hidden.chunks_exact(width).zip(slopes) {
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += slope * f64::from(*x));
+        for (row, d_score) in hidden.chunks_exact(width).zip(d_scores) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += d_score * f64::from(*x));
         }
         update(grad, |grad| {
             grad.iter_mut().zip(&sums).for_each(|(g, sum)| *g += *sum as f32);
@@ -76,8 +76,8 @@ pub fn scores_backward(
     }
     let weight = view(weight)?;
     let mut d_hidden = Vec::with_capacity(rows * width);
-    for slope in slopes {
-        d_hidden.extend(weight.iter().map(|w| (slope * f64::from(*w)) as f32));
+    for d_score in d_scores {
+        d_hidden.extend(weight.iter().map(|w| (d_score * f64::from(*w)) as f32));
     }
     Tensor::from_vec(d_hidden, (rows, width), hidden.device())
 }
@@ -97,12 +97,12 @@ mod tests {
             let weight = Tensor::arange(0f32, width as f32, &Device::Cpu).unwrap();
             let weight = (weight * 0.03).unwrap().sin().unwrap().unsqueeze(0).unwrap();
             let bias = Tensor::new(&[0.25f32], &Device::Cpu).unwrap();
-            let slopes: Vec<f64> = (0..rows).map(|i| (i as f64 * 0.7).cos()).collect();
-            let run = |hidden: &Tensor, place: &Device| {
-                let here = |t: &Tensor| t.copy().unwrap().to_device(place).unwrap();
+            let d_scores: Vec<f64> = (0..rows).map(|i| (i as f64 * 0.7).cos()).collect();
+            let run = |hidden: &Tensor, device: &Device| {
+                let here = |t: &Tensor| t.copy().unwrap().to_device(device).unwrap();
                 let grads = [here(&weight), here(&bias)];
                 let scores = scores(hidden, &here(&weight), &here(&bias)).unwrap();
-                let dx = scores_backward(hidden, &here(&weight), &slopes, Some(&grads[0]), Some(&grads[1]));
+                let dx = scores_backward(hidden, &here(&weight), &d_scores, Some(&grads[0]), Some(&grads[1]));
                 let scores = scores.iter().map(|&s| s as f32).collect::<Vec<_>>();
                 let [dw, db] = grads;
                 [Tensor::from_vec(scores, rows, &Device::Cpu).unwrap(), dx.unwrap(), dw, db]
@@ -118,9 +118,9 @@ mod tests {
     fn no_rows_have_no_scores_and_no_gradients() {
         trial::each(|trial| {
             let hidden = trial.twin(&Tensor::zeros((0, 37), DType::F32, &Device::Cpu).unwrap());
-            let run = |hidden: &Tensor, place: &Device| {
-                let weight = Tensor::ones((1, 37), DType::F32, place).unwrap();
-                let bias = Tensor::ones(1, DType::F32, place).unwrap();
+            let run = |hidden: &Tensor, device: &Device| {
+                let weight = Tensor::ones((1, 37), DType::F32, device).unwrap();
+                let bias = Tensor::ones(1, DType::F32, device).unwrap();
                 let grads = [weight.copy().unwrap(), bias.copy().unwrap()];
                 assert!(scores(hidden, &weight, &bias).unwrap().is_empty());
                 let dx = scores_backward(hidden, &weight, &[], Some(&grads[0]), Some(&grads[1])).unwrap();

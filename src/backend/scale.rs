@@ -7,7 +7,7 @@ use super::checks::{expect, grid_of_rows};
 use super::gpu::{self, Arg, Gpu};
 use super::storage::update;
 
-/// Elements a task.
+/// Elements per task.
 const BLOCK: usize = 1 << 14;
 
 /// x ← factor · x, for rows `[rows, width]`.

@@ -5,7 +5,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 /// Sums are those of so many lanes, whatever the processor's vectors hold. `RUNNER_TEST_LANES`, set when a
-/// test build is made, gives all sums another rounding: what a recipe promises must not hang on this one.
+/// test build is made, gives all sums another rounding: what a recipe promises must not depend on this one.
 const LANES: usize = if option_env!("RUNNER_TEST_LANES").is_some() { 8 } else { 16 };
 
 struct Wide<F>(F);

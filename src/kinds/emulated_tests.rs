@@ -19,13 +19,13 @@ mod ppo_stage;
 use ppo_stage::{open_ppo, stage_settings};
 use trace::{assert_steps, golden, json, open_trace, settings, step};
 
-/// Steps of a golden trace with kernels in place of the CPU's operations.
+/// Steps of a golden trace with kernels in compute of the CPU's operations.
 fn agrees(name: &str, dtype: DType, steps: u64, tolerance: f64) {
     let trace = json(&format!("traces/{name}.json"));
     let settings = settings(&trace);
-    let place = Compute { device: Device::Cpu, dtype };
+    let compute = Compute { device: Device::Cpu, dtype };
     let run = || -> Vec<Metrics> {
-        let mut stage = open_trace(&trace, &settings, None, &place);
+        let mut stage = open_trace(&trace, &settings, None, &compute);
         (0..steps).map(|n| step(stage.as_mut(), n)).collect()
     };
     if let Some(steps) = with(Order::Forward, run) {

@@ -6,7 +6,7 @@ use crate::train::means::Means;
 use crate::train::pair_metrics::{ScoredPair, pair_of};
 use crate::train::row::{RowLogProbs, Totals};
 
-/// One pair's loss and what is told of it.
+/// One pair's loss and what is reported of it.
 pub struct PairTerm {
     pub loss: PairLoss,
     pub rewards: (f64, f64),

@@ -295,12 +295,12 @@ mod tests {
         let dropout = drops.then_some((stream, row_keys.as_slice()));
         let input = Tokens { ids: &ids, packing: &packing, needed: &needed, dropout };
         let asked = Targets { hidden: &hidden, tokens: &targets, temperature: 1.0 };
-        let slopes = vec![0.1; targets.len()];
+        let d_log_probs = vec![0.1; targets.len()];
         let (_, took) = peak_of(|| match keep {
             Keep::Nothing => drop(decoder.log_probs(&input, asked).unwrap()),
             keep => {
                 let (_, pending) = decoder.forward_log_probs(&input, asked, keep).unwrap();
-                decoder.backward_log_probs(&input, asked, pending, &slopes).unwrap();
+                decoder.backward_log_probs(&input, asked, pending, &d_log_probs).unwrap();
             }
         });
         let (dtype, rows, bytes) = match decoder.embedding.value.dtype() {
@@ -313,8 +313,8 @@ mod tests {
         (took, footprint.pass(PassRows { tokens: tokens as u64, needed: scored, scored }, keep))
     }
 
-    fn compare(model_type: &str, place: &Compute, pairs: usize, enough: Range<f64>) {
-        let decoder = |train| build(config(model_type), &Ones, train, place).unwrap();
+    fn compare(model_type: &str, compute: &Compute, pairs: usize, enough: Range<f64>) {
+        let decoder = |train| build(config(model_type), &Ones, train, compute).unwrap();
         let adapted = |dropout| new_adapter(decoder(false), &lora(dropout), 1).unwrap();
         // threads and their like are made once
         pass(&decoder(true), pairs, Keep::All, false);
@@ -342,7 +342,7 @@ mod tests {
     /// What kernels work on is counted in bf16; the last digits are indices and the like.
     #[test]
     fn so_does_a_pass_in_bf16_where_kernels_run() {
-        let place = Compute { device: Device::Cpu, dtype: DType::BF16 };
-        emulation::with(Order::Forward, || compare("llama", &place, 1, 0.95..1.02));
+        let compute = Compute { device: Device::Cpu, dtype: DType::BF16 };
+        emulation::with(Order::Forward, || compare("llama", &compute, 1, 0.95..1.02));
     }
 }

@@ -55,7 +55,7 @@ pub struct Tokens<'a> {
     pub packing: &'a Packing,
     /// Rows whose hidden states are asked for, ascending.
     pub needed: &'a [u32],
-    /// A stream for the step and a key a row, when LoRA dropout is on.
+    /// A stream for the step and one key per row, when LoRA dropout is on.
     pub dropout: Option<(Stream, &'a [u64])>,
 }
 
@@ -140,7 +140,7 @@ impl Decoder {
     }
 
     /// The float type of its weights and activations, and where they lie.
-    pub fn place(&self) -> Compute {
+    pub fn compute(&self) -> Compute {
         Compute::of(&self.embedding.value)
     }
 

@@ -66,7 +66,7 @@ pub struct Lora {
     pub merged: Option<Tensor>,
 }
 
-/// What makes a dropout mask: a stream for the step, and a key a row that does not depend on packing.
+/// What makes a dropout mask: a stream for the step, and one key per row that does not depend on packing.
 #[derive(Clone, Copy)]
 pub struct DropoutKeys<'a> {
     pub stream: Stream,
@@ -98,18 +98,18 @@ impl Linear {
         if matrices.is_empty() {
             return Ok(());
         }
-        let place = Compute::of(&self.weight.value);
+        let compute = Compute::of(&self.weight.value);
         let a: Vec<&Tensor> = matrices.iter().map(|of_part| &of_part.a).collect();
-        let a = Param::at(&place, Tensor::cat(&a, 0)?.contiguous()?, train)?;
+        let a = Param::at(&compute, Tensor::cat(&a, 0)?.contiguous()?, train)?;
         let mut parts = Vec::new();
         let mut first = 0;
         for Matrices { part, a, b, alpha, scale } in matrices {
             let rank = a.dim(0)?;
-            let b = Param::at(&place, b.contiguous()?, train)?;
+            let b = Param::at(&compute, b.contiguous()?, train)?;
             parts.push(LoraPart { part, ranks: first..first + rank, b, alpha, scale });
             first += rank;
         }
-        let merged = (place.dtype == DType::F32).then(|| self.weight.value.copy()).transpose()?;
+        let merged = (compute.dtype == DType::F32).then(|| self.weight.value.copy()).transpose()?;
         self.lora = Some(Lora { a, parts, dropout, merged });
         self.refresh()
     }
@@ -290,7 +290,7 @@ impl Lora {
         Ok(low.narrow(1, part.ranks.start, part.ranks.len())?)
     }
 
-    /// What of `a`, the joint A or its master, is one part's, `[rank, in]`.
+    /// The rows of `a`, the joint A or its master, that are one part's, `[rank, in]`.
     pub fn a_of(&self, a: &Tensor, part: &LoraPart) -> Result<Tensor> {
         Ok(a.narrow(0, part.ranks.start, part.ranks.len())?)
     }

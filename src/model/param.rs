@@ -21,10 +21,10 @@ impl Param {
         Param { value, grad: None, master: None }
     }
 
-    /// `full`, of any float type, at `place`; trained ones keep a master of all its digits.
-    pub fn at(place: &Compute, full: Tensor, train: bool) -> Result<Self> {
-        let full = full.to_device(&place.device)?;
-        let value = full.to_dtype(place.dtype)?;
+    /// `full`, of any float type, on the device and in the float type of `compute`; trained ones keep a master of all its digits.
+    pub fn at(compute: &Compute, full: Tensor, train: bool) -> Result<Self> {
+        let full = full.to_device(&compute.device)?;
+        let value = full.to_dtype(compute.dtype)?;
         if !train {
             return Ok(Self::frozen(value));
         }

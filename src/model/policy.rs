@@ -19,14 +19,14 @@ use crate::backend::Compute;
 /// Opens models. Those on one base share its frozen weights, which are read once.
 #[derive(Clone, Default)]
 pub struct Models {
-    place: Compute,
+    compute: Compute,
     frozen: HashMap<PathBuf, Decoder>,
 }
 
 impl Models {
-    /// Models at `place`.
-    pub fn at(place: &Compute) -> Self {
-        Models { place: place.clone(), frozen: HashMap::new() }
+    /// Models on the device and in the float type of `compute`.
+    pub fn at(compute: &Compute) -> Self {
+        Models { compute: compute.clone(), frozen: HashMap::new() }
     }
 
     /// The base without its adapter, nothing trained.
@@ -42,7 +42,7 @@ impl Models {
     /// A sequence classifier has a head for its scores, and none for tokens unless that is tied.
     fn build(&self, input: &Artifact, train: bool) -> Result<Decoder> {
         let folder = ModelFolder::open(&input.base)?;
-        build(folder.config.clone(), &folder.weights()?, train, &self.place)
+        build(folder.config.clone(), &folder.weights()?, train, &self.compute)
     }
 
     /// The model as it is, nothing trained.
@@ -85,7 +85,7 @@ impl Models {
 
 /// Every weight trained, LoRA merged in. Nothing is shared with the model that it was.
 fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
-    let place = decoder.place();
+    let compute = decoder.compute();
     let train = |param: &mut Param| -> Result<()> {
         *param = Param::trained(param.value.copy()?)?;
         Ok(())
@@ -95,7 +95,7 @@ fn train_merged(mut decoder: Decoder) -> Result<Decoder> {
             ModuleMut::Table(param) => train(param)?,
             ModuleMut::Norm(norm) => train(&mut norm.weight)?,
             ModuleMut::Linear(linear) => {
-                linear.weight = Param::at(&place, linear.merged_full()?, true)?;
+                linear.weight = Param::at(&compute, linear.merged_full()?, true)?;
                 linear.bias.as_mut().map(train).transpose()?;
                 linear.lora = None;
             }

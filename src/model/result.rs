@@ -76,7 +76,7 @@ pub fn save_model(decoder: &Decoder, head: Option<&ValueHead>, folder: &Path) ->
         }
     }
     write_safetensors(&weights, &folder.join("model.safetensors"))?;
-    let dtype = if decoder.place().dtype == DType::BF16 { "bfloat16" } else { "float32" };
+    let dtype = if decoder.compute().dtype == DType::BF16 { "bfloat16" } else { "float32" };
     let mut config = decoder.config.raw.clone();
     if let Value::Object(config) = &mut config {
         config.remove("torch_dtype");

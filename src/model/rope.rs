@@ -34,9 +34,9 @@ impl Rope {
         if let Some(partial) = partial.filter(|value| !value.is_null() && value.as_f64() != Some(1.0)) {
             bail!("`partial_rotary_factor` {partial} is not supported: heads are rotated whole")
         }
-        let positive = |place: &str, value: &Value| {
+        let positive = |key: &str, value: &Value| {
             let number = value.as_f64().filter(|number| *number > 0.0);
-            number.with_context(|| format!("`{place}` is {value}, where a number above 0 is expected"))
+            number.with_context(|| format!("`{key}` is {value}, where a number above 0 is expected"))
         };
         let theta = match (values.get("rope_theta"), config.get("rope_theta")) {
             (Some(theta), _) => positive(&format!("{name}.rope_theta"), theta)?,

@@ -43,10 +43,10 @@ impl Decoder {
         tokens: &Tokens<'_>,
         scored: &[u32],
         pending: PendingScores,
-        slopes: &[f64],
+        d_scores: &[f64],
     ) -> Result<()> {
         let PendingScores { trace, rows, hidden } = pending;
-        let d_rows = head.backward(&rows, slopes)?;
+        let d_rows = head.backward(&rows, d_scores)?;
         let d_hidden = hidden.zeros_like()?;
         scatter_add(&d_hidden, scored, &d_rows)?;
         self.backward(tokens, trace, &d_hidden)

@@ -55,9 +55,9 @@ pub fn create(
     folder: &Path,
 ) -> Result<()> {
     let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
-    let place = Compute { dtype: dtype.into(), ..Compute::default() };
-    let weights = RandomWeights { seed, deviation: config.initializer_range, dtype: place.dtype };
-    save_model(&build(config, &weights, false, &place)?, None, folder)
+    let compute = Compute { dtype: dtype.into(), ..Compute::default() };
+    let weights = RandomWeights { seed, deviation: config.initializer_range, dtype: compute.dtype };
+    save_model(&build(config, &weights, false, &compute)?, None, folder)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! A scalar head on hidden states: `s = w·h + b`. Reward models score with it (one score a sequence),
-//! value models predict returns (one value a token).
+//! value models predict returns (one value per token).
 //!
 //! Its file is `value_head.safetensors` with `v_head.summary.weight` `[1, hidden]` and
 //! `v_head.summary.bias` `[1]`, as TRL's and ms-swift's; `score.weight`, as transformers' sequence
@@ -188,7 +188,7 @@ fn of_token_classifier(path: &Path) -> bool {
     config.is_some_and(|config| Config::is_of_class(&config, TOKEN_CLASSIFIER))
 }
 
-/// What of a head is trained. With `Weight` alone the bias is 0.
+/// Which parameters of a head are trained. With `Weight` alone the bias is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainedPart {
     Nothing,
@@ -237,10 +237,10 @@ impl ValueHead {
         part: TrainedPart,
         device: &Device,
     ) -> Result<Self> {
-        let place = Compute { device: device.clone(), dtype: DType::F32 };
+        let compute = Compute { device: device.clone(), dtype: DType::F32 };
         Ok(ValueHead {
-            weight: Param::at(&place, weight, part != TrainedPart::Nothing)?,
-            bias: Param::at(&place, bias, part == TrainedPart::WeightAndBias)?,
+            weight: Param::at(&compute, weight, part != TrainedPart::Nothing)?,
+            bias: Param::at(&compute, bias, part == TrainedPart::WeightAndBias)?,
             format,
             passed_over: None,
         })
@@ -266,11 +266,11 @@ impl ValueHead {
         Ok(scalar_head::scores(hidden, &self.weight.value, &self.bias.value)?)
     }
 
-    /// Adds the gradients of what is trained; `slopes` is ∂ loss / ∂ score, `[rows]`. Returns ∂ loss /
+    /// Adds the gradients of what is trained; `d_scores` is ∂ loss / ∂ score, `[rows]`. Returns ∂ loss /
     /// ∂ hidden, `[rows, hidden]`.
-    pub fn backward(&self, hidden: &Tensor, slopes: &[f64]) -> Result<Tensor> {
+    pub fn backward(&self, hidden: &Tensor, d_scores: &[f64]) -> Result<Tensor> {
         let (weight, bias) = (self.weight.grad.as_ref(), self.bias.grad.as_ref());
-        Ok(scalar_head::scores_backward(hidden, &self.weight.value, slopes, weight, bias)?)
+        Ok(scalar_head::scores_backward(hidden, &self.weight.value, d_scores, weight, bias)?)
     }
 
     pub fn trained(&self) -> Vec<Trained<'_>> {

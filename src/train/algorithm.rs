@@ -82,7 +82,7 @@ pub struct StepLoss<'a, A: ?Sized> {
     split: Split,
     /// Of each micro-batch.
     totals: Vec<Totals>,
-    /// Rows of each micro-batch that are told of.
+    /// Rows of each micro-batch that are reported.
     told_rows: usize,
     /// Share of each micro-batch in the loss.
     weights: Vec<f64>,

@@ -9,7 +9,7 @@
 //! | [`row`] | one row's log-probabilities, and the loss's derivatives |
 //! | [`passes`] | forward and backward of one pass |
 //! | [`reference`] | log-probabilities of the reference policy, stored |
-//! | [`answer`], [`means`], [`pair_metrics`] | what is told of rows |
+//! | [`answer`], [`means`], [`pair_metrics`] | what is reported of rows |
 
 pub mod algorithm;
 pub mod answer;

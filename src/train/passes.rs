@@ -34,8 +34,8 @@ impl Trainer {
         let batch = self.batches.pack(families, ask);
         let (tokens, targets) = (batch.tokens(self.dropout()), batch.targets(self.temperature));
         let (found, pending) = self.decoder().forward_log_probs(&tokens, targets, self.keep())?;
-        let slopes = objective(&batch, &found)?;
-        self.decoder().backward_log_probs(&tokens, targets, pending, &slopes)
+        let d_log_probs = objective(&batch, &found)?;
+        self.decoder().backward_log_probs(&tokens, targets, pending, &d_log_probs)
     }
 
     /// As [`Trainer::train_pass`], with the scores that `head` gives each target's row.
@@ -50,8 +50,8 @@ impl Trainer {
         let batch = self.batches.pack(families, ask);
         let tokens = batch.tokens(self.dropout());
         let (found, pending) = decoder.forward_scores(head, &tokens, &batch.hidden, self.keep())?;
-        let slopes = objective(&batch, &found)?;
-        decoder.backward_scores(head, &tokens, &batch.hidden, pending, &slopes)
+        let d_scores = objective(&batch, &found)?;
+        decoder.backward_scores(head, &tokens, &batch.hidden, pending, &d_scores)
     }
 
     fn keep(&self) -> Keep {

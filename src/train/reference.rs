@@ -100,7 +100,7 @@ pub fn of_stage(
     folder: &Path,
     progress: &mut Progress,
 ) -> Result<Reference> {
-    let compute = trainer.decoder().place();
+    let compute = trainer.decoder().compute();
     let other = other.map(|artifact| Models::at(&compute).frozen(artifact)).transpose()?;
     let seen = trainer.rows_seen();
     let decoder = other.as_ref().unwrap_or(trainer.decoder());

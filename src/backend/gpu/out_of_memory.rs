@@ -1,5 +1,5 @@
 //! What happens where a run needs more memory than its GPU has: what is held and not used is given back, and
-//! if that does not do, the run is told what takes the memory.
+//! if that does not do, the error says what takes the memory.
 
 use std::sync::{Mutex, PoisonError};
 

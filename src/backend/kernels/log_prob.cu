@@ -1,7 +1,7 @@
 // What rows of logits say of their targets, and the gradient of log p(target) by the logits.
 //   a row z [vocabulary], its target y, M = max z, e_v = exp(z_v − M), S = Σ e_v
 //   log p(y) = z_y − M − ln S         entropy = ln S − Σ e_v (z_v − M) / S
-//   ln Σ p²  = ln Σ e_v² − 2 ln S     gradient_v = c (δ_vy − e_v / S), c a number a row
+//   ln Σ p²  = ln Σ e_v² − 2 ln S     gradient_v = c (δ_vy − e_v / S), c one number per row
 // One block a row. The first sweep reads the row once: each thread sums about the largest logit that it
 // has met, and scales its sums down when it meets a larger one. The second goes from the row's end back,
 // as caches still hold that, and writes the gradient, to which the target's 1 belongs: W[y] − Σ p W of

@@ -1,7 +1,7 @@
 // Tokens from rows of logits [*, stride]: the largest logit's, or one drawn by its probability. A block a
 // token; NO_TOKEN where the logits are not finite.
 //   drawn: the first token t with Σ_{v ≤ t} e_v > u Σ e_v, e_v = exp((z_v − max z) / temperature)
-// Tokens come in order: the row is cut into a run a warp, each warp sums its own, and the run that holds
+// Tokens come in order: the row is cut into one run per warp, each warp sums its own, and the run that holds
 // u Σ e_v is cut again, until one thread adds up the few that are left. Blocks of two warps and more.
 // Bound by memory: a row is read twice.
 #include "port.cuh"

@@ -9,7 +9,7 @@ use super::super::simd::{dot, dot3, wide};
 use super::super::storage::{unwritten, update, view};
 use super::{Heads, launch};
 
-/// Rows a task.
+/// Rows per task.
 const BLOCK: usize = 64;
 
 /// x `[rows, width]`, weight `[width]` → y `[rows, width]` and 1/rms `[rows]`.

@@ -20,7 +20,7 @@ fn gradients(trial: &Trial, width: usize) -> (Tensor, Tensor) {
 #[test]
 fn rows_agree() {
     trial::each(|trial| {
-        // a warp a row, a block a row, what no thread keeps, each by vectors and by values
+        // one warp per row, one block per row, rows that no thread keeps, each by vectors and by values
         for (rows, width) in [(1, 1), (11, 37), (300, 64), (3, 703), (2, 2056), (2, 2501)] {
             let (a, b, dy) =
                 (trial.random(rows, width), trial.random(rows, width), trial.random(rows, width));

@@ -64,7 +64,7 @@ impl OfKind for PpoSettings {
             top_p,
             missing_eos_penalty,
             total_episodes,
-            num_sample_generations: _, // what is told
+            num_sample_generations: _, // only what is reported
         } = self;
         for (role, source) in [(Role::Reward, reward), (Role::Reference, reference)] {
             if let Some(source) = source {

@@ -10,7 +10,7 @@ use crate::train::Metrics;
 pub struct Rollout {
     pub update: u64,
     pub responses: Vec<Response>,
-    /// `objective/*` and what else is told of an update.
+    /// `objective/*` and what else is reported of an update.
     pub metrics: Metrics,
 }
 
@@ -37,7 +37,7 @@ impl Response {
 /// Responses and what the models say of them.
 pub struct ScoredResponses {
     pub tokens: Vec<Vec<u32>>,
-    /// Under the policy and under the reference, a number a token.
+    /// Under the policy and under the reference, one number per token.
     pub policy: Vec<Vec<f64>>,
     pub reference: Vec<Vec<f64>>,
     /// Less the penalty for a missing end token.

@@ -8,7 +8,7 @@ use crate::kinds::source::{MODEL_SOURCE, Source};
 use crate::objective::ppo::KlEstimator;
 
 /// Keys of `kind = "ppo"`: reinforcement learning from a reward model; names and defaults are TRL's, but for
-/// `response_length`, which is 53 there. What else differs from TRL is told at the keys that it is about, and
+/// `response_length`, which is 53 there. Other differences from TRL are described at the keys that they are about, and
 /// in one place at the top of `kinds::ppo`. Source: PPO (1707.06347), InstructGPT (2203.02155).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

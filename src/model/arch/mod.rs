@@ -1,5 +1,5 @@
-//! The architectures that the decoder computes, each described in a file of its own: what of a Llama it
-//! changes, and how transformers reads its `config.json`. Everything else asks these [`Traits`].
+//! The architectures that the decoder computes, each described in a file of its own: how it differs
+//! from a Llama, and how transformers reads its `config.json`. Everything else asks these [`Traits`].
 
 mod llama;
 mod mistral;

@@ -39,7 +39,7 @@ pub struct Config {
     pub initializer_range: f64,
     /// Keys a query of each layer sees at most; `None`: all before it.
     pub windows: Vec<Option<usize>>,
-    /// What of the file has no effect: for a person to know.
+    /// Keys of the file that have no effect, for a person to know.
     pub warnings: Vec<String>,
     /// The file, unchanged.
     pub raw: Value,

@@ -8,7 +8,7 @@ use super::unread::{layer, listed};
 use crate::model::fault::Fault;
 use crate::model::weight_table::Weight;
 
-/// Faults of one sort that are told one by one.
+/// Faults of one sort that are listed one by one.
 const TOLD: usize = 3;
 
 /// What is wrong with the weights that the decoder needs; `names` has their names in the files.

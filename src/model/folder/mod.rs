@@ -180,14 +180,11 @@ pub struct FolderWeights<'a> {
 
 impl Weights for FolderWeights<'_> {
     fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let place = self.folder.path.display();
-        let Some(stored) = self.folder.names.get(name) else { bail!("`{place}` has no weight `{name}`") };
-        let tensor = self.files.stored(stored).with_context(|| format!("weight `{stored}` in `{place}`"))?;
+        let path = self.folder.path.display();
+        let Some(stored) = self.folder.names.get(name) else { bail!("`{path}` has no weight `{name}`") };
+        let tensor = self.files.stored(stored).with_context(|| format!("weight `{stored}` in `{path}`"))?;
         let found = tensor.dims();
-        ensure!(
-            found == shape,
-            "weight `{stored}` in `{place}` is {found:?}; config.json makes it {shape:?}"
-        );
+        ensure!(found == shape, "weight `{stored}` in `{path}` is {found:?}; config.json makes it {shape:?}");
         Ok(tensor)
     }
 

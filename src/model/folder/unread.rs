@@ -54,7 +54,7 @@ pub fn sort<'a>(names: impl Iterator<Item = &'a str>, config: &Config, folder: &
             strange.push(name);
         }
     }
-    let (family, place) = (config.architecture.model_type(), folder.display());
+    let (family, path) = (config.architecture.model_type(), folder.display());
     let layers = config.num_hidden_layers;
     let has = later.iter().filter_map(|name| layer(name)).max().map_or(layers, |last| last + 1);
     let groups: [(&[&str], String, String); 4] = [
@@ -89,13 +89,13 @@ pub fn sort<'a>(names: impl Iterator<Item = &'a str>, config: &Config, folder: &
         if !names.is_empty() {
             let tensors = if names.len() == 1 { "tensor" } else { "tensors" };
             let listed = listed(names.iter().copied());
-            let message = format!("`{place}` has {} {tensors} {what}: {listed}", names.len());
+            let message = format!("`{path}` has {} {tensors} {what}: {listed}", names.len());
             unread.faults.push(Fault::new(message).with_help(help));
         }
     }
     if !strange.is_empty() {
         let names = listed(strange.iter().copied());
-        unread.warnings.push(format!("`{place}` has weights that are not read: {names}"));
+        unread.warnings.push(format!("`{path}` has weights that are not read: {names}"));
     }
     unread
 }

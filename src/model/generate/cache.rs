@@ -16,15 +16,15 @@ pub(super) struct Cache {
     rows: usize,
     /// Runs that nobody holds: ascending, apart.
     free: Vec<Range<usize>>,
-    place: Compute,
+    compute: Compute,
 }
 
 impl Cache {
-    pub fn new(layers: usize, width: usize, rows: usize, place: &Compute) -> Result<Self> {
+    pub fn new(layers: usize, width: usize, rows: usize, compute: &Compute) -> Result<Self> {
         // never of no rows: not every driver has memory of no bytes
         let rows = rows.max(1);
-        let layers = (0..layers).map(|_| place.zeros((rows, width))).collect::<Result<_>>()?;
-        let mut cache = Cache { layers, width, rows, free: Vec::new(), place: place.clone() };
+        let layers = (0..layers).map(|_| compute.zeros((rows, width))).collect::<Result<_>>()?;
+        let mut cache = Cache { layers, width, rows, free: Vec::new(), compute: compute.clone() };
         cache.give(0..rows);
         Ok(cache)
     }
@@ -75,7 +75,7 @@ impl Cache {
     fn grow(&mut self, more: usize) -> Result<()> {
         let rows = self.rows + more;
         for layer in &mut self.layers {
-            let larger = self.place.zeros((rows, self.width))?;
+            let larger = self.compute.zeros((rows, self.width))?;
             copy_into(&larger.narrow(0, 0, self.rows)?, layer)?;
             *layer = larger;
         }

@@ -1,8 +1,8 @@
 //! Generation with a cache of keys and values: many samples at once, no padding, equal prompts
 //! computed once. On the CPU a sample does not depend on what is generated beside it, to the last bit:
 //! each operation gives a row the same bits whatever other rows there are, and each sample has its own
-//! stream of random numbers. On a GPU the products' kernels are chosen by the number of rows, so the last
-//! bits of a row's logits hang on how many there are.
+//! stream of random numbers. On a GPU the products' kernels are chosen by the number of rows, so a
+//! row's logits depend, in their last bits, on how many rows are computed together.
 //!
 //! | file | |
 //! |---|---|

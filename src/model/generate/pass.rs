@@ -93,7 +93,7 @@ mod tests {
 
     fn cache(decoder: &Decoder, rows: usize) -> Cache {
         let width = 2 * decoder.config.key_width();
-        Cache::new(decoder.layers.len(), width, rows, &decoder.place()).unwrap()
+        Cache::new(decoder.layers.len(), width, rows, &decoder.compute()).unwrap()
     }
 
     fn ids(first: usize, len: usize) -> Vec<u32> {

@@ -142,7 +142,12 @@ impl<'a> Scheduler<'a> {
             decoder,
             requests,
             generation,
-            cache: Cache::new(decoder.layers.len(), 2 * decoder.config.key_width(), rows, &decoder.place())?,
+            cache: Cache::new(
+                decoder.layers.len(),
+                2 * decoder.config.key_width(),
+                rows,
+                &decoder.compute(),
+            )?,
             prompts,
             waiting,
             active: Vec::new(),

@@ -75,11 +75,11 @@ pub fn load_adapter(decoder: Decoder, folder: &Path, dropout: f64, train: bool) 
     Ok(decoder)
 }
 
-/// Puts what an adapter has for embedding and head in place. A table that it stores without training it
+/// Puts what an adapter has for embedding and head in compute. A table that it stores without training it
 /// lies where the base's does, so that one tied to it is it too; one of `modules_to_save`, or one that
 /// LoRA is on, is no longer tied.
 fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train: bool) -> Result<Decoder> {
-    let place = decoder.place();
+    let compute = decoder.compute();
     let (embedding, head) = (&places.embedding, &places.head);
     let frozen = |table: &AdapterTable| table.stored.as_ref().filter(|_| !table.saved).cloned();
     if let (Some(one), Some(other), None) = (frozen(embedding), frozen(head), &decoder.lm_head)
@@ -91,11 +91,11 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
         )
     }
     if let Some(name) = frozen(embedding) {
-        decoder.embedding = Param::at(&place, files.stored(&name)?, false)?;
+        decoder.embedding = Param::at(&compute, files.stored(&name)?, false)?;
         decoder.brought.embedding = Owner::Adapter;
     }
     if let Some(name) = frozen(head) {
-        let stored = Param::at(&place, files.stored(&name)?, false)?;
+        let stored = Param::at(&compute, files.stored(&name)?, false)?;
         match &mut decoder.lm_head {
             Some(head) => (*head, decoder.brought.head) = (stored, Owner::Adapter),
             None => (decoder.embedding, decoder.brought.embedding) = (stored, Owner::Adapter),
@@ -108,11 +108,11 @@ fn with_tables(mut decoder: Decoder, places: &Places, files: &WeightFiles, train
         decoder.config.untie();
     }
     if let (Some(name), true) = (&embedding.stored, embedding.saved) {
-        decoder.embedding = Param::at(&place, files.stored(name)?, train)?;
+        decoder.embedding = Param::at(&compute, files.stored(name)?, train)?;
         decoder.brought.embedding = Owner::Saved;
     }
     if let (Some(name), true) = (&head.stored, head.saved) {
-        decoder.lm_head = Some(Param::at(&place, files.stored(name)?, train)?);
+        decoder.lm_head = Some(Param::at(&compute, files.stored(name)?, train)?);
         decoder.brought.head = Owner::Saved;
     }
     if let Some(low) = &embedding.low {

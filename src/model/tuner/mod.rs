@@ -1,4 +1,4 @@
-//! What of a model is trained: all weights, or an adapter, and PEFT's files of adapters.
+//! Which weights of a model are trained: all weights, or an adapter, and PEFT's files of adapters.
 
 pub mod adapter;
 pub mod lora;

@@ -1,4 +1,4 @@
-//! PPO (1707.06347) on one response a prompt, as in InstructGPT (2203.02155).
+//! PPO (1707.06347) on one response per prompt, as in InstructGPT (2203.02155).
 
 mod clip;
 mod gae;

@@ -26,7 +26,7 @@ pub mod forwards {
 
 use forwards::{COUNT, CUBLAS, CUBLASLT, CUDA, CUDART, CURAND, NVRTC};
 
-/// What of [`toolkit_folders`] is listed only where it is there.
+/// The folders of [`toolkit_folders`] that are listed only where they exist.
 const PYTHON: &str = " and in Python's packages of NVIDIA (`nvidia/*/lib`) that `VIRTUAL_ENV`, `CONDA_PREFIX`, `PATH` or `~/.local` lead to";
 
 std::arch::global_asm!(include_str!(concat!(env!("OUT_DIR"), "/forwards.s")), table = sym TABLE);

@@ -265,7 +265,7 @@ impl Places {
     }
 }
 
-/// What of a module a tensor is.
+/// The part of a module that a tensor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TensorRole {
     A,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`handle`], [`products`] | cuBLASLt, and what products of a device need |
 //! | [`operand`] | how a matrix lies in memory |
-//! | [`problem`] | a product as cuBLASLt is told it: columns first |
+//! | [`problem`] | a product in the terms of cuBLASLt: columns first |
 //! | [`prepared`] | its descriptors and the algorithm chosen for it |
 
 mod handle;

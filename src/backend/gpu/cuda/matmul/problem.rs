@@ -1,4 +1,4 @@
-//! A product as cuBLASLt is told it. It reads columns first, so that `dst = lhs × rhs` in our order is
+//! A product in the terms of cuBLASLt, which reads columns first, so that `dst = lhs × rhs` in our order is
 //! `dstᵀ = rhsᵀ × lhsᵀ` in its order, and no operand moves.
 
 use std::fmt;
