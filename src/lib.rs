@@ -32,8 +32,8 @@
 //! | [`kinds::Facts`] | what the other modules must know of its kind |
 //! | [`plan::document::Plan`] | what will happen, in need of no more decisions |
 //! | [`data::row::Row`] | a row as every format reads to |
-//! | [`data::example::Family`] | a prompt with its answers, as tokens |
-//! | [`batch::Batch`] | such families packed into one stream of tokens |
+//! | [`data::example::Example`] | a prompt with its answers, as tokens |
+//! | [`batch::Batch`] | such examples packed into one stream of tokens |
 //! | [`model::decoder::Decoder`] | a model, forward and backward |
 //! | [`train::Algorithm`] | what sets a kind of training apart while it runs |
 //!
@@ -53,8 +53,8 @@
 //!
 //! | word | what it means |
 //! |---|---|
-//! | family | a prompt and the answers that are trained on: one of an sft row, two of a pair |
-//! | branch | one of a family's answers |
+//! | example | a prompt and the answers that are trained on: one of an sft row, two of a pair |
+//! | completion | one of an example's answers |
 //! | pass | the rows that go through a model at once, as many as the token budget allows |
 //! | micro-batch | `batch_size` rows, over which a loss takes its mean |
 //! | window | `gradient_accumulation_steps` micro-batches: an optimiser step, or an update of ppo |

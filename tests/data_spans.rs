@@ -44,12 +44,12 @@ fn pair(question: &str, chosen: &str, rejected: &str) -> Row {
 
 const LONG: Lengths = Lengths { max_length: 512, max_prompt_length: None, longer: Longer::Cut };
 
-/// The trained texts of a row's first branch, one a run of trained tokens.
+/// The trained texts of a row's first completion, one a run of trained tokens.
 fn trained(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer) -> Vec<String> {
     let rows = tokenize(std::slice::from_ref(row), template, tokenizer, LONG, &mut Ledger::new()).unwrap();
-    let branch = &rows[0].family.branches[0];
+    let completion = &rows[0].example.completions[0];
     let marked: Vec<(u32, bool)> =
-        branch.tokens.iter().copied().zip(branch.trained.iter().copied()).collect();
+        completion.tokens.iter().copied().zip(completion.trained.iter().copied()).collect();
     marked
         .chunk_by(|a, b| a.1 == b.1)
         .filter(|run| run[0].1)
@@ -105,7 +105,7 @@ fn generation_blocks_give_their_spans() {
 }
 
 #[test]
-fn a_token_across_the_prompt_s_end_starts_the_branch() {
+fn a_token_across_the_prompt_s_end_starts_the_completion() {
     let folder = model("qwen2");
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
     // Without a line's end between prompt and answer their letters join into tokens.
@@ -116,20 +116,21 @@ fn a_token_across_the_prompt_s_end_starts_the_branch() {
     );
     let row = pair("Please de", "scribe", "123");
     let rows = tokenize(&[row], &joining, &tokenizer, LONG, &mut Ledger::new()).unwrap();
-    let family = &rows[0].family;
+    let example = &rows[0].example;
     let text = |ids: &[u32]| tokenizer.decode(ids).unwrap();
-    for (branch, whole) in family.branches.iter().zip(["Please describe<|im_end|>", "Please de123<|im_end|>"])
+    for (completion, whole) in
+        example.completions.iter().zip(["Please describe<|im_end|>", "Please de123<|im_end|>"])
     {
         // Exactly the tokens of the whole text, whatever the prompt's own tokens would be.
-        let ids = [family.prompt.clone(), branch.tokens.clone()].concat();
+        let ids = [example.prompt.clone(), completion.tokens.clone()].concat();
         assert_eq!(ids, tokenizer.encode_with_offsets(whole).unwrap().ids);
     }
-    assert_eq!(text(&family.prompt), "Please");
-    assert_eq!(text(&family.branches[0].tokens), " describe<|im_end|>");
-    assert_eq!(family.branches[0].trained, [true, true]);
-    // The rejected branch starts where the chosen one does, as in TRL, though it has the prompt's tokens.
-    assert_eq!(text(&family.branches[1].tokens), " de123<|im_end|>");
-    assert!(family.branches[1].trained.iter().all(|trained| *trained));
+    assert_eq!(text(&example.prompt), "Please");
+    assert_eq!(text(&example.completions[0].tokens), " describe<|im_end|>");
+    assert_eq!(example.completions[0].trained, [true, true]);
+    // The rejected completion starts where the chosen one does, as in TRL, though it has the prompt's tokens.
+    assert_eq!(text(&example.completions[1].tokens), " de123<|im_end|>");
+    assert!(example.completions[1].trained.iter().all(|trained| *trained));
     assert_eq!(rows[0].notes.left_of_prompt.as_deref(), Some(" de"));
 }
 
@@ -140,25 +141,26 @@ fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
     let rows = [pair("Please count.", "One. Two. Three. Four.", "No.")];
     let cut = |lengths| {
         let mut ledger = Ledger::new();
-        let family = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap().remove(0).family;
+        let example = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap().remove(0).example;
         let reasons: Vec<String> = ledger.entries().iter().map(|e| e.reason.to_string()).collect();
-        (family, reasons)
+        (example, reasons)
     };
     let (whole, reasons) = cut(LONG);
     assert_eq!(reasons, Vec::<String>::new());
     let prompt = whole.prompt.len();
-    assert!(whole.branches[0].tokens.len() > whole.branches[1].tokens.len());
+    assert!(whole.completions[0].tokens.len() > whole.completions[1].tokens.len());
 
-    let (family, reasons) =
+    let (example, reasons) =
         cut(Lengths { max_length: prompt + 4, max_prompt_length: None, longer: Longer::Cut });
     assert_eq!(reasons, ["cut to max_length"]);
-    assert_eq!(family.branches[0].tokens, whole.branches[0].tokens[..4]);
-    assert_eq!(family.prompt, whole.prompt);
+    assert_eq!(example.completions[0].tokens, whole.completions[0].tokens[..4]);
+    assert_eq!(example.prompt, whole.prompt);
 
-    let (family, reasons) = cut(Lengths { max_length: 512, max_prompt_length: Some(3), longer: Longer::Cut });
+    let (example, reasons) =
+        cut(Lengths { max_length: 512, max_prompt_length: Some(3), longer: Longer::Cut });
     assert_eq!(reasons, ["cut to max_prompt_length"]);
-    assert_eq!(family.prompt, whole.prompt[prompt - 3..]);
-    assert_eq!(family.branches, whole.branches);
+    assert_eq!(example.prompt, whole.prompt[prompt - 3..]);
+    assert_eq!(example.completions, whole.completions);
 
     let full = Lengths { max_length: prompt, max_prompt_length: None, longer: Longer::Cut };
     assert_eq!(

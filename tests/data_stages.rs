@@ -98,9 +98,9 @@ fn ppo_reads_prompts_alone() {
     let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
     let rows = read(ppo(), &data("unpaired.jsonl", None), "qwen2");
     assert_eq!(rows.tokenised.train.len(), 96);
-    for (family, expected) in rows.tokenised.train.iter().zip(&expected) {
+    for (example, expected) in rows.tokenised.train.iter().zip(&expected) {
         let ids: Vec<u32> = serde_json::from_value(expected["prompt_ids"].clone()).unwrap();
-        assert_eq!((&family.prompt, family.branches.len()), (&ids, 0), "row {}", family.row);
+        assert_eq!((&example.prompt, example.completions.len()), (&ids, 0), "row {}", example.row);
     }
     let (_, tokenizer) = model("qwen2");
     let end = tokenizer.id("<|im_end|>").unwrap();
@@ -115,9 +115,10 @@ fn ppo_reads_prompts_alone() {
 fn only_kto_s_own_loss_reads_mismatched_answers() {
     let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
     let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
-    let branches =
-        |rows: &Rows| rows.tokenised.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
-    assert_eq!((branches(&with), branches(&without)), (vec![2; 96], vec![1; 96]));
+    let completions = |rows: &Rows| {
+        rows.tokenised.train.iter().map(|example| example.completions.len()).collect::<Vec<_>>()
+    };
+    assert_eq!((completions(&with), completions(&without)), (vec![2; 96], vec![1; 96]));
     let (with, without) = (with.counts().train, without.counts().train);
     assert_eq!(with.trained, without.trained);
     // Every answer is read twice: after its own prompt and after another.
@@ -129,7 +130,7 @@ fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     let pairs = read(kto(KtoLoss::Kto, true), &data("preference.jsonl", None), "llama3");
     assert_eq!(pairs.tokenised.train.len(), 192);
     // As TRL unpairs: all chosen answers, then all rejected ones.
-    let labels: Vec<_> = pairs.tokenised.train.iter().map(|family| (family.row, family.label)).collect();
+    let labels: Vec<_> = pairs.tokenised.train.iter().map(|example| (example.row, example.label)).collect();
     let rows = |label| (0..96).map(move |row| (row, Some(label)));
     assert_eq!(labels, rows(true).chain(rows(false)).collect::<Vec<_>>());
     let questions: BTreeSet<&String> = pairs.questions.iter().collect();
@@ -157,7 +158,7 @@ fn a_reward_model_s_rows_keep_their_margin_and_are_never_cut() {
     let text = [row("One.", ", \"margin\": 0.25"), row(&"One two. ".repeat(400), ""), row("Two.", "")];
     fs::write(&path, text.concat()).unwrap();
     let rows = read(rm(), &DataSpec { files: vec![path], ..data("", None) }, "llama3");
-    let margins: Vec<_> = rows.tokenised.train.iter().map(|family| (family.row, family.margin)).collect();
+    let margins: Vec<_> = rows.tokenised.train.iter().map(|example| (example.row, example.margin)).collect();
     assert_eq!(margins, [(0, Some(0.25)), (2, None)]);
     let counts = rows.counts();
     assert_eq!((counts.rows_cut, counts.rows_dropped), (0, 1));

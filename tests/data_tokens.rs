@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use runner::data::example::Family;
+use runner::data::example::Example;
 use runner::data::mismatch::add_mismatched;
 use runner::data::spec::DataSpec;
 use runner::data::{Ledger, Lengths, Longer, Need, Tokenized, Tokenizer, read_rows, tokenize};
@@ -45,24 +45,24 @@ fn tokenized(file: &str, name: &str, need: Need, max_length: usize) -> (Vec<Toke
     (rows, ledger)
 }
 
-fn families(name: &str, need: Need, max_length: usize) -> (Vec<Family>, Ledger) {
+fn examples(name: &str, need: Need, max_length: usize) -> (Vec<Example>, Ledger) {
     let (rows, ledger) = tokenized("preference.jsonl", name, need, max_length);
-    (rows.into_iter().map(|row| row.family).collect(), ledger)
+    (rows.into_iter().map(|row| row.example).collect(), ledger)
 }
 
 #[test]
 fn preference_rows_give_trl_s_tokens() {
     for (name, max_length) in [("llama3", 224), ("qwen2", 512), ("qwen3", 512), ("mistral", 512)] {
         let expected = json(&format!("traces/tokens_DPOTrainer_{name}_{max_length}.json"));
-        let (families, _) = families(name, Need::Preference, max_length);
-        assert_eq!(families.len(), 96);
+        let (examples, _) = examples(name, Need::Preference, max_length);
+        assert_eq!(examples.len(), 96);
         for (row, expected) in expected.as_array().unwrap().iter().enumerate() {
-            let family = &families[row];
-            assert_eq!(family.row, row);
-            assert_eq!(family.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
-            for (branch, key) in family.branches.iter().zip(["chosen_ids", "rejected_ids"]) {
-                assert_eq!(branch.tokens, ids(&expected[key]), "{name} row {row}: {key}");
-                assert!(branch.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
+            let example = &examples[row];
+            assert_eq!(example.row, row);
+            assert_eq!(example.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
+            for (completion, key) in example.completions.iter().zip(["chosen_ids", "rejected_ids"]) {
+                assert_eq!(completion.tokens, ids(&expected[key]), "{name} row {row}: {key}");
+                assert!(completion.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
             }
         }
     }
@@ -76,16 +76,16 @@ fn sides_are_whole_as_trl_s_reward_and_cpo_trainers_read_them() {
         let expected = json(&format!("traces/tokens_{trainer}Trainer_{name}_512.json"));
         let expected = expected.as_array().unwrap();
         assert_eq!(expected.len(), 48);
-        let (families, _) = families(name, Need::Preference, 512);
-        for (family, expected) in families.iter().zip(expected) {
-            let row = family.row;
-            for (branch, side) in family.branches.iter().zip(["chosen", "rejected"]) {
-                let whole = [family.prompt.clone(), branch.tokens.clone()].concat();
+        let (examples, _) = examples(name, Need::Preference, 512);
+        for (example, expected) in examples.iter().zip(expected) {
+            let row = example.row;
+            for (completion, side) in example.completions.iter().zip(["chosen", "rejected"]) {
+                let whole = [example.prompt.clone(), completion.tokens.clone()].concat();
                 let key = if trainer == "CPO" { format!("{side}_input_ids") } else { format!("{side}_ids") };
                 assert_eq!(whole, ids(&expected[key]), "{trainer} {name} row {row}: {side}");
             }
             if trainer == "CPO" {
-                assert_eq!(family.prompt, ids(&expected["prompt_input_ids"]), "{name} row {row}: prompt");
+                assert_eq!(example.prompt, ids(&expected["prompt_input_ids"]), "{name} row {row}: prompt");
             }
         }
     }
@@ -100,18 +100,18 @@ fn unpaired_rows_give_trl_s_tokens_and_mismatched_completions() {
         assert_eq!(expected.len(), 48);
         let (rows, ledger) = tokenized("unpaired.jsonl", name, Need::Unpaired { unpair: false }, 512);
         assert_eq!(ledger.entries(), []);
-        let families = add_mismatched(rows, 4, 512);
-        assert_eq!(families.len(), 96);
+        let examples = add_mismatched(rows, 4, 512);
+        assert_eq!(examples.len(), 96);
         for (row, expected) in expected.iter().enumerate() {
-            let family = &families[row];
-            assert_eq!(family.row, row);
-            assert_eq!(family.label, expected["label"].as_bool(), "{name} row {row}");
-            assert_eq!(family.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
-            for (branch, key) in family.branches.iter().zip(["completion_ids", "KL_completion_ids"]) {
-                assert_eq!(branch.tokens, ids(&expected[key]), "{name} row {row}: {key}");
-                assert!(branch.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
+            let example = &examples[row];
+            assert_eq!(example.row, row);
+            assert_eq!(example.label, expected["label"].as_bool(), "{name} row {row}");
+            assert_eq!(example.prompt, ids(&expected["prompt_ids"]), "{name} row {row}: prompt");
+            for (completion, key) in example.completions.iter().zip(["completion_ids", "KL_completion_ids"]) {
+                assert_eq!(completion.tokens, ids(&expected[key]), "{name} row {row}: {key}");
+                assert!(completion.trained.iter().all(|trained| *trained), "{name} row {row}: {key}");
             }
-            assert_eq!(family.branches.len(), 2);
+            assert_eq!(example.completions.len(), 2);
         }
     }
 }
@@ -120,12 +120,12 @@ fn unpaired_rows_give_trl_s_tokens_and_mismatched_completions() {
 fn preference_rows_serve_sft_by_their_chosen_side() {
     for name in ["llama3", "qwen2"] {
         let expected = json(&format!("traces/tokens_SFTTrainer_{name}_512.json"));
-        let (families, ledger) = families(name, Need::Sft, 512);
+        let (examples, ledger) = examples(name, Need::Sft, 512);
         assert_eq!(ledger.entries(), []);
         for (row, expected) in expected.as_array().unwrap().iter().enumerate() {
-            let family = &families[row];
-            assert_eq!(family.branches.len(), 1);
-            let whole = [family.prompt.clone(), family.branches[0].tokens.clone()].concat();
+            let example = &examples[row];
+            assert_eq!(example.completions.len(), 1);
+            let whole = [example.prompt.clone(), example.completions[0].tokens.clone()].concat();
             assert_eq!(whole, ids(&expected["input_ids"]), "{name} row {row}");
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::attention::TableCache;
 use super::segment::Segment;
 
-/// The segments of a packed stream. Those of one group (a prompt and its branches) share keys;
+/// The segments of a packed stream. Those of one group (a prompt and its completions) share keys;
 /// those of different groups do not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packing {

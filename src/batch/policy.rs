@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pack::{Ask, Batch, pack};
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::backend::log_prob::LogProbs;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::activation_memory::kept_of_token;
 use crate::model::config::Config;
 use crate::model::decoder::{Decoder, Keep, Tokens};
@@ -61,20 +61,20 @@ impl BatchPolicy {
 }
 
 impl BatchPolicy {
-    /// Consecutive families that fit a pass.
-    pub fn passes(&self, families: &[&Family]) -> Vec<Range<usize>> {
-        self.passes_of(families, &vec![1; families.len()])
+    /// Consecutive examples that fit a pass.
+    pub fn passes(&self, examples: &[&Example]) -> Vec<Range<usize>> {
+        self.passes_of(examples, &vec![1; examples.len()])
     }
 
-    /// Passes that hold whole groups of consecutive families; a group that does not fit is a pass by
+    /// Passes that hold whole groups of consecutive examples; a group that does not fit is a pass by
     /// itself.
-    pub fn passes_of(&self, families: &[&Family], groups: &[usize]) -> Vec<Range<usize>> {
-        let size = |f: &Family| if self.share_prefix { f.tokens_shared() } else { f.tokens_unshared() };
+    pub fn passes_of(&self, examples: &[&Example], groups: &[usize]) -> Vec<Range<usize>> {
+        let size = |f: &Example| if self.share_prefix { f.tokens_shared() } else { f.tokens_unshared() };
         let mut passes: Vec<Range<usize>> = Vec::new();
         let (mut tokens, mut first) = (0, 0);
         for group in groups {
             let end = first + group;
-            let own: usize = families[first..end].iter().map(|family| size(family)).sum();
+            let own: usize = examples[first..end].iter().map(|example| size(example)).sum();
             tokens += own;
             match passes.last_mut() {
                 Some(pass) if tokens <= self.token_budget => pass.end = end,
@@ -88,19 +88,19 @@ impl BatchPolicy {
         passes
     }
 
-    pub fn pack(&self, families: &[&Family], ask: Ask) -> Batch {
-        pack(families, ask, self.share_prefix)
+    pub fn pack(&self, examples: &[&Example], ask: Ask) -> Batch {
+        pack(examples, ask, self.share_prefix)
     }
 
     /// Log-probabilities of what is asked for, at a temperature.
     pub fn log_probs(
         &self,
         decoder: &Decoder,
-        families: &[&Family],
+        examples: &[&Example],
         ask: Ask,
         temperature: f64,
     ) -> Result<(Batch, LogProbs)> {
-        let batch = self.pack(families, ask);
+        let batch = self.pack(examples, ask);
         let found = decoder.log_probs(&batch.tokens(None), batch.targets(temperature))?;
         Ok((batch, found))
     }
@@ -110,10 +110,10 @@ impl BatchPolicy {
         &self,
         decoder: &Decoder,
         head: &ValueHead,
-        families: &[&Family],
+        examples: &[&Example],
         ask: Ask,
     ) -> Result<(Batch, Vec<f64>)> {
-        let batch = self.pack(families, ask);
+        let batch = self.pack(examples, ask);
         let found = decoder.scores(head, &batch.tokens(None), &batch.hidden)?;
         Ok((batch, found))
     }

@@ -6,7 +6,7 @@ use std::iter::repeat_n;
 use anyhow::Result;
 
 use crate::data::Tokenizer;
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Completion, Example};
 
 /// How trained tokens are told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,36 +17,36 @@ pub enum Mark {
     Brackets,
 }
 
-/// Writes the tokens of every branch, prompt included, or of the prompt alone where nothing follows
+/// Writes the tokens of every completion, prompt included, or of the prompt alone where nothing follows
 /// it: counts, the tokens, the checks.
-pub fn write_family(
-    family: &Family,
+pub fn write_example(
+    example: &Example,
     names: &[&str],
     tokenizer: &Tokenizer,
     mark: Mark,
     out: &mut impl Write,
 ) -> Result<()> {
-    if family.branches.is_empty() {
-        writeln!(out, "prompt: {} tokens", family.prompt.len())?;
-        let prompt = family.prompt.iter().map(|id| (*id, false));
+    if example.completions.is_empty() {
+        writeln!(out, "prompt: {} tokens", example.prompt.len())?;
+        let prompt = example.prompt.iter().map(|id| (*id, false));
         writeln!(out, "{}", line(prompt, tokenizer, mark))?;
-        writeln!(out, "{}\n", bos(&family.prompt, tokenizer))?;
+        writeln!(out, "{}\n", bos(&example.prompt, tokenizer))?;
     }
-    let shared = family.prompt.len();
-    for (index, (branch, name)) in family.branches.iter().zip(names).enumerate() {
-        let ids = [family.prompt.as_slice(), &branch.tokens].concat();
-        let marked = branch.trained.iter().filter(|trained| **trained).count();
+    let shared = example.prompt.len();
+    for (index, (completion, name)) in example.completions.iter().zip(names).enumerate() {
+        let ids = [example.prompt.as_slice(), &completion.tokens].concat();
+        let marked = completion.trained.iter().filter(|trained| **trained).count();
         write!(out, "{name}: {} tokens, {shared} shared prompt, ", ids.len())?;
-        if index >= family.answers().len() {
+        if index >= example.answers().len() {
             // Another row's answer is read for the KL alone.
             writeln!(out, "{marked} compared with the reference, none trained")?;
             writeln!(out, "{}\n", line(ids.iter().map(|id| (*id, false)), tokenizer, mark))?;
             continue;
         }
         writeln!(out, "{marked} trained")?;
-        let trained = repeat_n(false, shared).chain(branch.trained.iter().copied());
+        let trained = repeat_n(false, shared).chain(completion.trained.iter().copied());
         writeln!(out, "{}", line(ids.iter().copied().zip(trained), tokenizer, mark))?;
-        writeln!(out, "{}; {}\n", bos(&ids, tokenizer), end_of_turn(branch, tokenizer))?;
+        writeln!(out, "{}; {}\n", bos(&ids, tokenizer), end_of_turn(completion, tokenizer))?;
     }
     Ok(())
 }
@@ -90,9 +90,10 @@ fn bos(ids: &[u32], tokenizer: &Tokenizer) -> String {
     }
 }
 
-fn end_of_turn(branch: &Branch, tokenizer: &Tokenizer) -> String {
+fn end_of_turn(completion: &Completion, tokenizer: &Tokenizer) -> String {
     let ends = |id: u32| tokenizer.is_special(id) || tokenizer.eos_id() == Some(id);
-    let mut trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained).rev();
+    let mut trained =
+        completion.tokens.iter().zip(&completion.trained).filter(|(_, trained)| **trained).rev();
     match trained.find(|(id, _)| ends(**id)) {
         Some((id, _)) => {
             format!("end of turn `{}` is trained", tokenizer.token(*id).unwrap_or_default())

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::marked::{Mark, write_family};
+use super::marked::{Mark, write_example};
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Completion, Example};
 use crate::data::row::Origin;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
@@ -23,7 +23,7 @@ use crate::plan::content::Hashes;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Purpose;
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::{families, lengths};
+use crate::plan::rows::{examples, lengths};
 use crate::template::{self, ChatTemplate, SpecialTokens};
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
@@ -145,23 +145,23 @@ pub fn render_rows(
             }),
         ));
     }
-    let mut families = families(stage, kept).into_iter().take(count);
+    let mut examples = examples(stage, kept).into_iter().take(count);
     for (origin, outcome) in outcomes {
         match outcome {
             Ok(notes) => {
-                let Some(family) = families.next() else { break };
+                let Some(example) = examples.next() else { break };
                 let Form::Text(mark) = form else {
-                    writeln!(out, "{}", family_json(origin, &family, names, &notes))?;
+                    writeln!(out, "{}", example_json(origin, &example, names, &notes))?;
                     continue;
                 };
                 writeln!(out, "{origin} (row {})", origin.row)?;
                 for note in &notes {
                     writeln!(out, "  {note}")?;
                 }
-                if let Some(desirable) = family.label {
+                if let Some(desirable) = example.label {
                     writeln!(out, "  {}", if desirable { "desirable" } else { "undesirable" })?;
                 }
-                write_family(&family, names, tokenizer, mark, out)?;
+                write_example(&example, names, tokenizer, mark, out)?;
             }
             Err(reason) if form == Form::Json => {
                 let dropped = json!({
@@ -190,17 +190,17 @@ pub fn render_rows(
     Ok(())
 }
 
-/// A row's tokens as JSON: `prompt` is what its branches share.
-fn family_json(origin: &Origin, family: &Family, names: &[&str], notes: &[String]) -> Value {
-    let branch = |(branch, name): (&Branch, &&str)| json!({ "name": name, "tokens": branch.tokens, "trained": branch.trained });
+/// A row's tokens as JSON: `prompt` is what its completions share.
+fn example_json(origin: &Origin, example: &Example, names: &[&str], notes: &[String]) -> Value {
+    let completion = |(found, name): (&Completion, &&str)| json!({ "name": name, "tokens": found.tokens, "trained": found.trained });
     json!({
         "file": origin.file.display().to_string(),
         "line": origin.line,
         "row": origin.row,
         "notes": notes,
-        "label": family.label,
-        "prompt": family.prompt,
-        "branches": family.branches.iter().zip(names).map(branch).collect::<Vec<_>>(),
+        "label": example.label,
+        "prompt": example.prompt,
+        "branches": example.completions.iter().zip(names).map(completion).collect::<Vec<_>>(),
     })
 }
 

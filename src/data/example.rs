@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 /// One prompt and the answers that continue it. The prompt goes through the model once.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Family {
+pub struct Example {
     /// Index of the row in its data set as read (0-based, before any shuffle), for keys and errors.
     pub row: usize,
-    /// Token ids that all branches share and none trains. May be empty.
+    /// Token ids that all completions share and none trains. May be empty.
     pub prompt: Vec<u32>,
-    /// Preference rows: `[chosen, rejected]`; sft rows: one branch; unpaired rows: the answer and,
+    /// Preference rows: `[chosen, rejected]`; sft rows: one completion; unpaired rows: the answer and,
     /// where KTO's KL needs it, another row's answer; prompts: none.
-    pub branches: Vec<Branch>,
+    pub completions: Vec<Completion>,
     /// Unpaired rows: whether the answer is desirable.
     pub label: Option<bool>,
     /// Preference rows: how much better the chosen answer is, where the row says so.
@@ -20,13 +20,13 @@ pub struct Family {
 
 /// One answer: the tokens after the prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Branch {
+pub struct Completion {
     pub tokens: Vec<u32>,
     /// Whether each token is trained on, `[tokens.len()]`.
     pub trained: Vec<bool>,
 }
 
-impl Branch {
+impl Completion {
     /// Keeps the first `length` tokens.
     pub fn truncate(&mut self, length: usize) {
         self.tokens.truncate(length);
@@ -34,29 +34,29 @@ impl Branch {
     }
 }
 
-/// One family a row, in order: rows of several answers, such as pairs that were taken apart, ask once.
-pub fn one_a_row(families: &[Family]) -> impl Iterator<Item = &Family> {
+/// One example a row, in order: rows of several answers, such as pairs that were taken apart, ask once.
+pub fn one_a_row(examples: &[Example]) -> impl Iterator<Item = &Example> {
     let mut seen = HashSet::new();
-    families.iter().filter(move |family| seen.insert(family.row))
+    examples.iter().filter(move |example| seen.insert(example.row))
 }
 
-impl Family {
+impl Example {
     /// The answers that train: all but another row's answer.
-    pub fn answers(&self) -> &[Branch] {
+    pub fn answers(&self) -> &[Completion] {
         match self.label {
-            Some(_) => &self.branches[..self.branches.len().min(1)],
-            None => &self.branches,
+            Some(_) => &self.completions[..self.completions.len().min(1)],
+            None => &self.completions,
         }
     }
 
-    /// Tokens as a trainer without shared prompts counts them: the prompt once a branch.
+    /// Tokens as a trainer without shared prompts counts them: the prompt once per completion.
     pub fn tokens_unshared(&self) -> usize {
-        self.branches.iter().map(|b| self.prompt.len() + b.tokens.len()).sum()
+        self.completions.iter().map(|b| self.prompt.len() + b.tokens.len()).sum()
     }
 
     /// Tokens that pass through the model: the prompt once.
     pub fn tokens_shared(&self) -> usize {
-        self.prompt.len() + self.branches.iter().map(|b| b.tokens.len()).sum::<usize>()
+        self.prompt.len() + self.completions.iter().map(|b| b.tokens.len()).sum::<usize>()
     }
 }
 
@@ -65,10 +65,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_ask_once_wherever_their_families_stand() {
-        let family = |row| Family { row, ..Family::default() };
-        let families = [4, 2, 2, 7, 4].map(family);
-        let asked: Vec<usize> = one_a_row(&families).map(|family| family.row).collect();
+    fn rows_ask_once_wherever_their_examples_stand() {
+        let example = |row| Example { row, ..Example::default() };
+        let examples = [4, 2, 2, 7, 4].map(example);
+        let asked: Vec<usize> = one_a_row(&examples).map(|example| example.row).collect();
         assert_eq!(asked, [4, 2, 7]);
     }
 }

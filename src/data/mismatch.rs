@@ -3,22 +3,22 @@
 //! turned by one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`. Answers of pairs stand so
 //! that a prompt's two are far apart: see [`super::read`].
 
-use super::example::{Branch, Family};
+use super::example::{Completion, Example};
 use super::tokens::Tokenized;
 
-/// Gives every row as second branch the answer of the row before it within groups of `batch_size`
+/// Gives every row as second completion the answer of the row before it within groups of `batch_size`
 /// rows, the first of a group that of its last; a group of one row its own. The answer is taken whole
 /// and cut to `max_length` anew.
-pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Family> {
-    let answers: Vec<Option<Branch>> = rows.iter().map(answer).collect();
+pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Example> {
+    let answers: Vec<Option<Completion>> = rows.iter().map(answer).collect();
     let donors = donors(rows.len(), batch_size.max(1));
     let with = |(row, donor): (Tokenized, usize)| {
-        let mut family = row.family;
+        let mut example = row.example;
         if let Some(mut mismatched) = answers[donor].clone() {
-            mismatched.truncate(max_length.saturating_sub(family.prompt.len()));
-            family.branches.push(mismatched);
+            mismatched.truncate(max_length.saturating_sub(example.prompt.len()));
+            example.completions.push(mismatched);
         }
-        family
+        example
     };
     rows.into_iter().zip(donors).map(with).collect()
 }
@@ -37,8 +37,8 @@ fn donors(rows: usize, batch_size: usize) -> impl Iterator<Item = usize> {
 }
 
 /// A row's answer before it was cut.
-fn answer(row: &Tokenized) -> Option<Branch> {
-    row.uncut.as_ref().or(row.family.branches.first()).cloned()
+fn answer(row: &Tokenized) -> Option<Completion> {
+    row.uncut.as_ref().or(row.example.completions.first()).cloned()
 }
 
 #[cfg(test)]
@@ -48,13 +48,19 @@ mod tests {
     /// Rows of one prompt token whose answers are `length` times their own number.
     fn rows(lengths: &[usize]) -> Vec<Tokenized> {
         let answer =
-            |row: usize, length| Branch { tokens: vec![row as u32; length], trained: vec![true; length] };
+            |row: usize, length| Completion { tokens: vec![row as u32; length], trained: vec![true; length] };
         let row = |(row, &length): (usize, &usize)| {
             let whole = answer(row, length);
             let mut cut = whole.clone();
             cut.truncate(4);
             Tokenized {
-                family: Family { row, prompt: vec![9], branches: vec![cut], label: Some(true), margin: None },
+                example: Example {
+                    row,
+                    prompt: vec![9],
+                    completions: vec![cut],
+                    label: Some(true),
+                    margin: None,
+                },
                 cuts: Vec::new(),
                 uncut: (length > 4).then_some(whole),
                 notes: Default::default(),
@@ -64,8 +70,8 @@ mod tests {
     }
 
     fn taken(rows: usize, batch_size: usize) -> Vec<u32> {
-        let families = add_mismatched(self::rows(&vec![1; rows]), batch_size, 5);
-        families.iter().map(|family| family.branches[1].tokens[0]).collect()
+        let examples = add_mismatched(self::rows(&vec![1; rows]), batch_size, 5);
+        examples.iter().map(|example| example.completions[1].tokens[0]).collect()
     }
 
     #[test]
@@ -86,10 +92,11 @@ mod tests {
 
     #[test]
     fn the_answer_is_taken_whole_and_cut_for_its_new_prompt() {
-        let families = add_mismatched(rows(&[6, 2]), 2, 6);
-        let lengths = |family: &Family| family.branches.iter().map(|b| b.tokens.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(&families[0]), [4, 2]);
-        assert_eq!(lengths(&families[1]), [2, 5]);
-        assert_eq!(families[1].branches[1].trained, [true; 5]);
+        let examples = add_mismatched(rows(&[6, 2]), 2, 6);
+        let lengths =
+            |example: &Example| example.completions.iter().map(|b| b.tokens.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(&examples[0]), [4, 2]);
+        assert_eq!(lengths(&examples[1]), [2, 5]);
+        assert_eq!(examples[1].completions[1].trained, [true; 5]);
     }
 }

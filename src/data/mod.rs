@@ -16,6 +16,7 @@ pub mod mismatch;
 pub mod named;
 mod nulls;
 mod opening;
+mod ranges;
 pub mod read;
 pub mod reason;
 pub mod render_row;

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use super::accepted;
 use super::columns::Columns;
-use super::format::{Content, Need, Notes, Shape, decode};
+use super::format::{Need, Notes, Shape, decode};
 use super::ledger::{Entry, Ledger};
 use super::nulls;
 use super::reason::{Effect, Reason};
-use super::row::{Origin, Row, Turns};
+use super::row::{Content, Origin, Row, Turns};
 use super::source::{self, for_each_row};
 use super::spec::DataSpec;
 

@@ -22,6 +22,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::format::known_roles;
+
 /// Characters of a value that a reason quotes.
 const QUOTED: usize = 60;
 
@@ -291,7 +293,7 @@ impl fmt::Display for Reason {
                 f,
                 "unknown role `{role}` at {pointer}; say whose it is, e.g. `roles = {{ user = [{role:?}] }}`: \
                  {}",
-                super::format::known_roles()
+                known_roles()
             ),
             Reason::Media { what, pointer } => write!(
                 f,

@@ -22,7 +22,7 @@ pub struct RenderedText {
 /// A row's texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedRow {
-    /// One for each branch; of a row that only asks its prompt.
+    /// One for each completion; of a row that only asks its prompt.
     pub texts: Vec<RenderedText>,
     /// Of rows of prompt and answers the prompt's own text, the assistant's turn opened. Where the
     /// texts do not begin with it, their completions start where both part.
@@ -31,7 +31,7 @@ pub struct RenderedRow {
     pub lacks_reasoning: bool,
 }
 
-/// Renders every branch of a row; of a row that only asks, its prompt with the assistant's turn
+/// Renders every completion of a row; of a row that only asks, its prompt with the assistant's turn
 /// opened. A reason says why the row cannot be trained on: the template fails, leaves out some of its
 /// content, or cannot be cut into what is trained and what is not.
 ///

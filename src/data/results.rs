@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::kept::function;
 use super::opening::whole_tags;
+use super::ranges::less;
 use super::reason::Reason;
-use super::spans::less;
 use super::vary::{self, changed, common, common_end};
 use crate::template::{ChatTemplate, Message, Rendering};
 

@@ -38,6 +38,16 @@ pub enum Turns {
     Text(String),
 }
 
+/// What a row says, before it is told where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    pub turns: Turns,
+    pub tools: Option<Value>,
+    pub chat_template_kwargs: Option<Map<String, Value>>,
+    pub margin: Option<f64>,
+    pub label: Option<bool>,
+}
+
 /// One usable row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {

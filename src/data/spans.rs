@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::opening::{self, opened, opening, parts, reasoning_tag, whole_tags};
+use super::ranges::less;
 use super::reason::Reason;
 use super::results;
 use super::vary::{self, common};
@@ -167,16 +168,6 @@ pub fn without(spans: Vec<Range<usize>>, parts: &TurnParts, turns: &[usize]) -> 
         left = less(left, &parts.parts.get(turn)?.clone()?);
     }
     Some(left)
-}
-
-/// Spans without what lies in `part`.
-pub fn less(spans: Vec<Range<usize>>, part: &Range<usize>) -> Vec<Range<usize>> {
-    let around = spans.into_iter().flat_map(|span| {
-        let before = span.start..span.end.min(part.start).max(span.start);
-        let after = span.start.max(part.end).min(span.end)..span.end;
-        [before, after]
-    });
-    around.filter(|span| !span.is_empty()).collect()
 }
 
 #[cfg(test)]

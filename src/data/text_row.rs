@@ -6,12 +6,12 @@
 
 use anyhow::{Result, bail};
 
-use super::example::{Branch, Family};
+use super::example::{Completion, Example};
 use super::row::Row;
 use super::tokenizer::Tokenizer;
 
 /// The tokens of a text, all but the first trained. Errors if there is no other.
-pub fn family(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Family> {
+pub fn example(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Example> {
     let mut whole = text.to_owned();
     if let Some(end) = tokenizer.special_tokens().get("eos_token")
         && !whole.ends_with(end)
@@ -28,10 +28,10 @@ pub fn family(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Family> {
     }
     let answer = tokens.split_off(1);
     let trained = vec![true; answer.len()];
-    Ok(Family {
+    Ok(Example {
         row: row.origin.row,
         prompt: tokens,
-        branches: vec![Branch { tokens: answer, trained }],
+        completions: vec![Completion { tokens: answer, trained }],
         label: None,
         margin: None,
     })

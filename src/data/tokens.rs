@@ -1,9 +1,9 @@
-//! From rows to families of token ids.
+//! From rows to examples of token ids.
 //!
-//! The whole text of a branch is tokenised once and cut by offsets: a token is trained if it reaches
-//! into a trained part. A family's prompt is what all its branches begin with and none trains. Where
-//! the prompt's own tokens are not those that a branch begins with (a token straddles the end of the
-//! prompt, or the template opens a turn otherwise than it writes one), all branches begin where the
+//! The whole text of a completion is tokenised once and cut by offsets: a token is trained if it reaches
+//! into a trained part. An example's prompt is what all its completions begin with and none trains. Where
+//! the prompt's own tokens are not those that a completion begins with (a token straddles the end of the
+//! prompt, or the template opens a turn otherwise than it writes one), all completions begin where the
 //! first one parts from them, and train all from there on, as in TRL.
 
 use std::ops::Range;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
 use super::ends;
-use super::example::{Branch, Family};
+use super::example::{Completion, Example};
 use super::ledger::Ledger;
 use super::reason::Reason;
 use super::render_row::{RenderedText, render_row};
@@ -25,9 +25,9 @@ use crate::template::ChatTemplate;
 /// Bounds on tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
-    /// Prompt and one branch together.
+    /// Prompt and one completion together.
     pub max_length: usize,
-    /// What happens to a row with a longer branch.
+    /// What happens to a row with a longer completion.
     pub longer: Longer,
     /// The prompt; it loses its beginning.
     pub max_prompt_length: Option<usize>,
@@ -45,10 +45,10 @@ pub enum Longer {
 /// A row's tokens, and what was cut to get them within bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokenized {
-    pub family: Family,
+    pub example: Example,
     pub cuts: Vec<Reason>,
     /// An unpaired row's answer before it was cut to `max_length`, if it was.
-    pub uncut: Option<Branch>,
+    pub uncut: Option<Completion>,
     pub notes: Notes,
 }
 
@@ -148,7 +148,7 @@ pub fn tokenize_row(
     lengths: Lengths,
 ) -> Result<Result<Tokenized, Reason>> {
     if let Turns::Text(text) = &row.turns {
-        return Ok(fit(text_row::family(text, row, tokenizer)?, lengths));
+        return Ok(fit(text_row::example(text, row, tokenizer)?, lengths));
     }
     let rendered = match render_row(row, template) {
         Ok(rendered) => rendered,
@@ -167,7 +167,7 @@ pub fn tokenize_row(
         }
         None => None,
     };
-    let mut branches = Vec::with_capacity(encoded.len());
+    let mut completions = Vec::with_capacity(encoded.len());
     for (encoded, mut text) in encoded.into_iter().zip(rendered.texts) {
         // A completion whose first turn is not to be trained has no earlier tokens either.
         if let (Some(start), Some(first)) = (start, text.trained.first_mut())
@@ -180,13 +180,13 @@ pub fn tokenize_row(
         if let Err(reason) = checked.with_context(|| row.origin.to_string())? {
             return Ok(Err(reason));
         }
-        branches.push(branch(encoded, &text.trained));
+        completions.push(completion(encoded, &text.trained));
     }
-    let (prompt, branches) = share_prompt(branches);
+    let (prompt, completions) = share_prompt(completions);
     // Of a row that only asks all tokens are prompt.
-    let branches = if row.is_answered() { branches } else { Vec::new() };
-    let family = Family { row: row.origin.row, prompt, branches, label: row.label, margin: row.margin };
-    Ok(fit(family, lengths).map(|tokenized| Tokenized { notes, ..tokenized }))
+    let completions = if row.is_answered() { completions } else { Vec::new() };
+    let example = Example { row: row.origin.row, prompt, completions, label: row.label, margin: row.margin };
+    Ok(fit(example, lengths).map(|tokenized| Tokenized { notes, ..tokenized }))
 }
 
 /// The number of tokens that come before the completions of a row: those that the prompt's own text has
@@ -216,68 +216,69 @@ fn completion_start(
 }
 
 /// All of a text's tokens, with those marked that reach into a trained part.
-fn branch(encoded: Encoded, trained: &[Range<usize>]) -> Branch {
+fn completion(encoded: Encoded, trained: &[Range<usize>]) -> Completion {
     let is_trained =
         |&(start, end): &(usize, usize)| trained.iter().any(|part| start < part.end && end > part.start);
     let trained = encoded.offsets.iter().map(is_trained).collect();
-    Branch { tokens: encoded.ids, trained }
+    Completion { tokens: encoded.ids, trained }
 }
 
-/// Moves the tokens that all branches begin with and none trains to the prompt.
-fn share_prompt(mut branches: Vec<Branch>) -> (Vec<u32>, Vec<Branch>) {
-    let untrained = |branch: &Branch| branch.trained.iter().take_while(|trained| !**trained).count();
-    let limit = branches.iter().map(untrained).min().unwrap_or(0);
-    let first = branches.first().map_or(&[][..], |branch| &branch.tokens[..limit]);
-    let common = |branch: &Branch| {
-        first.iter().zip(&branch.tokens).take_while(|(ours, theirs)| ours == theirs).count()
+/// Moves the tokens that all completions begin with and none trains to the prompt.
+fn share_prompt(mut completions: Vec<Completion>) -> (Vec<u32>, Vec<Completion>) {
+    let untrained =
+        |completion: &Completion| completion.trained.iter().take_while(|trained| !**trained).count();
+    let limit = completions.iter().map(untrained).min().unwrap_or(0);
+    let first = completions.first().map_or(&[][..], |completion| &completion.tokens[..limit]);
+    let common = |completion: &Completion| {
+        first.iter().zip(&completion.tokens).take_while(|(ours, theirs)| ours == theirs).count()
     };
-    let length = branches.iter().map(common).min().unwrap_or(0);
+    let length = completions.iter().map(common).min().unwrap_or(0);
     let prompt = first[..length].to_vec();
-    for branch in &mut branches {
-        branch.tokens.drain(..length);
-        branch.trained.drain(..length);
+    for completion in &mut completions {
+        completion.tokens.drain(..length);
+        completion.trained.drain(..length);
     }
-    (prompt, branches)
+    (prompt, completions)
 }
 
-/// Cuts a family to its bounds.
-fn fit(mut family: Family, lengths: Lengths) -> Result<Tokenized, Reason> {
+/// Cuts an example to its bounds.
+fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, Reason> {
     let mut cuts = Vec::new();
     let bound = lengths.max_prompt_length.unwrap_or(usize::MAX);
-    if family.prompt.len() > bound {
-        family.prompt.drain(..family.prompt.len() - bound);
+    if example.prompt.len() > bound {
+        example.prompt.drain(..example.prompt.len() - bound);
         cuts.push(Reason::CutToMaxPromptLength);
     }
-    let room = lengths.max_length.saturating_sub(family.prompt.len());
+    let room = lengths.max_length.saturating_sub(example.prompt.len());
     if room == 0 {
         return Err(Reason::PromptFillsMaxLength);
     }
     let mut uncut = None;
-    if family.branches.iter().any(|branch| branch.tokens.len() > room) {
+    if example.completions.iter().any(|completion| completion.tokens.len() > room) {
         if lengths.longer == Longer::Drop {
             return Err(Reason::LongerThanMaxLength);
         }
         cuts.push(Reason::CutToMaxLength);
-        uncut = family.label.and_then(|_| family.branches.first().cloned());
+        uncut = example.label.and_then(|_| example.completions.first().cloned());
     }
-    for branch in &mut family.branches {
-        branch.truncate(room);
-        if !branch.trained.contains(&true) {
+    for completion in &mut example.completions {
+        completion.truncate(room);
+        if !completion.trained.contains(&true) {
             return Err(Reason::PromptFillsMaxLength);
         }
     }
     // Of unpaired rows no answer is compared with another.
-    if let (None, [chosen, rejected]) = (family.label, family.branches.as_slice())
+    if let (None, [chosen, rejected]) = (example.label, example.completions.as_slice())
         && up_to_last_trained(chosen) == up_to_last_trained(rejected)
     {
         let cut = cuts.contains(&Reason::CutToMaxLength);
         return Err(if cut { Reason::EqualOnceCut } else { Reason::EqualOnceRendered });
     }
-    Ok(Tokenized { family, cuts, uncut, notes: Notes::default() })
+    Ok(Tokenized { example, cuts, uncut, notes: Notes::default() })
 }
 
-/// All of a branch that its trained tokens' probabilities depend on, and which are trained.
-fn up_to_last_trained(branch: &Branch) -> (&[u32], &[bool]) {
-    let end = branch.trained.iter().rposition(|trained| *trained).map_or(0, |last| last + 1);
-    (&branch.tokens[..end], &branch.trained[..end])
+/// All of a completion that its trained tokens' probabilities depend on, and which are trained.
+fn up_to_last_trained(completion: &Completion) -> (&[u32], &[bool]) {
+    let end = completion.trained.iter().rposition(|trained| *trained).map_or(0, |last| last + 1);
+    (&completion.tokens[..end], &completion.trained[..end])
 }

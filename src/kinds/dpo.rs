@@ -258,7 +258,7 @@ impl Dpo {
             bail!("a pair has two answers")
         };
         let (chosen, rejected) = (row.answer(0), row.answer(1));
-        let sums = [0, 1].map(|branch| self.sum(row, branch));
+        let sums = [0, 1].map(|completion| self.sum(row, completion));
         let pair = Pair {
             policy_chosen: sums[0],
             policy_rejected: sums[1],
@@ -281,22 +281,22 @@ impl Dpo {
     }
 
     /// Summed log-probability of an answer; LD-DPO weighs its tokens past the shorter one's length.
-    fn sum(&self, row: &RowLogProbs<'_>, branch: usize) -> f64 {
-        let log_probs = row.log_probs(branch);
+    fn sum(&self, row: &RowLogProbs<'_>, completion: usize) -> f64 {
+        let log_probs = row.log_probs(completion);
         match self.settings.ld_alpha() {
             None => log_probs.iter().sum(),
             Some(alpha) => {
-                let (first, rest) = log_probs.split_at(shared_tokens(row.family).min(log_probs.len()));
+                let (first, rest) = log_probs.split_at(shared_tokens(row.example).min(log_probs.len()));
                 first.iter().sum::<f64>() + alpha * rest.iter().sum::<f64>()
             }
         }
     }
 
     /// Adds ∂ loss / ∂ (that sum).
-    fn add(&self, row: &mut RowLogProbs<'_>, branch: usize, d: f64) {
-        row.add(branch, d);
+    fn add(&self, row: &mut RowLogProbs<'_>, completion: usize, d: f64) {
+        row.add(completion, d);
         if let Some(alpha) = self.settings.ld_alpha() {
-            row.add_from(branch, shared_tokens(row.family), (alpha - 1.0) * d);
+            row.add_from(completion, shared_tokens(row.example), (alpha - 1.0) * d);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::simpo::Simpo;
 use super::{CpoSettings, DpoSettings, OrpoSettings, SimpoSettings};
 use crate::backend::log_prob::LogProbs;
 use crate::batch::{Ask, pack};
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Completion, Example};
 use crate::objective::cpo::{CpoLoss, CpoParameters};
 use crate::objective::dpo::{DpoLoss, DpoParameters};
 use crate::objective::f_divergence::FDivergence;
@@ -23,16 +23,17 @@ use crate::train::row::Split;
 const STEP: f64 = 1e-5;
 
 /// Three rows in two micro-batches; the answers have different lengths.
-fn families() -> Vec<Family> {
-    let branch = |tokens: u32| Branch { tokens: (0..tokens).collect(), trained: vec![true; tokens as usize] };
-    let family = |row: usize, lengths: [u32; 2], desirable: bool| Family {
+fn examples() -> Vec<Example> {
+    let completion =
+        |tokens: u32| Completion { tokens: (0..tokens).collect(), trained: vec![true; tokens as usize] };
+    let example = |row: usize, lengths: [u32; 2], desirable: bool| Example {
         row,
         prompt: vec![1, 2, 3],
-        branches: lengths.map(branch).to_vec(),
+        completions: lengths.map(completion).to_vec(),
         label: Some(desirable),
         margin: None,
     };
-    vec![family(0, [4, 7], true), family(1, [5, 2], false), family(2, [3, 3], true)]
+    vec![example(0, [4, 7], true), example(1, [5, 2], false), example(2, [3, 3], true)]
 }
 
 fn reference() -> Reference {
@@ -41,9 +42,9 @@ fn reference() -> Reference {
 
 /// Loss and derivatives of the algorithm at these log-probabilities.
 fn at(algorithm: &impl Algorithm, log_prob: &[f64]) -> (f64, Vec<f64>) {
-    let families = families();
-    let families: Vec<&Family> = families.iter().collect();
-    let batch = pack(&families, algorithm.ask(), true);
+    let examples = examples();
+    let examples: Vec<&Example> = examples.iter().collect();
+    let batch = pack(&examples, algorithm.ask(), true);
     let n = log_prob.len();
     let found = LogProbs {
         log_prob: log_prob.to_vec(),
@@ -53,15 +54,15 @@ fn at(algorithm: &impl Algorithm, log_prob: &[f64]) -> (f64, Vec<f64>) {
         is_arg_max: vec![false; n],
     };
     let rows = [(0, 0), (0, 1), (1, 2)];
-    let mut sums = StepLoss::new(algorithm, Split::Train, &families, &rows, 2);
-    let seen: Vec<_> = batch.families.iter().map(|targets| (&found, targets)).collect();
-    let derivatives = sums.take(&families, &rows, &seen).unwrap();
+    let mut sums = StepLoss::new(algorithm, Split::Train, &examples, &rows, 2);
+    let seen: Vec<_> = batch.examples.iter().map(|targets| (&found, targets)).collect();
+    let derivatives = sums.take(&examples, &rows, &seen).unwrap();
     (sums.finish()["loss"], derivatives)
 }
 
 fn log_probs(ask: Ask) -> Vec<f64> {
-    let families = families();
-    let n = pack(&families.iter().collect::<Vec<_>>(), ask, true).hidden.len();
+    let examples = examples();
+    let n = pack(&examples.iter().collect::<Vec<_>>(), ask, true).hidden.len();
     (0..n).map(|i| -1.0 - 0.37 * ((i * i) as f64 * 0.7).sin()).collect()
 }
 
@@ -131,11 +132,11 @@ fn weights_of_pairs_scale_their_derivatives() {
     let (_, plain) = at(&dpo(vec![(DpoLoss::Sigmoid, 1.0)], |_| {}), &log_prob);
     let (_, weighted) = at(&dpo(vec![(DpoLoss::Sigmoid, 1.0)], |s| s.use_weighting = true), &log_prob);
     let mut first = 0;
-    for family in families() {
+    for example in examples() {
         let mut weight = 1.0;
         let mut targets = first..first;
-        for branch in &family.branches {
-            let own = targets.end..targets.end + branch.tokens.len();
+        for completion in &example.completions {
+            let own = targets.end..targets.end + completion.tokens.len();
             let mean =
                 log_prob[own.clone()].iter().map(|log_prob| log_prob + 2.0).sum::<f64>() / own.len() as f64;
             weight *= mean.exp();
@@ -166,7 +167,7 @@ fn kinds_without_a_reference() {
     }
 }
 
-/// The KL has no gradient: its branch has none, and it is held while the others move.
+/// The KL has no gradient: its completion has none, and it is held while the others move.
 #[test]
 fn kto() {
     let kto = |loss| {
@@ -178,7 +179,7 @@ fn kto() {
         let algorithm = kto(loss);
         let log_prob = log_probs(Ask::Answers);
         let (_, derivatives) = at(&algorithm, &log_prob);
-        // targets of the first branches; the second ones are the KL's
+        // targets of the first completions; the second ones are the KL's
         let answers: Vec<usize> = (0..4).chain(11..16).chain(18..21).collect();
         for (i, derivative) in derivatives.iter().enumerate() {
             if !answers.contains(&i) {

@@ -12,7 +12,7 @@ use super::facts::{Facts, Fields, KeyProblem, Losses, Scored, names_of};
 use super::label_balance;
 use super::source::{MODEL_SOURCE, Role, Source};
 use crate::data::Need;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::data::mismatch::ends_alone;
 use crate::model::artifact::Artifact;
 use crate::objective::kto::{self, KtoLoss, KtoParameters, LabelledAnswer};
@@ -91,7 +91,7 @@ impl OfKind for KtoSettings {
         vec![KeyProblem { about: &["batch_size"], ..KeyProblem::new("batch_size", message, help) }]
     }
 
-    fn row_warnings(&self, train: &[Family], held_out: &[Family], batch_size: usize) -> Vec<String> {
+    fn row_warnings(&self, train: &[Example], held_out: &[Example], batch_size: usize) -> Vec<String> {
         let balance = label_balance::warning(&self.parameters, train);
         let alone = self.estimates_kl().then(|| alone(train, held_out, batch_size)).flatten();
         balance.into_iter().chain(alone).collect()
@@ -99,7 +99,7 @@ impl OfKind for KtoSettings {
 }
 
 /// What is to be said where a last micro-batch has one row.
-fn alone(train: &[Family], held_out: &[Family], batch_size: usize) -> Option<String> {
+fn alone(train: &[Example], held_out: &[Example], batch_size: usize) -> Option<String> {
     let parts = [("training", train.len()), ("held-out", held_out.len())];
     let parts: Vec<String> = parts
         .iter()
@@ -141,9 +141,9 @@ impl Kto {
             .row(row.split, row.row)
     }
 
-    /// Of the second branches, where rows have one.
+    /// Of the second completions, where rows have one.
     fn kl(&self, rows: &[RowLogProbs<'_>]) -> Result<f64> {
-        let mismatched = |row: &&RowLogProbs<'_>| row.family.branches.len() > 1;
+        let mismatched = |row: &&RowLogProbs<'_>| row.example.completions.len() > 1;
         let ratio = |row: &RowLogProbs<'_>| Ok((row.answer(1).log_prob, self.reference(row)?[1]));
         let ratios = rows.iter().filter(mismatched).map(ratio).collect::<Result<Vec<_>>>()?;
         Ok(kto::kl(ratios.into_iter()))
@@ -156,8 +156,8 @@ impl Algorithm for Kto {
     }
 
     /// The mismatched answer is not trained on.
-    fn tokens(&self, family: &Family) -> usize {
-        family.prompt.len() + family.branches.first().map_or(0, |branch| branch.tokens.len())
+    fn tokens(&self, example: &Example) -> usize {
+        example.prompt.len() + example.completions.first().map_or(0, |completion| completion.tokens.len())
     }
 
     fn prepare(&mut self, trainer: &mut Trainer, references: &Path, progress: &mut Progress) -> Result<()> {
@@ -181,7 +181,7 @@ impl Algorithm for Kto {
         for row in rows.iter_mut() {
             let answer = row.answer(0);
             let log_ratio = answer.log_prob - self.reference(row)?[0];
-            let desirable = row.family.label.context("a row of a kto stage has a label")?;
+            let desirable = row.example.label.context("a row of a kto stage has a label")?;
             let (loss, d) = kto::loss(&LabelledAnswer { log_ratio, desirable }, kl, &self.parameters);
             let weight = 1.0 / totals.rows as f64;
             total += weight * loss;

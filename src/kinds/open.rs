@@ -6,7 +6,7 @@ use super::StageSettings;
 use super::facts::Trains;
 use crate::backend::Compute;
 use crate::batch::BatchPolicy;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::artifact::Artifact;
 use crate::model::policy;
 use crate::train::trainer::{TrainedModels, Trainer};
@@ -15,8 +15,8 @@ use crate::train::{Executor, Opening, StageRun};
 /// The rows of a stage, tokenised.
 #[derive(Debug, Clone, Default)]
 pub struct StageRows {
-    pub train: Vec<Family>,
-    pub held_out: Vec<Family>,
+    pub train: Vec<Example>,
+    pub held_out: Vec<Example>,
     /// Tokens that end answers, the end of turn first.
     pub end_tokens: Vec<u32>,
     /// Tokens that the template writes after an answer's end token, such as chatml's newline.

@@ -86,7 +86,7 @@ impl Algorithm for Orpo {
             let log_probs = pair.policy_means();
             let rewards = (beta * log_probs.0, beta * log_probs.1);
             tell(row, &ScoredPair { chosen, rejected, rewards, log_probs }, means, micro);
-            let own = chosen.tokens + if full { row.family.prompt.len().saturating_sub(1) } else { 0 };
+            let own = chosen.tokens + if full { row.example.prompt.len().saturating_sub(1) } else { 0 };
             means.add("nll_loss", micro, -log_prob, own as f64);
             means.add("log_odds_ratio", micro, odds.log_sigmoid, 1.0);
             means.add("log_odds_chosen", micro, odds.log_odds, 1.0);

@@ -11,7 +11,7 @@ use super::OfKind;
 use super::facts::{Facts, Fields, Rates, Scored, Trains};
 use crate::batch::Ask;
 use crate::data::Longer;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::pooling;
 use crate::model::value_head::{HeadFormat, TrainedPart, ValueHead};
 use crate::objective::reward::loss;
@@ -106,9 +106,16 @@ struct Tally {
 
 impl Tally {
     /// Takes in one pair; returns ∂ loss / ∂ score of both answers. `weight`: the pair's share.
-    fn add(&mut self, micro: usize, family: &Family, scores: [f64; 2], centre: f64, weight: f64) -> [f64; 2] {
+    fn add(
+        &mut self,
+        micro: usize,
+        example: &Example,
+        scores: [f64; 2],
+        centre: f64,
+        weight: f64,
+    ) -> [f64; 2] {
         let [chosen, rejected] = scores;
-        let part = loss(chosen, rejected, family.margin.unwrap_or(0.0), centre);
+        let part = loss(chosen, rejected, example.margin.unwrap_or(0.0), centre);
         self.loss += weight * part.loss;
         self.means.add("accuracy", micro, f64::from(u8::from(chosen > rejected)), 1.0);
         self.means.add("margin", micro, chosen - rejected, 1.0);
@@ -145,40 +152,40 @@ impl Algorithm for Rm {
     fn gradients(&mut self, trainer: &mut Trainer, step: u64, _: &mut Progress) -> Result<Gradients> {
         let step = trainer.window_rows(step);
         let trainer = &*trainer;
-        let families: Vec<&Family> = step.rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
+        let examples: Vec<&Example> = step.rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
         let mut pairs = vec![0usize; step.micro_batches];
         step.rows.iter().for_each(|&(micro, _)| pairs[micro] += 1);
         let centre = self.settings.center_rewards_coefficient;
         let mut tally = Tally::default();
         let head = head(trainer)?;
         let ask = Ask::Ends(head.passed_over);
-        for pass in trainer.batches.passes(&families) {
-            let families = &families[pass.clone()];
-            trainer.train_scores(trainer.decoder(), head, families, ask, |_, scores| {
+        for pass in trainer.batches.passes(&examples) {
+            let examples = &examples[pass.clone()];
+            trainer.train_scores(trainer.decoder(), head, examples, ask, |_, scores| {
                 let mut d_scores = Vec::with_capacity(scores.len());
-                for ((scores, family), &(micro, _)) in scores.chunks(2).zip(families).zip(&step.rows[pass]) {
+                for ((scores, example), &(micro, _)) in scores.chunks(2).zip(examples).zip(&step.rows[pass]) {
                     let weight = 1.0 / (pairs[micro] * step.micro_batches) as f64;
-                    d_scores.extend(tally.add(micro, family, pair(scores)?, centre, weight));
+                    d_scores.extend(tally.add(micro, example, pair(scores)?, centre, weight));
                 }
                 Ok(d_scores)
             })?;
         }
-        Ok(Gradients::of(tally.finish(), &families))
+        Ok(Gradients::of(tally.finish(), &examples))
     }
 
     fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
-        let families: Vec<&Family> = trainer.eval.iter().collect();
+        let examples: Vec<&Example> = trainer.eval.iter().collect();
         let centre = self.settings.center_rewards_coefficient;
-        let weight = 1.0 / families.len() as f64;
+        let weight = 1.0 / examples.len() as f64;
         let head = head(trainer)?;
         let ask = Ask::Ends(head.passed_over);
         let mut tally = Tally::default();
-        for pass in trainer.batches.passes(&families) {
-            progress(pass.start as u64, families.len() as u64)?;
-            let families = &families[pass];
-            let (_, scores) = trainer.batches.scores(trainer.decoder(), head, families, ask)?;
-            for (scores, family) in scores.chunks(2).zip(families) {
-                tally.add(0, family, pair(scores)?, centre, weight);
+        for pass in trainer.batches.passes(&examples) {
+            progress(pass.start as u64, examples.len() as u64)?;
+            let examples = &examples[pass];
+            let (_, scores) = trainer.batches.scores(trainer.decoder(), head, examples, ask)?;
+            for (scores, example) in scores.chunks(2).zip(examples) {
+                tally.add(0, example, pair(scores)?, centre, weight);
             }
         }
         Ok(tally.finish())

@@ -6,7 +6,7 @@ use super::OfKind;
 use super::facts::{Facts, Fields, Rates};
 use crate::batch::Ask;
 use crate::data::Need;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::objective::nll::nll;
 use crate::train::answer::Answer;
 use crate::train::means::Means;
@@ -45,16 +45,16 @@ impl Algorithm for Sft {
     fn gradients(&mut self, trainer: &mut Trainer, step: u64, _: &mut Progress) -> Result<Gradients> {
         let rows = trainer.window_rows(step).rows;
         let trainer = &*trainer;
-        let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
-        let trained: usize = families.iter().map(|f| trained_tokens(f)).sum();
+        let examples: Vec<&Example> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
+        let trained: usize = examples.iter().map(|f| trained_tokens(f)).sum();
         if trained == 0 {
             bail!("no token of rows {:?} is trained", rows.iter().map(|&(_, row)| row).collect::<Vec<_>>())
         }
         let mut means = Means::default();
         let mut loss = 0.0;
-        for pass in trainer.batches.passes(&families) {
-            trainer.train_pass(&families[pass.clone()], Ask::Answers, |batch, found| {
-                for (targets, &(micro, _)) in batch.families.iter().zip(&rows[pass]) {
+        for pass in trainer.batches.passes(&examples) {
+            trainer.train_pass(&examples[pass.clone()], Ask::Answers, |batch, found| {
+                for (targets, &(micro, _)) in batch.examples.iter().zip(&rows[pass]) {
                     let answer = Answer::of(found, targets.all());
                     loss += nll(answer.log_prob, trained).0;
                     add(&mut means, micro, &answer);
@@ -65,16 +65,16 @@ impl Algorithm for Sft {
         }
         let mut metrics = Metrics::from([("loss".to_string(), loss)]);
         metrics.extend(means.finish());
-        Ok(Gradients::of(metrics, &families))
+        Ok(Gradients::of(metrics, &examples))
     }
 
     fn evaluate(&mut self, trainer: &Trainer, progress: &mut Progress) -> Result<Metrics> {
-        let families: Vec<&Family> = trainer.eval.iter().collect();
+        let examples: Vec<&Example> = trainer.eval.iter().collect();
         let mut means = Means::default();
-        for pass in trainer.batches.passes(&families) {
-            progress(pass.start as u64, families.len() as u64)?;
-            let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
-            for targets in &batch.families {
+        for pass in trainer.batches.passes(&examples) {
+            progress(pass.start as u64, examples.len() as u64)?;
+            let (batch, found) = trainer.log_probs(trainer.decoder(), &examples[pass], Ask::Answers)?;
+            for targets in &batch.examples {
                 let answer = Answer::of(&found, targets.all());
                 means.add("loss", 0, -answer.log_prob, answer.tokens as f64);
                 add(&mut means, 0, &answer);
@@ -92,10 +92,10 @@ fn add(means: &mut Means, micro: usize, answer: &Answer) {
 
 /// Tokens that the packed batch will ask for: the first token of an empty prompt's answer has
 /// nothing to predict it.
-fn trained_tokens(family: &Family) -> usize {
-    let predicted = |branch: &crate::data::example::Branch| {
-        let skip = usize::from(family.prompt.is_empty());
-        branch.trained.iter().skip(skip).filter(|trained| **trained).count()
+fn trained_tokens(example: &Example) -> usize {
+    let predicted = |completion: &crate::data::example::Completion| {
+        let skip = usize::from(example.prompt.is_empty());
+        completion.trained.iter().skip(skip).filter(|trained| **trained).count()
     };
-    family.branches.iter().map(predicted).sum()
+    example.completions.iter().map(predicted).sum()
 }

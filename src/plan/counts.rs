@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Sampler, Steps};
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::kinds::StageSettings;
 
 /// What a stage reads.
@@ -21,8 +21,9 @@ pub struct Counts {
     /// Reason → file and line of the first of those rows.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub firsts: IndexMap<String, String>,
-    /// Tokens of the longest family.
-    pub longest_family: u64,
+    /// Tokens of the longest example.
+    #[serde(rename = "longest_family")]
+    pub longest_example: u64,
     /// Tokens of the largest optimiser step, or update of ppo, a row's prompt counted once.
     #[serde(default)]
     pub largest_window: u64,
@@ -46,17 +47,17 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub fn of(families: &[Family]) -> Self {
-        let mut sum = Self { rows: families.len() as u64, ..Self::default() };
-        for family in families {
-            sum.shared += family.tokens_shared() as u64;
-            sum.unshared += family.tokens_unshared() as u64;
-            let prompt = family.prompt.len() as u64;
+    pub fn of(examples: &[Example]) -> Self {
+        let mut sum = Self { rows: examples.len() as u64, ..Self::default() };
+        for example in examples {
+            sum.shared += example.tokens_shared() as u64;
+            sum.unshared += example.tokens_unshared() as u64;
+            let prompt = example.prompt.len() as u64;
             sum.attended += causal(prompt);
-            let trained = family.answers().iter().flat_map(|answer| &answer.trained);
+            let trained = example.answers().iter().flat_map(|answer| &answer.trained);
             sum.trained += trained.filter(|&&trained| trained).count() as u64;
-            for branch in &family.branches {
-                let tokens = branch.tokens.len() as u64;
+            for completion in &example.completions {
+                let tokens = completion.tokens.len() as u64;
                 sum.attended += tokens * prompt + causal(tokens);
             }
         }
@@ -73,7 +74,7 @@ fn causal(tokens: u64) -> u64 {
 const EPOCHS: f64 = 8.0;
 
 /// Tokens of the largest window of training rows, shared.
-pub fn largest_window(stage: &StageSettings, train: &[Family]) -> u64 {
+pub fn largest_window(stage: &StageSettings, train: &[Example]) -> u64 {
     let StageSettings { name, kind, training, .. } = stage;
     let mut sampler = Sampler::of(&training.batches, training.seed, name, train.len());
     let epochs = Steps::of(&training.batches, kind.facts().episodes(), train.len()).epochs.min(EPOCHS);
@@ -82,21 +83,25 @@ pub fn largest_window(stage: &StageSettings, train: &[Family]) -> u64 {
     (0..windows).map(|window| tokens(sampler.micro_batches(window).concat())).max().unwrap_or(0)
 }
 
-/// Tokens of the longest family, shared.
-pub fn longest<'a>(families: impl Iterator<Item = &'a Family>) -> u64 {
-    families.map(|family| family.tokens_shared() as u64).max().unwrap_or(0)
+/// Tokens of the longest example, shared.
+pub fn longest<'a>(examples: impl Iterator<Item = &'a Example>) -> u64 {
+    examples.map(|example| example.tokens_shared() as u64).max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::example::Branch;
+    use crate::data::example::Completion;
 
     #[test]
     fn a_pair_counts_its_prompt_once_or_twice() {
-        let branch = |tokens: usize| Branch { tokens: vec![7; tokens], trained: vec![true; tokens] };
-        let pair =
-            Family { row: 0, prompt: vec![1; 4], branches: vec![branch(2), branch(3)], ..Family::default() };
+        let completion = |tokens: usize| Completion { tokens: vec![7; tokens], trained: vec![true; tokens] };
+        let pair = Example {
+            row: 0,
+            prompt: vec![1; 4],
+            completions: vec![completion(2), completion(3)],
+            ..Example::default()
+        };
         let sum = Tokens::of(&[pair.clone(), pair]);
         // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, Tokens { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
@@ -104,12 +109,12 @@ mod tests {
 
     #[test]
     fn another_row_s_answer_is_read_but_not_trained() {
-        let branch = |tokens: usize| Branch { tokens: vec![7; tokens], trained: vec![true; tokens] };
-        let row = Family {
+        let completion = |tokens: usize| Completion { tokens: vec![7; tokens], trained: vec![true; tokens] };
+        let row = Example {
             prompt: vec![1; 4],
-            branches: vec![branch(2), branch(3)],
+            completions: vec![completion(2), completion(3)],
             label: Some(true),
-            ..Family::default()
+            ..Example::default()
         };
         let sum = Tokens::of(&[row]);
         assert_eq!(sum, Tokens { rows: 1, shared: 9, unshared: 13, trained: 2, attended: 39 });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Row};
@@ -20,10 +20,10 @@ pub fn rows_read(rows: &[Row], ledger: &Ledger) -> usize {
 pub fn check_share<'a>(
     data: &DataSpec,
     read: usize,
-    kept: impl Iterator<Item = &'a Family>,
+    kept: impl Iterator<Item = &'a Example>,
     ledger: &Ledger,
 ) -> Result<()> {
-    let kept = kept.map(|family| family.row).collect::<BTreeSet<_>>().len();
+    let kept = kept.map(|example| example.row).collect::<BTreeSet<_>>().len();
     let dropped = read.saturating_sub(kept);
     let share = dropped as f64 / read.max(1) as f64;
     if share <= data.max_dropped + 1e-9 {

@@ -270,8 +270,8 @@ impl Planner<'_> {
 
     /// What is wrong with the rows of `stage` for a model with that embedding.
     fn past_table(&self, stage: &StageSettings, rows: &Rows, table: Table<'_>) -> Vec<Fault> {
-        let families = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
-        let fault = vocabulary::check_families(families, &self.base.tokenizer, table, &stage.data);
+        let examples = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
+        let fault = vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data);
         let generates = stage.kind.facts().rollouts.is_some();
         let ends = generates
             .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));

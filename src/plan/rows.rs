@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::Result;
 
 use crate::data::ending::Ending;
-use crate::data::example::{Branch, Family, one_a_row};
+use crate::data::example::{Completion, Example, one_a_row};
 use crate::data::mismatch::add_mismatched;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
@@ -48,12 +48,12 @@ pub fn lengths(stage: &StageSettings) -> Lengths {
     }
 }
 
-/// The families of tokenised rows, in order; with KTO's loss each with another row's answer.
-pub fn families(stage: &StageSettings, rows: Vec<Tokenized>) -> Vec<Family> {
+/// The examples of tokenised rows, in order; with KTO's loss each with another row's answer.
+pub fn examples(stage: &StageSettings, rows: Vec<Tokenized>) -> Vec<Example> {
     let training = &stage.training;
     match stage.kind.facts().mismatched {
         true => add_mismatched(rows, training.batches.batch_size, training.max_length),
-        false => rows.into_iter().map(|row| row.family).collect(),
+        false => rows.into_iter().map(|row| row.example).collect(),
     }
 }
 
@@ -72,7 +72,7 @@ impl Rows {
         let (train_rows, held_out_rows) = split(rows, data.eval_fraction);
         let mut read = |rows: &[Row]| {
             let rows = tokenize(rows, template, tokenizer, lengths(stage), &mut ledger)?;
-            anyhow::Ok(families(stage, rows))
+            anyhow::Ok(examples(stage, rows))
         };
         let (train, held_out) = (read(&train_rows)?, read(&held_out_rows)?);
         dropped::check_share(data, read_in_all, train.iter().chain(&held_out), &ledger)?;
@@ -121,7 +121,7 @@ impl Rows {
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),
             firsts: firsts.map(|reason| (reason.kind.to_owned(), reason.first.to_string())).collect(),
-            longest_family: longest(self.tokenised.train.iter().chain(&self.tokenised.held_out)),
+            longest_example: longest(self.tokenised.train.iter().chain(&self.tokenised.held_out)),
             largest_window: self.largest_window,
             warnings: self.warnings.clone(),
         }
@@ -129,30 +129,30 @@ impl Rows {
 }
 
 /// What is right, of each row that is asked once; empty if none says.
-fn accepted_answers(families: &[Family], rows: &[Row]) -> Vec<Vec<String>> {
+fn accepted_answers(examples: &[Example], rows: &[Row]) -> Vec<Vec<String>> {
     let by_number: HashMap<usize, &Row> = rows.iter().map(|row| (row.origin.row, row)).collect();
-    let of = |family: &Family| by_number.get(&family.row).map(|row| row.accepted_answers.clone());
-    let all: Vec<Vec<String>> = one_a_row(families).map(|family| of(family).unwrap_or_default()).collect();
+    let of = |example: &Example| by_number.get(&example.row).map(|row| row.accepted_answers.clone());
+    let all: Vec<Vec<String>> = one_a_row(examples).map(|example| of(example).unwrap_or_default()).collect();
     if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
 }
 
-/// What the rows of the first families say last before the answer.
-fn questions(families: &[Family], rows: &[Row]) -> Vec<String> {
-    let row = |family: &Family| rows.iter().find(|row| row.origin.row == family.row);
+/// What the rows of the first examples say last before the answer.
+fn questions(examples: &[Example], rows: &[Row]) -> Vec<String> {
+    let row = |example: &Example| rows.iter().find(|row| row.origin.row == example.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
-    one_a_row(families).filter_map(row).take(QUESTIONS).map(text).collect()
+    one_a_row(examples).filter_map(row).take(QUESTIONS).map(text).collect()
 }
 
 /// The end of turn (the template's, else the special token that most answers end with), and all tokens
 /// that end answers: that one, the special tokens that other answers end with, the tokenizer's own end
 /// token.
-fn end_tokens(families: &[Family], ending: Option<u32>, tokenizer: &Tokenizer) -> (Option<u32>, Vec<u32>) {
-    let last = |branch: &Branch| {
-        let trained = branch.tokens.iter().zip(&branch.trained).filter(|(_, trained)| **trained);
+fn end_tokens(examples: &[Example], ending: Option<u32>, tokenizer: &Tokenizer) -> (Option<u32>, Vec<u32>) {
+    let last = |completion: &Completion| {
+        let trained = completion.tokens.iter().zip(&completion.trained).filter(|(_, trained)| **trained);
         trained.map(|(token, _)| *token).rfind(|token| tokenizer.is_special(*token))
     };
     let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
-    for token in families.iter().flat_map(|family| &family.branches).filter_map(last) {
+    for token in examples.iter().flat_map(|example| &example.completions).filter_map(last) {
         *seen.entry(token).or_default() += 1;
     }
     let most = || seen.iter().max_by_key(|(_, answers)| **answers).map(|(token, _)| *token);

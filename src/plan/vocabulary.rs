@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::data::Tokenizer;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::config::Config;
 use crate::model::fault::Fault;
 
@@ -60,8 +60,8 @@ pub fn unwritten(tokenizer: &Tokenizer, policy: usize, reward: Table<'_>) -> Opt
 }
 
 /// What is wrong with rows of a data set: tokens past the rows of an embedding.
-pub fn check_families<'a>(
-    families: impl Iterator<Item = &'a Family>,
+pub fn check_examples<'a>(
+    examples: impl Iterator<Item = &'a Example>,
     tokenizer: &Tokenizer,
     table: Table<'_>,
     data: &str,
@@ -69,11 +69,12 @@ pub fn check_families<'a>(
     let Table { rows, whose } = table;
     let mut past = BTreeSet::new();
     let mut affected = BTreeSet::new();
-    for family in families {
-        let tokens = family.branches.iter().flat_map(|branch| &branch.tokens).chain(&family.prompt);
+    for example in examples {
+        let tokens =
+            example.completions.iter().flat_map(|completion| &completion.tokens).chain(&example.prompt);
         for &token in tokens.filter(|token| **token as usize >= rows) {
             past.insert(token);
-            affected.insert(family.row);
+            affected.insert(example.row);
         }
     }
     let first = affected.first()?;

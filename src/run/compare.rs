@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use crate::backend::Compute;
 use crate::batch::{Ask, BatchPolicy};
 use crate::data::Need;
-use crate::data::example::{Branch, Family, one_a_row};
+use crate::data::example::{Completion, Example, one_a_row};
 use crate::kinds::{Source, StageRows};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
@@ -129,7 +129,7 @@ impl Comparing<'_> {
         let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
         let accepted = Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
         let exact_match = |decoder: &Decoder, progress: &mut Progress| {
-            let asked: Vec<&Family> = one_a_row(&pairs).collect();
+            let asked: Vec<&Example> = one_a_row(&pairs).collect();
             let answer = |rows: &[usize], most| {
                 let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| asked[row].prompt.clone()).collect();
                 greedy(decoder, &prompts, most, &end_tokens)
@@ -184,10 +184,10 @@ impl Comparing<'_> {
     fn answers(
         &self,
         decoder: &Decoder,
-        rows: &[Family],
+        rows: &[Example],
         end_tokens: &[u32],
         progress: &mut Progress,
-    ) -> Result<Vec<Family>> {
+    ) -> Result<Vec<Example>> {
         let stream = Stream::new(self.recipe.seed, Purpose::Rollout).name("comparison");
         let requests: Vec<Request<'_>> = rows
             .iter()
@@ -201,11 +201,16 @@ impl Comparing<'_> {
             first_tokens: None,
         };
         let answers = generate(decoder, &requests, &generation, progress)?;
-        let family = |(row, tokens): (&Family, Vec<u32>)| {
-            let branch = Branch { trained: vec![true; tokens.len()], tokens };
-            Family { row: row.row, prompt: row.prompt.clone(), branches: vec![branch], ..Family::default() }
+        let example = |(row, tokens): (&Example, Vec<u32>)| {
+            let completion = Completion { trained: vec![true; tokens.len()], tokens };
+            Example {
+                row: row.row,
+                prompt: row.prompt.clone(),
+                completions: vec![completion],
+                ..Example::default()
+            }
         };
-        Ok(rows.iter().zip(answers).map(family).collect())
+        Ok(rows.iter().zip(answers).map(example).collect())
     }
 }
 
@@ -213,7 +218,7 @@ impl Comparing<'_> {
 fn gains(
     decoder: &Decoder,
     batches: BatchPolicy,
-    pairs: &[Family],
+    pairs: &[Example],
     reference: &Reference,
     progress: &mut Progress,
 ) -> Result<Vec<f64>> {
@@ -227,25 +232,25 @@ fn gains(
         .collect()
 }
 
-/// Summed log-probability of every answer of every family, nats.
+/// Summed log-probability of every answer of every example, nats.
 fn sums(
     decoder: &Decoder,
     batches: BatchPolicy,
-    families: &[Family],
+    examples: &[Example],
     progress: &mut Progress,
 ) -> Result<Vec<f64>> {
-    let families: Vec<&Family> = families.iter().collect();
+    let examples: Vec<&Example> = examples.iter().collect();
     let mut sums = Vec::new();
-    for pass in batches.passes(&families) {
-        progress(pass.start as u64, families.len() as u64)?;
-        let (batch, found) = batches.log_probs(decoder, &families[pass], Ask::Answers, 1.0)?;
-        let branches = batch.families.iter().flat_map(|targets| &targets.branches);
-        sums.extend(branches.map(|branch| found.log_prob[branch.clone()].iter().sum::<f64>()));
+    for pass in batches.passes(&examples) {
+        progress(pass.start as u64, examples.len() as u64)?;
+        let (batch, found) = batches.log_probs(decoder, &examples[pass], Ask::Answers, 1.0)?;
+        let completions = batch.examples.iter().flat_map(|targets| &targets.completions);
+        sums.extend(completions.map(|completion| found.log_prob[completion.clone()].iter().sum::<f64>()));
     }
     Ok(sums)
 }
 
-fn mean_length(answers: &[Family]) -> f64 {
-    let tokens: usize = answers.iter().flat_map(|family| &family.branches).map(|b| b.tokens.len()).sum();
+fn mean_length(answers: &[Example]) -> f64 {
+    let tokens: usize = answers.iter().flat_map(|example| &example.completions).map(|b| b.tokens.len()).sum();
     tokens as f64 / answers.len().max(1) as f64
 }

@@ -67,14 +67,14 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     let mut ledger = Ledger::new();
     let rows = read_rows(&data, need, &mut ledger)?;
     let lengths = Lengths { max_length: usize::MAX, longer: Longer::Drop, max_prompt_length: None };
-    let families = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
-    let families: Vec<_> = families.iter().map(|tokenized| &tokenized.family).collect();
+    let examples = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
+    let examples: Vec<_> = examples.iter().map(|tokenized| &tokenized.example).collect();
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&artifact)?;
     let table = Table { rows: decoder.config.vocab_size, whose: "the model" };
     let (mut faults, _) = vocabulary::check(&tokenizer, &decoder.config, &artifact.base);
-    faults.extend(vocabulary::check_families(families.iter().copied(), &tokenizer, table, "rows"));
+    faults.extend(vocabulary::check_examples(examples.iter().copied(), &tokenizer, table, "rows"));
     Faults::none_of(faults)?;
     let mut head = ValueHead::read(head, decoder.config.hidden_size, TrainedPart::Nothing, decoder.device())?;
     head.passed_over = pooling::passed_over(&artifact, &decoder.config)?;
@@ -82,18 +82,18 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     let batches = BatchPolicy::for_model(&decoder.config, DeviceSpec::Cpu, Dtype::F32, false);
     let phase = console.phase("scoring");
     let mut progress = phase.progress(|| Ok(()));
-    let mut scored = Vec::with_capacity(families.len());
-    for pass in batches.passes(&families) {
-        progress(pass.start as u64, families.len() as u64)?;
-        let families = &families[pass];
-        let (batch, scores) = batches.scores(&decoder, &head, families, Ask::Ends(head.passed_over))?;
-        for (family, targets) in families.iter().zip(&batch.families) {
+    let mut scored = Vec::with_capacity(examples.len());
+    for pass in batches.passes(&examples) {
+        progress(pass.start as u64, examples.len() as u64)?;
+        let examples = &examples[pass];
+        let (batch, scores) = batches.scores(&decoder, &head, examples, Ask::Ends(head.passed_over))?;
+        for (example, targets) in examples.iter().zip(&batch.examples) {
             let scores = match (need, &scores[targets.all()]) {
                 (Need::Preference, &[chosen, rejected]) => Scores::Pair { chosen, rejected },
                 (_, &[score]) => Scores::Answer { score },
-                _ => bail!("row {} has {} answers", family.row, family.branches.len()),
+                _ => bail!("row {} has {} answers", example.row, example.completions.len()),
             };
-            scored.push(ScoredRow { row: family.row, scores });
+            scored.push(ScoredRow { row: example.row, scores });
         }
     }
     drop(progress);

@@ -12,13 +12,14 @@ use jiff::civil::DateTime;
 use minijinja::{Environment, Value};
 use serde_json::Map;
 
+use super::context::Context as JsonContext;
 use super::environment::environment;
-use super::reads::{self, REASONING};
+use super::json::value;
+use super::message::{Message, REASONING};
 use super::sources::{ADDITIONAL, DEFAULT, Sources, TOOL_USE, choices, sources};
 use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
-use super::{CHAT_TEMPLATE, generation, rewrite};
-use crate::template::Message;
+use super::{CHAT_TEMPLATE, generation, mentions, rewrite};
 
 /// Template variables that are not for a row or a recipe to set: their values follow from the row.
 const RESERVED: [&str; 5] =
@@ -111,7 +112,7 @@ impl ChatTemplate {
                 let (rewritten, _) = rewrite::rewrite(&marked).ok()?;
                 environment.add_template_owned(marked_name.clone(), rewritten).ok().map(|()| marked_name)
             });
-            let reasoning = REASONING.into_iter().filter(|key| reads::reads_key(&source, key)).collect();
+            let reasoning = REASONING.into_iter().filter(|key| mentions::reads_key(&source, key)).collect();
             templates.insert(name, Compiled { source, marks_generation, reasoning, with_turns });
         }
         if templates.is_empty() {
@@ -237,7 +238,7 @@ impl ChatTemplate {
     }
 
     /// The template's text for variables read from JSON text.
-    pub fn render_with(&self, context: &super::Context) -> Result<String> {
+    pub fn render_with(&self, context: &JsonContext) -> Result<String> {
         let name = self.templates.keys().next().map_or(DEFAULT, String::as_str);
         self.render_value(name, context.value())
     }
@@ -321,23 +322,6 @@ fn with_reasoning(message: &Message, template: &Compiled) -> serde_json::Value {
 fn sentinel(plain: &str) -> String {
     let numbered = (0..).map(|n: u32| format!("\u{e000}{n}\u{e001}"));
     numbered.into_iter().find(|sentinel| !plain.contains(sentinel.as_str())).unwrap_or_default()
-}
-
-/// A JSON value as a template sees it.
-pub(crate) fn value(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(bool) => Value::from(*bool),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => Value::from(number),
-            (None, Some(number)) => Value::from(number),
-            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(value).collect(),
-        Json::Object(map) => Value::from_pairs(map.iter().map(|(key, item)| (key.as_str(), value(item)))),
-    }
 }
 
 /// The error in words: what, at which line of the template.

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use minijinja::Value;
 use serde_json::Value as Json;
 
+use super::json;
 use super::objects::BigInteger;
 
 /// Variables for a template, from a JSON object.
@@ -103,7 +104,7 @@ fn value(json: &Json, mark: &str) -> Value {
         Json::Object(map) => {
             Value::from_pairs(map.iter().map(|(key, item)| (key.as_str(), value(item, mark))))
         }
-        other => super::value(other),
+        other => json::value(other),
     }
 }
 

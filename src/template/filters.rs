@@ -1,22 +1,20 @@
 //! Jinja2's filters of texts and numbers, with its `tojson` replaced by Hugging Face's.
 //! Those of sequences are in [`sequences`](super::sequences).
 
-use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, State};
+use minijinja::value::{Tuple, Value, ValueKind};
+use minijinja::{Environment, Error};
 
 use super::arguments::Arguments;
 use super::dumps::{Style, dumps};
 use super::objects::Generator;
 use super::python::{self, error, type_name};
-use super::{markup, methods, numbers, pprint, printf, sequences, strings, wrap};
-
-/// A filter: the value before the bar, and the arguments in its parentheses.
-pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
+use super::registration::{Filter, add};
+use super::{lookup, markup, methods, numbers, pprint, printf, sequences, strings, wrap};
 
 /// Name, arguments, filter.
-type Named = (&'static str, &'static [&'static str], Filter);
+type FilterEntry = (&'static str, &'static [&'static str], Filter);
 
-const FILTERS: [Named; 37] = [
+const FILTERS: [FilterEntry; 37] = [
     ("tojson", &["ensure_ascii", "indent", "separators", "sort_keys"], |_, value, given| {
         tojson(value, given)
     }),
@@ -74,23 +72,6 @@ pub fn add_to(environment: &mut Environment) {
     add(environment, "format", None, |_, value, given| format(value, given));
     environment.add_filter(ITERABLE, iterable);
     environment.add_filter(UNPACKABLE, unpackable);
-}
-
-/// Adds a filter; arguments beyond `names` are refused.
-pub fn add(
-    environment: &mut Environment,
-    name: &'static str,
-    names: Option<&'static [&'static str]>,
-    filter: Filter,
-) {
-    let bound = move |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
-        let given = Arguments::of_filter(name, &positional, named);
-        if let Some(names) = names {
-            given.only(names)?;
-        }
-        filter(state, value, &given)
-    };
-    environment.add_filter(name, bound);
 }
 
 /// The filter that [`rewrite`](super::rewrite) puts after what a loop goes over.
@@ -177,7 +158,7 @@ fn replace(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
 fn items(value: &Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Undefined => Ok(Generator::value(Vec::new())),
-        ValueKind::Map => Ok(Generator::value(methods::pairs(value)?)),
+        ValueKind::Map => Ok(Generator::value(python::pairs(value)?)),
         _ => Err(error(format!("items() takes a dictionary, not `{}`", type_name(value)))),
     }
 }
@@ -207,7 +188,7 @@ fn attr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(match value.kind() {
         ValueKind::Undefined => return Err(error(format!("`{name}` of a value that is not defined"))),
         ValueKind::Plain => value.get_attr(&name).unwrap_or_default(),
-        _ => super::lookup::bound_method(value, &name).unwrap_or_default(),
+        _ => lookup::bound_method(value, &name).unwrap_or_default(),
     })
 }
 
@@ -216,8 +197,8 @@ fn format(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         Some(_) if !arguments.positional().is_empty() => {
             return Err(error("format() takes values by position or by name, not both"));
         }
-        Some(named) => Value::from_pairs(methods::entries(named)?),
-        None => Value::from(minijinja::value::Tuple::from(arguments.positional())),
+        Some(named) => Value::from_pairs(python::entries(named)?),
+        None => Value::from(Tuple::from(arguments.positional())),
     };
     let text = python::str(value);
     if value.is_safe() {

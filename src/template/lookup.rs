@@ -5,9 +5,10 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
+use super::comparison::{Number, integer, value_of};
+use super::method_names::has_method;
 use super::objects::{BigInteger, Method};
-use super::operators::{Number, integer, value_of};
-use super::python::{self, defined, error};
+use super::python::{defined, error};
 use super::slice;
 
 /// `value.name`, where `name` may be a method.
@@ -66,7 +67,7 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
 /// The method of `value` called `name`.
 pub fn bound_method(value: &Value, name: &str) -> Option<Value> {
     let method = || Value::from_object(Method { object: value.clone(), name: name.to_owned() });
-    python::has_method(value, name).then(method)
+    has_method(value, name).then(method)
 }
 
 /// An item: that of a key or an index, else the attribute of that name.

@@ -5,7 +5,7 @@ use minijinja::value::{Value, ValueKind};
 
 use super::arguments::Arguments;
 use super::python::{self, error, type_name};
-use super::{methods, strings};
+use super::strings;
 
 /// Text with the signs of HTML written out.
 pub fn escaped(text: &str) -> String {
@@ -39,7 +39,7 @@ pub fn urlencode(value: &Value) -> Result<Value, Error> {
         })
     };
     let pairs = match value.kind() {
-        ValueKind::Map => methods::pairs(value)?,
+        ValueKind::Map => python::pairs(value)?,
         ValueKind::Seq | ValueKind::Iterable => python::iterate(value)?,
         _ => return Ok(Value::from(quoted(&python::str(value), b"/"))),
     };
@@ -61,7 +61,7 @@ pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         return Err(error(format!("xmlattr() takes a dictionary, not `{}`", type_name(value))));
     }
     let mut parts = Vec::new();
-    for (key, item) in methods::entries(value)? {
+    for (key, item) in python::entries(value)? {
         let name = python::str(&key);
         if item.is_none() || item.is_undefined() {
             continue;

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::REASONING;
+/// The keys of a turn that hold what its author thought, in the order in which transformers looks for
+/// them.
+pub const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// One turn.
 #[derive(Debug, Clone, PartialEq)]

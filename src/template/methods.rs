@@ -5,9 +5,10 @@ use minijinja::{Error, State};
 use minijinja_contrib::pycompat;
 
 use super::arguments::Arguments;
-use super::objects::View;
-use super::operators::{equal, value_of};
-use super::python::{self, changes, error, type_name};
+use super::comparison::{equal, value_of};
+use super::method_names::changes;
+use super::objects::DictView;
+use super::python::{self, entries, error, pairs, type_name};
 use super::{markup, str_format, strings};
 
 /// Calls `value.name(arguments)`.
@@ -47,31 +48,21 @@ pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -
         }
         ("dict", "keys") => {
             bound.only(&[])?;
-            Ok(View::value("dict_keys", value.try_iter()?.collect()))
+            Ok(DictView::value("dict_keys", value.try_iter()?.collect()))
         }
         ("dict", "values") => {
             bound.only(&[])?;
-            Ok(View::value("dict_values", entries(value)?.into_iter().map(|(_, value)| value).collect()))
+            Ok(DictView::value("dict_values", entries(value)?.into_iter().map(|(_, value)| value).collect()))
         }
         ("dict", "items") => {
             bound.only(&[])?;
-            Ok(View::value("dict_items", pairs(value)?))
+            Ok(DictView::value("dict_items", pairs(value)?))
         }
         ("float", "is_integer") => {
             Ok(Value::from(python::float(value).is_some_and(|number| number.fract() == 0.0)))
         }
         _ => pycompat::unknown_method_callback(state, value, name, arguments),
     }
-}
-
-/// Keys and values of a dictionary.
-pub fn entries(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
-    dict.try_iter()?.map(|key| dict.get_item(&key).map(|value| (key, value))).collect()
-}
-
-/// The same as tuples.
-pub fn pairs(dict: &Value) -> Result<Vec<Value>, Error> {
-    Ok(entries(dict)?.into_iter().map(|(key, value)| Value::from(Tuple::from([key, value]))).collect())
 }
 
 fn of_text(
@@ -161,9 +152,4 @@ fn safe(result: Value) -> Value {
         }
         _ => of(result),
     }
-}
-
-/// A tuple of texts.
-pub fn tuple<const N: usize>(texts: [&str; N]) -> Value {
-    Value::from(Tuple::from(texts.map(Value::from)))
 }

@@ -4,8 +4,8 @@ use minijinja::Error;
 use minijinja::value::Value;
 
 use super::arguments::Arguments;
+use super::comparison::{Number, integer};
 use super::objects::BigInteger;
-use super::operators::{Number, integer};
 use super::python::{self, error, type_name};
 use super::strings;
 

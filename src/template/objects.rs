@@ -1,5 +1,6 @@
 //! Python's objects that minijinja has no value for: what loops go over without being lists, methods
-//! that are not called, counters.
+//! that are not called, counters. How views of dictionaries and methods behave is in
+//! [`object_impls`](super::object_impls).
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind, State};
-
-use super::{methods, python};
 
 /// What a generator function gives: it can be gone over once, is always true and has no length.
 #[derive(Debug)]
@@ -59,33 +58,15 @@ impl Object for Generator {
 
 /// `dict.keys()` and such: a length, an order, no index.
 #[derive(Debug)]
-pub struct View {
+pub struct DictView {
     /// `dict_keys`, `dict_values` or `dict_items`.
     pub kind: &'static str,
-    items: Vec<Value>,
+    pub items: Vec<Value>,
 }
 
-impl View {
+impl DictView {
     pub fn value(kind: &'static str, items: Vec<Value>) -> Value {
-        Value::from_object(View { kind, items })
-    }
-}
-
-impl Object for View {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Iterable
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.items.clone())
-    }
-
-    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.items.len())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({})", self.kind, python::repr(&Value::from(self.items.clone())))
+        Value::from_object(DictView { kind, items })
     }
 }
 
@@ -146,21 +127,6 @@ impl Object for Range {
 pub struct Method {
     pub object: Value,
     pub name: String,
-}
-
-impl Object for Method {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, arguments: &[Value]) -> Result<Value, Error> {
-        methods::call(state, &self.object, &self.name, arguments)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = python::type_name(&self.object);
-        write!(f, "<built-in method {} of {kind} object>", self.name)
-    }
 }
 
 /// A group of `groupby`: a pair whose parts have names.

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use minijinja::value::{Rest, Tuple, Value, ValueKind};
+use minijinja::value::{Rest, Tuple, Value};
 use minijinja::{Environment, Error};
 
-use super::objects::BigInteger;
-use super::python::{self, defined, error, type_name};
+use super::comparison::{Number, contains, equal, integer, order, unsupported};
+use super::python::{self, error, type_name};
 use super::{markup, printf};
 
 /// An operator between two values.
@@ -43,40 +43,6 @@ pub fn add_to(environment: &mut Environment) {
     });
 }
 
-/// A number, a boolean counting as 0 or 1.
-#[derive(Debug, Clone, Copy)]
-pub enum Number {
-    Integer(i128),
-    Float(f64),
-}
-
-impl Number {
-    pub fn of(value: &Value) -> Option<Number> {
-        match value.kind() {
-            ValueKind::Bool => Some(Number::Integer(i128::from(value.is_true()))),
-            ValueKind::Number if value.is_integer() => {
-                i128::try_from(value.clone()).ok().map(Number::Integer)
-            }
-            ValueKind::Number => python::float(value).map(Number::Float),
-            _ => None,
-        }
-    }
-
-    pub fn float(self) -> f64 {
-        match self {
-            Number::Integer(number) => number as f64,
-            Number::Float(number) => number,
-        }
-    }
-}
-
-fn unsupported(operator: &str, a: &Value, b: &Value) -> Error {
-    let undefined = [a, b].into_iter().find_map(|value| defined(value).err());
-    undefined.unwrap_or_else(|| {
-        error(format!("`{operator}` is not defined for `{}` and `{}`", type_name(a), type_name(b)))
-    })
-}
-
 fn too_large(operator: &str) -> Error {
     error(format!("the result of `{operator}` is past 128 bits"))
 }
@@ -95,11 +61,6 @@ fn arithmetic(
         (Some(a), Some(b)) => Ok(Value::from(floats(a.float(), b.float()))),
         _ => Err(unsupported(operator, a, b)),
     }
-}
-
-/// An integer, in the form that minijinja itself gives it.
-pub fn integer(number: i128) -> Value {
-    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
 }
 
 /// `a + b`.
@@ -220,95 +181,6 @@ fn power(a: &Value, b: &Value) -> Result<Value, Error> {
     }
 }
 
-/// `a == b`.
-pub fn equal(a: &Value, b: &Value) -> bool {
-    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
-        return match (a, b) {
-            (Number::Integer(a), Number::Integer(b)) => a == b,
-            (a, b) => a.float() == b.float(),
-        };
-    }
-    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
-        return a == b;
-    }
-    if let (Some(a), Some(b)) = (a.downcast_object_ref::<BigInteger>(), b.downcast_object_ref::<BigInteger>())
-    {
-        return a == b;
-    }
-    let kind = type_name(a);
-    if kind != type_name(b) || a.len() != b.len() {
-        return false;
-    }
-    match kind {
-        "Undefined" | "NoneType" => true,
-        "list" | "tuple" | "range" | "dict_keys" => match (a.try_iter(), b.try_iter()) {
-            (Ok(a), Ok(b)) => a.zip(b).all(|(a, b)| equal(&a, &b)),
-            _ => false,
-        },
-        "dict" => {
-            a.try_iter().into_iter().flatten().all(|key| match (value_of(a, &key), value_of(b, &key)) {
-                (Some(a), Some(b)) => equal(&a, &b),
-                (a, b) => a.is_none() && b.is_none(),
-            })
-        }
-        _ => a == b,
-    }
-}
-
-/// The value of a dictionary's key, if it has it.
-pub fn value_of(dict: &Value, key: &Value) -> Option<Value> {
-    let found = dict.get_item(key).ok().filter(|value| !value.is_undefined());
-    found.or_else(|| match Number::of(key) {
-        // 1, 1.0 and True are the same key.
-        Some(Number::Float(number)) if number.fract() == 0.0 => {
-            dict.get_item(&integer(number as i128)).ok().filter(|value| !value.is_undefined())
-        }
-        Some(_) => dict
-            .try_iter()
-            .ok()?
-            .find(|own| Number::of(own).is_some() && equal(own, key))
-            .and_then(|own| dict.get_item(&own).ok()),
-        None => None,
-    })
-}
-
-/// The order of two values; `None` if one is not a number. Errors if they have none.
-pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
-    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
-        return Ok(match (a, b) {
-            (Number::Integer(a), Number::Integer(b)) => Some(a.cmp(&b)),
-            (a, b) => a.float().partial_cmp(&b.float()),
-        });
-    }
-    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
-        return Ok(Some(a.cmp(b)));
-    }
-    let kind = type_name(a);
-    if kind == type_name(b) && matches!(kind, "list" | "tuple") {
-        for (a, b) in a.try_iter()?.zip(b.try_iter()?) {
-            if !equal(&a, &b) {
-                return order(operator, &a, &b);
-            }
-        }
-        return Ok(Some(a.len().cmp(&b.len())));
-    }
-    Err(unsupported(operator, a, b))
-}
-
 fn compared(operator: &str, a: &Value, b: &Value, is: fn(Ordering) -> bool) -> Result<Value, Error> {
     Ok(Value::from(order(operator, a, b)?.is_some_and(is)))
-}
-
-/// `item in container`.
-pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
-    if let Some(text) = container.as_str() {
-        return match item.as_str() {
-            Some(part) => Ok(text.contains(part)),
-            None => Err(error(format!("`in` a string needs a string, not `{}`", type_name(item)))),
-        };
-    }
-    match container.kind() {
-        ValueKind::Map => Ok(value_of(container, item).is_some()),
-        _ => Ok(python::iterate(container)?.iter().any(|own| equal(own, item))),
-    }
 }

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use minijinja::Error;
 use minijinja::value::Value;
 
-use super::operators::Number;
+use super::comparison::Number;
 use super::python::{self, type_name};
-use super::{methods, strings};
+use super::strings;
 
 const WIDTH: usize = 80;
 
@@ -151,7 +151,7 @@ fn repr(value: &Value) -> Result<String, Error> {
 
 /// A dictionary's entries by their keys; keys that cannot be compared by the names of their types.
 fn sorted(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
-    let mut entries = methods::entries(dict)?;
+    let mut entries = python::entries(dict)?;
     entries.sort_by(|(one, _), (other, _)| match (one.as_str(), other.as_str()) {
         (Some(one), Some(other)) => one.cmp(other),
         _ => match (Number::of(one), Number::of(other)) {

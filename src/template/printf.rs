@@ -3,8 +3,8 @@
 use minijinja::Error;
 use minijinja::value::{Value, ValueKind};
 
+use super::comparison::value_of;
 use super::markup;
-use super::operators::value_of;
 use super::python::{error, type_name};
 use super::spec::{Spec, leading};
 

@@ -1,11 +1,12 @@
-//! Values as Python writes them: `str()`, `repr()` and the shortest form of a float.
+//! Values as Python sees and writes them: the names of their types, what loops go over, `str()`,
+//! `repr()` and the shortest form of a float.
 
 use std::fmt::Write;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
-use super::objects::{BigInteger, Generator, Group, Method, Range, View};
+use super::objects::{BigInteger, DictView, Generator, Group, Method, Range};
 
 /// The name of a value's type.
 pub fn type_name(value: &Value) -> &'static str {
@@ -25,91 +26,8 @@ pub fn type_name(value: &Value) -> &'static str {
         _ if value.is_tuple() || value.downcast_object_ref::<Group>().is_some() => "tuple",
         ValueKind::Seq => "list",
         ValueKind::Map => "dict",
-        ValueKind::Iterable => value.downcast_object_ref::<View>().map_or("iterator", |view| view.kind),
+        ValueKind::Iterable => value.downcast_object_ref::<DictView>().map_or("iterator", |view| view.kind),
         _ => "object",
-    }
-}
-
-const DICT_METHODS: [&str; 11] =
-    ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
-const LIST_METHODS: [&str; 11] =
-    ["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
-const STRING_METHODS: [&str; 46] = [
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "encode",
-    "endswith",
-    "expandtabs",
-    "find",
-    "format",
-    "format_map",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "isidentifier",
-    "islower",
-    "isnumeric",
-    "isprintable",
-    "isspace",
-    "istitle",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "maketrans",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "translate",
-    "upper",
-];
-
-/// Whether a value of some type has a method of this name.
-pub fn is_method(name: &str) -> bool {
-    name == "zfill"
-        || DICT_METHODS.contains(&name)
-        || LIST_METHODS.contains(&name)
-        || STRING_METHODS.contains(&name)
-}
-
-/// Whether `value` has a method of this name that changes nothing: Jinja2's sandbox hides the others.
-pub fn has_method(value: &Value, name: &str) -> bool {
-    match type_name(value) {
-        "str" | "Markup" => name == "zfill" || STRING_METHODS.contains(&name),
-        "dict" => DICT_METHODS.contains(&name) && !changes(value, name),
-        "list" => LIST_METHODS.contains(&name) && !changes(value, name),
-        "tuple" | "range" => matches!(name, "count" | "index"),
-        _ => false,
-    }
-}
-
-/// Whether the method would change a list or a dictionary.
-pub fn changes(value: &Value, name: &str) -> bool {
-    match type_name(value) {
-        "dict" => matches!(name, "clear" | "pop" | "popitem" | "setdefault" | "update"),
-        "list" => {
-            matches!(name, "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort")
-        }
-        _ => false,
     }
 }
 
@@ -123,6 +41,21 @@ pub fn iterate(value: &Value) -> Result<Vec<Value>, Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => Ok(value.try_iter()?.collect()),
         _ => Err(error(format!("a value of type `{}` cannot be iterated over", type_name(value)))),
     }
+}
+
+/// Keys and values of a dictionary.
+pub fn entries(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
+    dict.try_iter()?.map(|key| dict.get_item(&key).map(|value| (key, value))).collect()
+}
+
+/// The same as tuples.
+pub fn pairs(dict: &Value) -> Result<Vec<Value>, Error> {
+    Ok(entries(dict)?.into_iter().map(|(key, value)| Value::from(Tuple::from([key, value]))).collect())
+}
+
+/// A tuple of texts.
+pub fn tuple<const N: usize>(texts: [&str; N]) -> Value {
+    Value::from(Tuple::from(texts.map(Value::from)))
 }
 
 /// An error of an operation.

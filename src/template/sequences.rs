@@ -7,11 +7,12 @@ use minijinja::value::{Object, Tuple, Value, ValueKind};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
-use super::filters::add;
+use super::comparison::{Number, equal, order};
+use super::lookup;
 use super::objects::{Generator, Group};
-use super::operators::{self, Number, add as plus, equal};
-use super::python::{self, error, type_name};
-use super::{lookup, methods};
+use super::operators::add as plus;
+use super::python::{self, entries, error, type_name};
+use super::registration::add;
 
 pub fn add_to(environment: &mut Environment) {
     add(environment, "map", None, map);
@@ -173,7 +174,7 @@ fn selected(
 fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<Value>, Error> {
     let mut failed = None;
     keyed.sort_by(|(a, _), (b, _)| {
-        let order = match operators::order("<", a, b) {
+        let order = match order("<", a, b) {
             Ok(order) => order.unwrap_or(Ordering::Equal),
             Err(error) => {
                 failed.get_or_insert(error);
@@ -214,7 +215,7 @@ fn dictsort(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     if value.kind() != ValueKind::Map {
         return Err(error(format!("dictsort() takes a dictionary, not `{}`", type_name(value))));
     }
-    let entries = methods::entries(value)?.into_iter();
+    let entries = entries(value)?.into_iter();
     let keyed = entries.map(|(key, item)| {
         let sorts = if by == "key" { key.clone() } else { item.clone() };
         (folded(sorts, case_sensitive), Value::from(Tuple::from([key, item])))
@@ -255,7 +256,7 @@ fn extreme(value: &Value, arguments: &Arguments, wanted: Ordering) -> Result<Val
     let mut best: Option<(Value, Value)> = None;
     for (key, item) in keyed(value, arguments)? {
         let better = match &best {
-            Some((best, _)) => operators::order("<", &key, best)? == Some(wanted),
+            Some((best, _)) => order("<", &key, best)? == Some(wanted),
             None => true,
         };
         if better {

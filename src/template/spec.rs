@@ -3,7 +3,7 @@
 use minijinja::Error;
 use minijinja::value::Value;
 
-use super::operators::Number;
+use super::comparison::Number;
 use super::python::{self, error, type_name};
 
 /// The widest that a value is padded to, and the most digits.

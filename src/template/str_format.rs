@@ -4,8 +4,8 @@ use minijinja::Error;
 use minijinja::value::Value;
 
 use super::arguments::Arguments;
+use super::comparison::{Number, value_of};
 use super::lookup;
-use super::operators::{Number, value_of};
 use super::python::{self, error, type_name};
 use super::spec::{Spec, leading, radix};
 

@@ -3,7 +3,7 @@
 use minijinja::{Error, Value};
 
 use super::arguments::Arguments;
-use super::methods::tuple;
+use super::python::{self, tuple};
 
 /// `text.name(arguments)`; `None` if the method is not one of those here.
 pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Value, Error>> {
@@ -53,7 +53,7 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
                 && !text.is_empty()
                 && text.chars().all(|c| c == '_' || c.is_alphanumeric()),
         )),
-        "isprintable" => Ok(Value::from(text.chars().all(super::python::is_printable))),
+        "isprintable" => Ok(Value::from(text.chars().all(python::is_printable))),
         "capitalize" => {
             let mut characters = text.chars();
             let first = characters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
@@ -287,7 +287,7 @@ fn replaced(text: &str, arguments: &Arguments) -> Result<Value, Error> {
 fn joined(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     let mut out = String::new();
     let items = arguments.get(0, "iterable").unwrap_or_default();
-    for (index, item) in super::python::iterate(&items)?.into_iter().enumerate() {
+    for (index, item) in python::iterate(&items)?.into_iter().enumerate() {
         if index > 0 {
             out.push_str(text);
         }

@@ -3,7 +3,8 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error};
 
-use super::operators::{self, Number, equal};
+use super::comparison::{Number, contains, equal, order};
+use super::operators;
 use super::python::{self, error, type_name};
 
 /// A test of a value, and one of a value and an argument.
@@ -49,7 +50,7 @@ pub fn add_to(environment: &mut Environment) {
         (&["le", "<="], |a, b| ordered("<=", a, b, std::cmp::Ordering::is_le)),
         (&["gt", ">", "greaterthan"], |a, b| ordered(">", a, b, std::cmp::Ordering::is_gt)),
         (&["ge", ">="], |a, b| ordered(">=", a, b, std::cmp::Ordering::is_ge)),
-        (&["in"], |a, b| operators::contains(b, a)),
+        (&["in"], |a, b| contains(b, a)),
         (&["divisibleby"], divisible),
     ];
     for (names, test) in of_two {
@@ -62,7 +63,7 @@ pub fn add_to(environment: &mut Environment) {
 }
 
 fn ordered(operator: &str, a: &Value, b: &Value, is: fn(std::cmp::Ordering) -> bool) -> Result<bool, Error> {
-    Ok(operators::order(operator, a, b)?.is_some_and(is))
+    Ok(order(operator, a, b)?.is_some_and(is))
 }
 
 fn plus_one(value: &Value) -> Result<Value, Error> {

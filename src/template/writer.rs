@@ -2,8 +2,9 @@
 //! filters of our own (see [`operators`](super::operators) and [`lookup`](super::lookup)).
 
 use super::escapes::literal;
+use super::method_names::is_method;
 use super::syntax::{Arguments, Comparison, Expr, Node};
-use super::{filters, lookup, python};
+use super::{filters, lookup};
 
 /// The source for minijinja as it grows. A tag is never on an earlier line than in the template.
 #[derive(Debug, Default)]
@@ -207,7 +208,7 @@ impl Writer {
     }
 
     fn attribute(&mut self, object: &Expr, name: &str) {
-        if python::is_method(name) || name.starts_with("__") {
+        if is_method(name) || name.starts_with("__") {
             self.expression(object);
             self.push(&format!("|{}({}", lookup::ATTRIBUTE, literal(name)));
             self.path_argument(object);
@@ -218,7 +219,7 @@ impl Writer {
     }
 
     fn item(&mut self, object: &Expr, key: &Expr) {
-        if matches!(&key.node, Node::Text(name) if !python::is_method(name)) {
+        if matches!(&key.node, Node::Text(name) if !is_method(name)) {
             self.primary(object);
             self.push("[");
             self.expression(key);

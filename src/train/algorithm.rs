@@ -15,8 +15,8 @@ use super::row::{RowLogProbs, Split, Totals};
 use super::trainer::Trainer;
 use super::{Gradients, Metrics, Progress};
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{Ask, FamilyTargets};
-use crate::data::example::Family;
+use crate::batch::{Ask, ExampleTargets};
+use crate::data::example::Example;
 
 /// What sets one kind of training apart. A kind whose loss is a function of its answers' log-probabilities
 /// gives [`Algorithm::loss`]; another one gives [`Algorithm::gradients`] and [`Algorithm::evaluate`].
@@ -32,8 +32,8 @@ pub trait Algorithm {
     }
 
     /// Tokens of a row that count as trained on, each answer with a prompt of its own.
-    fn tokens(&self, family: &Family) -> usize {
-        family.tokens_unshared()
+    fn tokens(&self, example: &Example) -> usize {
+        example.tokens_unshared()
     }
 
     /// The part that `rows` (of one micro-batch; all of them if they are coupled) have in the micro-batch's
@@ -94,13 +94,13 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
     pub fn new(
         algorithm: &'a A,
         split: Split,
-        families: &[&Family],
+        examples: &[&Example],
         rows: &[(usize, usize)],
         micro_batches: usize,
     ) -> Self {
         let mut totals = vec![Totals::default(); micro_batches];
-        for (family, &(micro, _)) in families.iter().zip(rows) {
-            totals[micro].add(family);
+        for (example, &(micro, _)) in examples.iter().zip(rows) {
+            totals[micro].add(example);
         }
         let weights = match split {
             Split::Train => vec![1.0 / micro_batches as f64; micro_batches],
@@ -114,9 +114,9 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
     /// Takes in rows in order; returns ∂ loss / ∂ log p of all their targets.
     pub fn take(
         &mut self,
-        families: &[&Family],
+        examples: &[&Example],
         rows: &[(usize, usize)],
-        found: &[(&LogProbs, &FamilyTargets)],
+        found: &[(&LogProbs, &ExampleTargets)],
     ) -> Result<Vec<f64>> {
         let mut d_log_probs = Vec::new();
         let mut first = 0;
@@ -127,11 +127,11 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
             self.totals[micro].taken += rows.len();
             let mut seen: Vec<RowLogProbs<'_>> = rows
                 .iter()
-                .zip(&families[own.clone()])
+                .zip(&examples[own.clone()])
                 .zip(&found[own])
                 .zip(taken..)
-                .map(|(((&(_, row), family), (found, targets)), at)| {
-                    RowLogProbs::new(self.split, row, at < self.told_rows, family, found, targets)
+                .map(|(((&(_, row), example), (found, targets)), at)| {
+                    RowLogProbs::new(self.split, row, at < self.told_rows, example, found, targets)
                 })
                 .collect();
             let loss = self.algorithm.loss(micro, &self.totals[micro], &mut seen, &mut self.means)?;
@@ -177,31 +177,31 @@ pub fn gradients<A: Algorithm + ?Sized>(
 ) -> Result<Gradients> {
     let step = trainer.window_rows(step);
     let (trainer, rows) = (&*trainer, step.rows.as_slice());
-    let families: Vec<&Family> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
-    let mut loss = StepLoss::new(algorithm, Split::Train, &families, rows, step.micro_batches);
+    let examples: Vec<&Example> = rows.iter().map(|&(_, row)| &trainer.train[row]).collect();
+    let mut loss = StepLoss::new(algorithm, Split::Train, &examples, rows, step.micro_batches);
     let coupled = algorithm.is_coupled();
-    for pass in trainer.batches.passes_of(&families, &groups(coupled, rows)) {
-        let (families, rows) = (&families[pass.clone()], &rows[pass]);
-        let parts = trainer.batches.passes(families);
+    for pass in trainer.batches.passes_of(&examples, &groups(coupled, rows)) {
+        let (examples, rows) = (&examples[pass.clone()], &rows[pass]);
+        let parts = trainer.batches.passes(examples);
         // as many rows as fit need no second look
         if parts.len() == 1 || !coupled {
-            trainer.train_pass(families, algorithm.ask(), |batch, found| {
-                let found: Vec<_> = batch.families.iter().map(|targets| (found, targets)).collect();
-                loss.take(families, rows, &found)
+            trainer.train_pass(examples, algorithm.ask(), |batch, found| {
+                let found: Vec<_> = batch.examples.iter().map(|targets| (found, targets)).collect();
+                loss.take(examples, rows, &found)
             })?;
             continue;
         }
-        let mut d_log_probs = loss.take_in_parts(trainer, families, rows, &parts)?.into_iter();
+        let mut d_log_probs = loss.take_in_parts(trainer, examples, rows, &parts)?.into_iter();
         for part in parts {
-            trainer.train_pass(&families[part], algorithm.ask(), |batch, _| {
+            trainer.train_pass(&examples[part], algorithm.ask(), |batch, _| {
                 Ok(d_log_probs.by_ref().take(batch.hidden.len()).collect())
             })?;
         }
     }
     Ok(Gradients {
         metrics: loss.finish(),
-        tokens: families.iter().map(|family| algorithm.tokens(family) as u64).sum(),
-        useful_tokens: families.iter().map(|family| family.tokens_shared() as u64).sum(),
+        tokens: examples.iter().map(|example| algorithm.tokens(example) as u64).sum(),
+        useful_tokens: examples.iter().map(|example| example.tokens_shared() as u64).sum(),
         rows: rows.len() as u64,
     })
 }
@@ -212,17 +212,17 @@ pub fn evaluate<A: Algorithm + ?Sized>(
     trainer: &Trainer,
     progress: &mut Progress,
 ) -> Result<Metrics> {
-    let families: Vec<&Family> = trainer.eval.iter().collect();
+    let examples: Vec<&Example> = trainer.eval.iter().collect();
     let coupled = algorithm.is_coupled();
     // as a trainer evaluates: batches of `batch_size` where rows are coupled, else all at once
-    let size = if coupled { trainer.settings.batches.batch_size } else { families.len() };
-    let rows: Vec<(usize, usize)> = (0..families.len()).map(|row| (row / size.max(1), row)).collect();
+    let size = if coupled { trainer.settings.batches.batch_size } else { examples.len() };
+    let rows: Vec<(usize, usize)> = (0..examples.len()).map(|row| (row / size.max(1), row)).collect();
     let micro_batches = rows.last().map_or(0, |(micro, _)| micro + 1);
-    let mut loss = StepLoss::new(algorithm, Split::HeldOut, &families, &rows, micro_batches);
-    for pass in trainer.batches.passes_of(&families, &groups(coupled, &rows)) {
-        progress(pass.start as u64, families.len() as u64)?;
-        let families = &families[pass.clone()];
-        loss.take_in_parts(trainer, families, &rows[pass], &trainer.batches.passes(families))?;
+    let mut loss = StepLoss::new(algorithm, Split::HeldOut, &examples, &rows, micro_batches);
+    for pass in trainer.batches.passes_of(&examples, &groups(coupled, &rows)) {
+        progress(pass.start as u64, examples.len() as u64)?;
+        let examples = &examples[pass.clone()];
+        loss.take_in_parts(trainer, examples, &rows[pass], &trainer.batches.passes(examples))?;
     }
     Ok(loss.finish())
 }
@@ -232,21 +232,21 @@ impl<A: Algorithm + ?Sized> StepLoss<'_, A> {
     fn take_in_parts(
         &mut self,
         trainer: &Trainer,
-        families: &[&Family],
+        examples: &[&Example],
         rows: &[(usize, usize)],
         parts: &[Range<usize>],
     ) -> Result<Vec<f64>> {
         let ask = self.algorithm.ask();
         let seen = parts.iter().map(|part| match self.split {
-            Split::Train => trainer.log_probs_in_training(&families[part.clone()], ask),
-            Split::HeldOut => trainer.log_probs(trainer.decoder(), &families[part.clone()], ask),
+            Split::Train => trainer.log_probs_in_training(&examples[part.clone()], ask),
+            Split::HeldOut => trainer.log_probs(trainer.decoder(), &examples[part.clone()], ask),
         });
         let seen = seen.collect::<Result<Vec<_>>>()?;
         let found: Vec<_> = seen
             .iter()
-            .flat_map(|(batch, found)| batch.families.iter().map(move |targets| (found, targets)))
+            .flat_map(|(batch, found)| batch.examples.iter().map(move |targets| (found, targets)))
             .collect();
-        self.take(families, rows, &found)
+        self.take(examples, rows, &found)
     }
 }
 

@@ -30,7 +30,7 @@ use indexmap::IndexMap;
 pub use self::algorithm::Algorithm;
 pub use self::executor::{Executor, Opening};
 pub use self::settings::TrainingSettings;
-use crate::data::example::Family;
+use crate::data::example::Example;
 
 /// Metric name (TRL's names) → value, in the order they are written.
 pub type Metrics = IndexMap<String, f64>;
@@ -101,12 +101,12 @@ pub struct Gradients {
 
 impl Gradients {
     /// Of rows all of whose answers are trained on.
-    pub fn of(metrics: Metrics, families: &[&Family]) -> Self {
+    pub fn of(metrics: Metrics, examples: &[&Example]) -> Self {
         Gradients {
             metrics,
-            tokens: families.iter().map(|family| family.tokens_unshared() as u64).sum(),
-            useful_tokens: families.iter().map(|family| family.tokens_shared() as u64).sum(),
-            rows: families.len() as u64,
+            tokens: examples.iter().map(|example| example.tokens_unshared() as u64).sum(),
+            useful_tokens: examples.iter().map(|example| example.tokens_shared() as u64).sum(),
+            rows: examples.len() as u64,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::trainer::Trainer;
 use crate::backend::storage::with_bytes;
 use crate::backend::weights_file::write_tensors;
 use crate::batch::{Ask, BatchPolicy};
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Completion, Example};
 use crate::model::artifact::Artifact;
 use crate::model::decoder::Decoder;
 use crate::model::policy::Models;
@@ -43,7 +43,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// One number a branch of that row, nats.
+    /// One number per completion of that row, nats.
     pub fn row(&self, split: Split, row: usize) -> Result<&[f64]> {
         let found = match split {
             Split::Train => self.train.get(&row),
@@ -61,7 +61,7 @@ impl Reference {
         Reference { train: rows.into_iter().enumerate().collect(), held_out: Vec::new() }
     }
 
-    /// One number a branch of that held-out row, nats.
+    /// One number per completion of that held-out row, nats.
     pub fn held_out_row(&self, row: usize) -> Result<&[f64]> {
         self.row(Split::HeldOut, row)
     }
@@ -72,20 +72,21 @@ impl Reference {
         folder: &Path,
         decoder: &Decoder,
         batches: BatchPolicy,
-        (seen, train, held_out): (&[usize], &[Family], &[Family]),
+        (seen, train, held_out): (&[usize], &[Example], &[Example]),
         ld_alpha: Option<f64>,
         progress: &mut Progress,
     ) -> Result<Self> {
-        let families: Vec<&Family> = seen.iter().map(|&row| &train[row]).chain(held_out).collect();
+        let examples: Vec<&Example> = seen.iter().map(|&row| &train[row]).chain(held_out).collect();
         let mut store = Store::open(folder, decoder)?;
-        let split = |family: &Family| ld_alpha.map(|_| shared_tokens(family));
-        store.complete(decoder, batches, &families, &split, progress)?;
+        let split = |example: &Example| ld_alpha.map(|_| shared_tokens(example));
+        store.complete(decoder, batches, &examples, &split, progress)?;
         let alpha = ld_alpha.unwrap_or(1.0);
-        let of = |family: &&Family| -> Vec<f64> {
-            let sums = family.branches.iter().map(|branch| store.get(family, branch, split(family)));
+        let of = |example: &&Example| -> Vec<f64> {
+            let sums =
+                example.completions.iter().map(|completion| store.get(example, completion, split(example)));
             sums.map(|[first, rest]| first + alpha * rest).collect()
         };
-        let (train, held_out) = families.split_at(seen.len());
+        let (train, held_out) = examples.split_at(seen.len());
         let train = seen.iter().copied().zip(train.iter().map(of)).collect();
         Ok(Reference { train, held_out: held_out.iter().map(of).collect() })
     }
@@ -109,9 +110,9 @@ pub fn of_stage(
 }
 
 /// LD-DPO: trained tokens of the shorter answer.
-pub fn shared_tokens(family: &Family) -> usize {
-    let trained = |branch: &Branch| branch.trained.iter().filter(|trained| **trained).count();
-    family.branches.iter().map(trained).min().unwrap_or(0)
+pub fn shared_tokens(example: &Example) -> usize {
+    let trained = |completion: &Completion| completion.trained.iter().filter(|trained| **trained).count();
+    example.completions.iter().map(trained).min().unwrap_or(0)
 }
 
 /// The file of one model.
@@ -131,8 +132,8 @@ impl Store {
         Ok(Store { path, model, sums })
     }
 
-    fn get(&self, family: &Family, branch: &Branch, split: Option<usize>) -> LogProbSums {
-        self.sums.get(&digest(family, branch, split)).copied().unwrap_or_default()
+    fn get(&self, example: &Example, completion: &Completion, split: Option<usize>) -> LogProbSums {
+        self.sums.get(&digest(example, completion, split)).copied().unwrap_or_default()
     }
 
     /// Computes what is missing, and writes the file if anything was.
@@ -140,29 +141,33 @@ impl Store {
         &mut self,
         decoder: &Decoder,
         batches: BatchPolicy,
-        families: &[&Family],
-        split: &dyn Fn(&Family) -> Option<usize>,
+        examples: &[&Example],
+        split: &dyn Fn(&Example) -> Option<usize>,
         progress: &mut Progress,
     ) -> Result<()> {
-        let is_missing = |family: &Family, branch: &Branch| {
-            !self.sums.contains_key(&digest(family, branch, split(family)))
+        let is_missing = |example: &Example, completion: &Completion| {
+            !self.sums.contains_key(&digest(example, completion, split(example)))
         };
-        let missing: Vec<(Family, Option<usize>)> = families
+        let missing: Vec<(Example, Option<usize>)> = examples
             .iter()
-            .map(|family| {
-                let branches = family.branches.iter().filter(|branch| is_missing(family, branch));
-                let branches = branches.cloned().collect();
-                (Family { branches, prompt: family.prompt.clone(), ..Family::default() }, split(family))
+            .map(|example| {
+                let completions =
+                    example.completions.iter().filter(|completion| is_missing(example, completion));
+                let completions = completions.cloned().collect();
+                (
+                    Example { completions, prompt: example.prompt.clone(), ..Example::default() },
+                    split(example),
+                )
             })
-            .filter(|(family, _)| !family.branches.is_empty())
+            .filter(|(example, _)| !example.completions.is_empty())
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let families: Vec<&Family> = missing.iter().map(|(family, _)| family).collect();
+        let examples: Vec<&Example> = missing.iter().map(|(example, _)| example).collect();
         let mut written = Instant::now();
-        for pass in batches.passes(&families) {
-            if let Err(error) = progress(pass.start as u64, families.len() as u64) {
+        for pass in batches.passes(&examples) {
+            if let Err(error) = progress(pass.start as u64, examples.len() as u64) {
                 self.write()?;
                 return Err(error);
             }
@@ -170,13 +175,13 @@ impl Store {
                 self.write()?;
                 written = Instant::now();
             }
-            let (batch, found) = batches.log_probs(decoder, &families[pass.clone()], Ask::Answers, 1.0)?;
-            for ((family, split), targets) in missing[pass].iter().zip(&batch.families) {
-                for (branch, targets) in family.branches.iter().zip(&targets.branches) {
+            let (batch, found) = batches.log_probs(decoder, &examples[pass.clone()], Ask::Answers, 1.0)?;
+            for ((example, split), targets) in missing[pass].iter().zip(&batch.examples) {
+                for (completion, targets) in example.completions.iter().zip(&targets.completions) {
                     let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));
                     let sums = [targets.start..middle, middle..targets.end];
                     let sums = sums.map(|targets| Answer::of(&found, targets).log_prob);
-                    self.sums.insert(digest(family, branch, *split), sums);
+                    self.sums.insert(digest(example, completion, *split), sums);
                 }
             }
         }
@@ -241,14 +246,14 @@ fn model_digest(decoder: &Decoder) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn digest(family: &Family, branch: &Branch, split: Option<usize>) -> Digest {
+fn digest(example: &Example, completion: &Completion, split: Option<usize>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(split.unwrap_or(usize::MAX) as u64).to_le_bytes());
-    hasher.update(&(family.prompt.len() as u64).to_le_bytes());
-    for token in family.prompt.iter().chain(&branch.tokens) {
+    hasher.update(&(example.prompt.len() as u64).to_le_bytes());
+    for token in example.prompt.iter().chain(&completion.tokens) {
         hasher.update(&token.to_le_bytes());
     }
-    hasher.update(&branch.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>());
+    hasher.update(&completion.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>());
     *hasher.finalize().as_bytes()
 }
 
@@ -268,14 +273,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_known_by_its_tokens_and_what_is_trained_of_them() {
-        let branch =
-            |tokens: &[u32], trained: &[bool]| Branch { tokens: tokens.into(), trained: trained.into() };
-        let family = |prompt: &[u32]| Family { prompt: prompt.into(), ..Family::default() };
+        let completion =
+            |tokens: &[u32], trained: &[bool]| Completion { tokens: tokens.into(), trained: trained.into() };
+        let example = |prompt: &[u32]| Example { prompt: prompt.into(), ..Example::default() };
         let digests = [
-            digest(&family(&[1, 2]), &branch(&[3], &[true]), None),
-            digest(&family(&[1]), &branch(&[2, 3], &[true, true]), None),
-            digest(&family(&[1]), &branch(&[2, 3], &[false, true]), None),
-            digest(&family(&[1]), &branch(&[2, 3], &[true, true]), Some(1)),
+            digest(&example(&[1, 2]), &completion(&[3], &[true]), None),
+            digest(&example(&[1]), &completion(&[2, 3], &[true, true]), None),
+            digest(&example(&[1]), &completion(&[2, 3], &[false, true]), None),
+            digest(&example(&[1]), &completion(&[2, 3], &[true, true]), Some(1)),
         ];
         let different: std::collections::BTreeSet<_> = digests.iter().collect();
         assert_eq!(different.len(), digests.len());

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::answer::Answer;
 use crate::backend::log_prob::LogProbs;
-use crate::batch::FamilyTargets;
-use crate::data::example::Family;
+use crate::batch::ExampleTargets;
+use crate::data::example::Example;
 
 /// What a micro-batch counts as a whole.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
     pub rows: usize,
-    /// Trained tokens of all first branches (the chosen answers).
+    /// Trained tokens of all first completions (the chosen answers).
     pub chosen_tokens: usize,
     /// Tokens of all prompts, but the first of each.
     pub prompt_tokens: usize,
@@ -20,10 +20,11 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, family: &Family) {
+    pub(super) fn add(&mut self, example: &Example) {
         self.rows += 1;
-        self.chosen_tokens += family.branches.first().map_or(0, |b| b.trained.iter().filter(|t| **t).count());
-        self.prompt_tokens += family.prompt.len().saturating_sub(1);
+        self.chosen_tokens +=
+            example.completions.first().map_or(0, |b| b.trained.iter().filter(|t| **t).count());
+        self.prompt_tokens += example.prompt.len().saturating_sub(1);
     }
 }
 
@@ -41,10 +42,10 @@ pub struct RowLogProbs<'a> {
     pub row: usize,
     /// Whether it is among the rows that the metrics of CPO, SimPO and ORPO tell of.
     pub is_told: bool,
-    pub family: &'a Family,
+    pub example: &'a Example,
     found: &'a LogProbs,
-    targets: &'a FamilyTargets,
-    /// ∂ loss / ∂ log p of the family's targets.
+    targets: &'a ExampleTargets,
+    /// ∂ loss / ∂ log p of the example's targets.
     pub(super) d_log_probs: Vec<f64>,
 }
 
@@ -53,24 +54,24 @@ impl<'a> RowLogProbs<'a> {
         split: Split,
         row: usize,
         is_told: bool,
-        family: &'a Family,
+        example: &'a Example,
         found: &'a LogProbs,
-        targets: &'a FamilyTargets,
+        targets: &'a ExampleTargets,
     ) -> Self {
         RowLogProbs {
             split,
             row,
             is_told,
-            family,
+            example,
             found,
             targets,
             d_log_probs: vec![0.0; targets.all().len()],
         }
     }
 
-    /// Sums over branch `index`.
+    /// Sums over completion `index`.
     pub fn answer(&self, index: usize) -> Answer {
-        Answer::of(self.found, self.targets.branches[index].clone())
+        Answer::of(self.found, self.targets.completions[index].clone())
     }
 
     /// Summed log-probability of the prompt, if it was asked for.
@@ -78,20 +79,20 @@ impl<'a> RowLogProbs<'a> {
         self.found.log_prob[self.targets.prompt.clone()].iter().sum()
     }
 
-    /// Log-probability of each token of branch `index`.
+    /// Log-probability of each token of completion `index`.
     pub fn log_probs(&self, index: usize) -> &[f64] {
-        &self.found.log_prob[self.targets.branches[index].clone()]
+        &self.found.log_prob[self.targets.completions[index].clone()]
     }
 
-    /// Adds `d`, ∂ loss / ∂ log p, to every token of branch `index`.
+    /// Adds `d`, ∂ loss / ∂ log p, to every token of completion `index`.
     pub fn add(&mut self, index: usize, d: f64) {
-        self.add_to(self.targets.branches[index].clone(), d);
+        self.add_to(self.targets.completions[index].clone(), d);
     }
 
-    /// Adds `d` to the tokens of branch `index` from the `first` on.
+    /// Adds `d` to the tokens of completion `index` from the `first` on.
     pub fn add_from(&mut self, index: usize, first: usize, d: f64) {
-        let branch = self.targets.branches[index].clone();
-        self.add_to((branch.start + first).min(branch.end)..branch.end, d);
+        let completion = self.targets.completions[index].clone();
+        self.add_to((completion.start + first).min(completion.end)..completion.end, d);
     }
 
     /// Adds `d` to every token of the prompt.

@@ -9,7 +9,7 @@ use super::settings::TrainingSettings;
 use crate::backend::profile;
 use crate::backend::weights_file::WeightFiles;
 use crate::batch::{BatchPolicy, Episodes, Sampler, Steps};
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::decoder::Decoder;
 use crate::model::param::Trained;
 use crate::model::value_head::ValueHead;
@@ -37,8 +37,8 @@ pub struct TrainedModels {
 pub struct Trainer {
     pub models: TrainedModels,
     pub settings: TrainingSettings,
-    pub train: Vec<Family>,
-    pub eval: Vec<Family>,
+    pub train: Vec<Example>,
+    pub eval: Vec<Example>,
     /// Of the policy's distribution; 1 but for PPO.
     pub temperature: f64,
     /// Whether LoRA's dropout is on.
@@ -94,7 +94,7 @@ impl Trainer {
         settings: TrainingSettings,
         episodes: Episodes,
         batches: BatchPolicy,
-        (train, eval): (Vec<Family>, Vec<Family>),
+        (train, eval): (Vec<Example>, Vec<Example>),
     ) -> Result<Self> {
         Ok(Trainer {
             optimizer: AdamW::new(settings.optimizer, models.trained())?,

@@ -12,7 +12,7 @@ use runner::model::policy::Models;
 use runner::model::value_head::{TrainedPart, ValueHead};
 use serde_json::{Value, json};
 
-use super::trace::{self, families, golden, ids, json as read_json, open_trace, settings};
+use super::trace::{self, examples, golden, ids, json as read_json, open_trace, settings};
 
 /// Log-probability of every token but the first.
 fn token_log_probs(decoder: &Decoder, ids: &[u32]) -> Vec<f64> {
@@ -110,8 +110,8 @@ fn score(model: &Artifact, ids: &[u32]) -> f64 {
 fn reward_models_open_again_and_score() {
     for name in ["rm_lora", "rm_full"] {
         let left = Left::train(name);
-        let row = &families(&left.trace)[0];
-        let ids = [row.prompt.as_slice(), &row.branches[0].tokens].concat();
+        let row = &examples(&left.trace)[0];
+        let ids = [row.prompt.as_slice(), &row.completions[0].tokens].concat();
         let got = score(&left.result(Some(left.model().join("value_head.safetensors"))), &ids);
         let head = golden(&format!("traces/{name}/init_head.safetensors"));
         let adapter = golden(&format!("traces/{name}/init_adapter"));

@@ -2,12 +2,12 @@
 
 use runner::backend::Compute;
 use runner::batch::BatchPolicy;
-use runner::data::example::Family;
+use runner::data::example::Example;
 use runner::kinds::{KindSettings, PpoSettings, Source, StageInputs, StageRows, StageSettings, open};
 use runner::model::artifact::Artifact;
 use runner::train::StageRun;
 
-use super::trace::{batches, families, golden, json, settings};
+use super::trace::{batches, examples, golden, json, settings};
 
 pub fn stage_settings(lora: bool) -> StageSettings {
     let mut stage = settings(&json(if lora { "traces/dpo_lora.json" } else { "traces/dpo_full.json" }));
@@ -28,9 +28,9 @@ pub fn stage_settings(lora: bool) -> StageSettings {
     stage
 }
 
-fn prompts() -> Vec<Family> {
-    let rows = families(&json("traces/dpo_lora.json"));
-    rows.into_iter().map(|family| Family { branches: Vec::new(), ..family }).take(24).collect()
+fn prompts() -> Vec<Example> {
+    let rows = examples(&json("traces/dpo_lora.json"));
+    rows.into_iter().map(|example| Example { completions: Vec::new(), ..example }).take(24).collect()
 }
 
 /// A stage whose reward model is the base with the head of the golden reward model.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use runner::backend::Compute;
 use runner::backend::compute::{DeviceSpec, Dtype};
 use runner::batch::{BatchPolicy, BatchSettings};
-use runner::data::example::{Branch, Family};
+use runner::data::example::{Completion, Example};
 use runner::kinds::dpo::DpoLosses;
 use runner::kinds::{
     CpoSettings, DpoSettings, KindSettings, KtoSettings, OrpoSettings, RmSettings, SimpoSettings, Source,
@@ -36,13 +36,13 @@ pub fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
 }
 
-fn branch(tokens: &[u32]) -> Branch {
-    Branch { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] }
+fn completion(tokens: &[u32]) -> Completion {
+    Completion { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] }
 }
 
 /// The row of a trace's tokens file. SFT's have no boundary there: it is `sft_prompt`, DPO's on the
 /// same prompts.
-fn family(row: usize, tokens: &Value, sft_prompt: &[u32], cut: usize) -> Family {
+fn example(row: usize, tokens: &Value, sft_prompt: &[u32], cut: usize) -> Example {
     let list = |key: &str| tokens.get(key).map(ids);
     let (prompt, answers) = if let Some(all) = list("input_ids") {
         assert!(all.starts_with(sft_prompt));
@@ -68,13 +68,14 @@ fn family(row: usize, tokens: &Value, sft_prompt: &[u32], cut: usize) -> Family 
             }
         }
     };
-    let branches = answers.iter().map(|answer| branch(&answer[..answer.len().min(cut - prompt.len())]));
+    let completions =
+        answers.iter().map(|answer| completion(&answer[..answer.len().min(cut - prompt.len())]));
     let label = tokens.get("label").map(|label| label.as_bool().unwrap());
-    Family { row, branches: branches.collect(), prompt, label, margin: None }
+    Example { row, completions: completions.collect(), prompt, label, margin: None }
 }
 
 /// The trace's rows.
-pub fn families(trace: &Value) -> Vec<Family> {
+pub fn examples(trace: &Value) -> Vec<Example> {
     let rows = json(&format!("traces/{}", trace["tokens"].as_str().unwrap()));
     let model = trace["model"].as_str().unwrap();
     let prompts = match trace["algorithm"].as_str().unwrap() {
@@ -87,7 +88,7 @@ pub fn families(trace: &Value) -> Vec<Family> {
     };
     let cut = trace["args"]["max_length"].as_u64().unwrap() as usize;
     let rows = rows.as_array().unwrap().iter().zip(&prompts).enumerate();
-    rows.map(|(row, (tokens, prompt))| family(row, tokens, prompt, cut)).collect()
+    rows.map(|(row, (tokens, prompt))| example(row, tokens, prompt, cut)).collect()
 }
 
 /// The kind that TRL's trainer is.
@@ -205,7 +206,7 @@ pub fn open_trace(
     let name = trace["name"].as_str().unwrap();
     let adapter = trace["lora"].as_bool().unwrap().then(|| golden(&format!("traces/{name}/init_adapter")));
     let base = golden(&format!("models/{}", trace["model"].as_str().unwrap()));
-    let rows = StageRows { train: families(trace), ..StageRows::default() };
+    let rows = StageRows { train: examples(trace), ..StageRows::default() };
     let head = golden(&format!("traces/{name}/init_head.safetensors"));
     let batches = policy_of_batches.unwrap_or_else(|| batches(&base, settings, compute));
     let policy = Artifact { base, adapter, head: Some(head).filter(|head| head.exists()) };

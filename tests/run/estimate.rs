@@ -71,7 +71,7 @@ fn tiny() -> Config {
     config
 }
 
-fn counts(train: Tokens, longest_family: u64) -> Counts {
+fn counts(train: Tokens, longest_example: u64) -> Counts {
     Counts {
         train,
         held_out: Tokens::default(),
@@ -79,7 +79,7 @@ fn counts(train: Tokens, longest_family: u64) -> Counts {
         rows_dropped: 0,
         reasons: Default::default(),
         firsts: Default::default(),
-        longest_family,
+        longest_example,
         largest_window: train.shared,
         warnings: vec![],
     }

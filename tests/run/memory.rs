@@ -39,7 +39,7 @@ fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSetting
         rows_dropped: 0,
         reasons: Default::default(),
         firsts: Default::default(),
-        longest_family: 210,
+        longest_example: 210,
         largest_window: 3360,
         warnings: vec![],
     };

@@ -9,15 +9,16 @@ use crate::backend::gpu::Gpu;
 use crate::backend::gpu::trial::{self, Trial};
 use crate::random::{Purpose, Stream};
 
-/// Groups of a prompt and its branches: lengths of each, the prompt first.
-fn families(lengths: &[&[usize]]) -> Packing {
+/// Groups of a prompt and its completions: lengths of each, the prompt first.
+fn examples(lengths: &[&[usize]]) -> Packing {
     let mut packing = Packing::default();
     for lengths in lengths {
         let prompt_start = packing.tokens();
         let first = packing.segments.len();
-        for (branch, &len) in lengths.iter().enumerate() {
+        for (completion, &len) in lengths.iter().enumerate() {
             let start = packing.tokens();
-            let (prefix_start, prefix_len) = if branch == 0 { (0, 0) } else { (prompt_start, lengths[0]) };
+            let (prefix_start, prefix_len) =
+                if completion == 0 { (0, 0) } else { (prompt_start, lengths[0]) };
             packing.segments.push(Segment { start, len, skip: 0, own_key: start, prefix_start, prefix_len });
         }
         packing.groups.push(first..packing.segments.len());
@@ -73,9 +74,9 @@ fn shape(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>) 
 }
 
 #[test]
-fn kernels_agree_on_families() {
+fn kernels_agree_on_examples() {
     trial::each(|trial| {
-        let packing = families(&[&[7, 1, 3, 18], &[37], &[1, 1]]);
+        let packing = examples(&[&[7, 1, 3, 18], &[37], &[1, 1]]);
         for shape in [
             shape(4, 1, 40, None),
             shape(3, 3, 80, Some(9)),
@@ -85,10 +86,10 @@ fn kernels_agree_on_families() {
         ] {
             compare(trial, &packing, packing.tokens(), shape, true);
         }
-        let packing = families(&[&[70, 1, 45], &[66]]);
+        let packing = examples(&[&[70, 1, 45], &[66]]);
         compare(trial, &packing, packing.tokens(), shape(2, 1, 64, None), true);
         compare(trial, &packing, packing.tokens(), shape(1, 1, 128, Some(66)), true);
-        let packing = families(&[&[21, 3, 14]]);
+        let packing = examples(&[&[21, 3, 14]]);
         compare(trial, &packing, packing.tokens(), shape(8, 1, 64, None), true);
     });
 }
@@ -103,7 +104,7 @@ fn kernels_agree_on_whatever_comes() {
                 (0..1 + below(group, 4) as u64).map(|i| 1 + below(100 + 10 * group + i, 25)).collect()
             };
             let lengths: Vec<Vec<usize>> = (0..1 + below(50, 2) as u64).map(lengths).collect();
-            let packing = families(&lengths.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let packing = examples(&lengths.iter().map(Vec::as_slice).collect::<Vec<_>>());
             let rows = packing.tokens();
             let needed: Vec<u32> =
                 (0..rows as u32).filter(|&row| below(1000 + u64::from(row), 5) > 0).collect();
@@ -120,7 +121,7 @@ fn kernels_agree_on_whatever_comes() {
 #[test]
 fn kernels_agree_on_queries_of_the_last_layer() {
     trial::each(|trial| {
-        let packing = families(&[&[50, 30, 41], &[6, 20]]);
+        let packing = examples(&[&[50, 30, 41], &[6, 20]]);
         let needed: Vec<u32> = (49..80).chain([100, 120, 127, 128, 146]).collect();
         let some = packing.with_queries(&needed);
         compare(trial, &some, packing.tokens(), shape(4, 2, 64, None), true);
@@ -178,7 +179,7 @@ fn kernels_agree_on_generation() {
 #[test]
 fn both_sets_of_kernels_agree() {
     trial::each_of(DType::BF16, |trial| {
-        let packing = families(&[&[66, 35, 1], &[64]]);
+        let packing = examples(&[&[66, 35, 1], &[64]]);
         let n = packing.tokens();
         for shape in [shape(2, 2, 64, None), shape(3, 1, 128, Some(49))] {
             let (q_width, half) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);

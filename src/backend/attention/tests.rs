@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor, Var};
 use super::*;
 use crate::backend::Packing;
 
-/// One group: a prompt and two branches; and a lone sequence longer than a tile.
+/// One group: a prompt and two completions; and a lone sequence longer than a tile.
 fn packing() -> Packing {
     let segment = |start, len, prefix_start, prefix_len| Segment {
         start,

@@ -4,28 +4,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::finish::{self, Aside};
-use super::label::Label;
+use super::label::{LABELS, Label};
 use super::left::account_for;
 use super::notes::Notes;
 use super::roles::Roles;
 use super::turns::{Reader, said};
 use super::{Need, Shape, json_text, marks, media, tools, wire};
 use crate::data::reason::Reason;
-use crate::data::row::Turns;
+use crate::data::row::Content;
 use crate::data::row_schema::Checked;
-
-/// Keys of a label.
-pub const LABELS: [&str; 2] = ["label", "kto_tag"];
-
-/// What a row says, before it is told where it comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Content {
-    pub turns: Turns,
-    pub tools: Option<Value>,
-    pub chat_template_kwargs: Option<Map<String, Value>>,
-    pub margin: Option<f64>,
-    pub label: Option<bool>,
-}
 
 /// Reads rows for one need.
 pub struct Decoder<'a> {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Content, Need, media, tools, wire};
+use super::{Need, media, tools, wire};
 use crate::data::reason::Reason;
-use crate::data::row::Turns;
+use crate::data::row::{Content, Turns};
 use crate::template::Message;
 
 /// What stands beside what is said.

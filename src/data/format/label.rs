@@ -6,6 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Keys of a label.
+pub const LABELS: [&str; 2] = ["label", "kto_tag"];
+
 /// `true` or `false`; also 1 or 0, 1 or −1, and all of these as text, as tables of text have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]

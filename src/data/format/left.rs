@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value};
 
+use super::Shape;
 use super::notes::Notes;
-use super::{Content, Shape};
 use crate::data::reason::Reason;
-use crate::data::row::Turns;
+use crate::data::row::{Content, Turns};
 
 /// Keys that hold what is asked in some format.
 const QUESTIONS: [&str; 6] = ["prompt", "instruction", "query", "input", "history", "system"];

@@ -33,7 +33,7 @@ mod transcript;
 mod turns;
 pub mod wire;
 
-pub use decode::{Content, decode};
+pub use decode::decode;
 pub use json_text::{python_list, texts};
 pub use notes::Notes;
 pub use roles::{Roles, known_roles};

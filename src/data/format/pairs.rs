@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 use super::decode::Decoder;
 use super::finish::{self, Aside};
 use super::left::{account_for_conversations, has_question};
-use super::pair::{agrees, is_whole, split_common_prompt, split_common_text};
+use super::pair::{Pair, agrees, is_whole, split_common_prompt, split_common_text};
 use super::question::beside_prompt;
 use super::turns::{asked, said};
-use super::{Content, Need, Shape, transcript, wire};
+use super::{Need, Shape, transcript, wire};
 use crate::data::reason::Reason;
+use crate::data::row::Content;
 use crate::template::Message;
 
 /// Pairs of a row, or why one of them is of no use.
@@ -163,7 +164,7 @@ impl Decoder<'_> {
         self.each(rejected.into_iter().map(pair).collect(), aside)
     }
 
-    fn each(&mut self, pairs: Vec<Result<super::pair::Pair, Reason>>, aside: Aside) -> Pairs {
+    fn each(&mut self, pairs: Vec<Result<Pair, Reason>>, aside: Aside) -> Pairs {
         if matches!(self.need, Need::Sft | Need::Prompt) {
             // Rejected answers are not read: any pair gives prompt and chosen answer.
             let pair = pairs.into_iter().reduce(|a, b| if a.is_ok() { a } else { b });
@@ -173,7 +174,7 @@ impl Decoder<'_> {
         if pairs.len() > 1 {
             self.reader.notes.several_pairs(pairs.len());
         }
-        let content = |pair: Result<super::pair::Pair, Reason>| {
+        let content = |pair: Result<Pair, Reason>| {
             let (prompt, chosen, rejected) = pair?;
             match chosen == rejected {
                 true => Err(Reason::ChosenEqualsRejected),
@@ -185,7 +186,7 @@ impl Decoder<'_> {
 }
 
 /// The pair of two texts without a prompt: transcripts, or texts that begin alike.
-fn split_texts(chosen: &[Message], rejected: &[Message]) -> Result<super::pair::Pair, Reason> {
+fn split_texts(chosen: &[Message], rejected: &[Message]) -> Result<Pair, Reason> {
     let text = |turns: &[Message]| turns.iter().map(Message::text).collect::<String>();
     let (chosen, rejected) = (text(chosen), text(rejected));
     if let (Some(chosen), Some(rejected)) = (transcript::turns(&chosen), transcript::turns(&rejected)) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::decode::LABELS;
+use super::label::LABELS;
 use crate::data::spec::Format;
 
 /// What a kind of stage reads.

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::decode::Decoder;
 use super::finish::Aside;
 use super::index::Index;
-use super::{Content, Need, Shape, wire};
+use super::{Need, Shape, wire};
 use crate::data::reason::Reason;
+use crate::data::row::Content;
 
 /// What comes before the letter of a winner.
 const PREFIXES: [&str; 5] = ["model_", "response_", "conversation_", "assistant_", "answer_"];

@@ -8,7 +8,7 @@ use super::response::Response;
 use super::settings::PpoSettings;
 use super::state::Ppo;
 use crate::batch::{Ask, Batch};
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::objective::ppo::{policy_loss, value_loss};
 use crate::train::trainer::{Critic, Trainer};
 use crate::train::{Algorithm, Gradients, Metrics, Progress};
@@ -25,13 +25,13 @@ fn joined(responses: &[&Response], of: fn(&Response) -> &[f64]) -> Vec<f64> {
 /// index and the pass's numbers, one per token; returns the numbers of all tokens.
 fn in_passes(
     trainer: &Trainer,
-    families: &[&Family],
-    mut pass: impl FnMut(&[&Family], &mut dyn FnMut(&Batch, &[f64]) -> Vec<f64>) -> Result<()>,
+    examples: &[&Example],
+    mut pass: impl FnMut(&[&Example], &mut dyn FnMut(&Batch, &[f64]) -> Vec<f64>) -> Result<()>,
     mut derivatives: impl FnMut(usize, &[f64]) -> Vec<f64>,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    for range in trainer.batches.passes(families) {
-        pass(&families[range], &mut |_, numbers| {
+    for range in trainer.batches.passes(examples) {
+        pass(&examples[range], &mut |_, numbers| {
             let first = all.len();
             all.extend(numbers);
             derivatives(first, numbers)
@@ -51,9 +51,9 @@ impl Algorithm for Ppo {
         let rollout = self.rollout.as_ref().context("a rollout comes before its steps")?;
         let chosen = self.mini_batch(update, inner, rollout.responses.len());
         let responses: Vec<&Response> = chosen.iter().map(|&index| &rollout.responses[index]).collect();
-        let families: Vec<Family> =
-            responses.iter().map(|r| r.family(&trainer.train[r.row].prompt)).collect();
-        let families: Vec<&Family> = families.iter().collect();
+        let examples: Vec<Example> =
+            responses.iter().map(|r| r.example(&trainer.train[r.row].prompt)).collect();
+        let examples: Vec<&Example> = examples.iter().collect();
         let trainer = &*trainer;
 
         let PpoSettings { cliprange, cliprange_value, vf_coef, .. } = self.settings;
@@ -62,9 +62,9 @@ impl Algorithm for Ppo {
         let mut entropy = 0.0;
         let new = in_passes(
             trainer,
-            &families,
-            |families, derivatives| {
-                trainer.train_pass(families, Ask::Answers, |batch, found| {
+            &examples,
+            |examples, derivatives| {
+                trainer.train_pass(examples, Ask::Answers, |batch, found| {
                     entropy += found.entropy.iter().sum::<f64>();
                     Ok(derivatives(batch, &found.log_prob))
                 })
@@ -81,10 +81,10 @@ impl Algorithm for Ppo {
         let (old_values, returns) = (joined(&responses, |r| &r.values), joined(&responses, |r| &r.returns));
         let values = in_passes(
             trainer,
-            &families,
-            |families, derivatives| {
+            &examples,
+            |examples, derivatives| {
                 let Critic { decoder, head } = critic;
-                trainer.train_scores(decoder, head, families, Ask::Answers, |batch, values| {
+                trainer.train_scores(decoder, head, examples, Ask::Answers, |batch, values| {
                     Ok(derivatives(batch, values))
                 })
             },
@@ -110,7 +110,7 @@ impl Algorithm for Ppo {
         metrics.extend(rollout.metrics.clone());
         Ok(Gradients {
             rows: if inner == 0 { rollout.responses.len() as u64 } else { 0 },
-            ..Gradients::of(metrics, &families)
+            ..Gradients::of(metrics, &examples)
         })
     }
 

@@ -14,7 +14,7 @@ impl Ppo {
             .eval
             .iter()
             .enumerate()
-            .map(|(row, family)| Prompt { row, tokens: &family.prompt })
+            .map(|(row, example)| Prompt { row, tokens: &example.prompt })
             .collect();
         let scored = self.score(trainer, &prompts, self.stream.name("held-out"), progress)?;
         let mut metrics = self.objective_metrics(&scored);

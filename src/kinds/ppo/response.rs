@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::example::{Branch, Family};
+use crate::data::example::{Completion, Example};
 use crate::train::Metrics;
 
 /// All responses of an update. Numbers survive a checkpoint to the last bit.
@@ -29,7 +29,7 @@ pub struct Response {
 
 impl Response {
     /// The response as an answer that is trained on.
-    pub fn family(&self, prompt: &[u32]) -> Family {
+    pub fn example(&self, prompt: &[u32]) -> Example {
         answered(self.row, prompt, &self.tokens)
     }
 }
@@ -54,7 +54,7 @@ pub struct Prompt<'a> {
 }
 
 /// A response to the prompt of `row` as an answer that is trained on.
-pub fn answered(row: usize, prompt: &[u32], tokens: &[u32]) -> Family {
-    let branch = Branch { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] };
-    Family { row, prompt: prompt.to_vec(), branches: vec![branch], ..Family::default() }
+pub fn answered(row: usize, prompt: &[u32], tokens: &[u32]) -> Example {
+    let completion = Completion { tokens: tokens.to_vec(), trained: vec![true; tokens.len()] };
+    Example { row, prompt: prompt.to_vec(), completions: vec![completion], ..Example::default() }
 }

@@ -6,7 +6,7 @@ use super::response::{Prompt, Response, Rollout, ScoredResponses, answered};
 use super::state::Ppo;
 use super::variety::variety;
 use crate::batch::Ask;
-use crate::data::example::Family;
+use crate::data::example::Example;
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
 use crate::objective::ppo::{advantages, kl, token_rewards, whiten};
@@ -49,33 +49,33 @@ impl Ppo {
         let tokens = generate(trainer.decoder(), &requests, &generation, progress)?;
         let ended: Vec<bool> =
             tokens.iter().map(|t| t.last().is_some_and(|last| self.end_tokens.contains(last))).collect();
-        let families: Vec<Family> =
+        let examples: Vec<Example> =
             prompts.iter().zip(&tokens).map(|(prompt, t)| answered(prompt.row, prompt.tokens, t)).collect();
-        let closed: Vec<Family> = families
+        let closed: Vec<Example> = examples
             .iter()
             .zip(&ended)
-            .map(|(family, ended)| {
-                let mut family = family.clone();
-                if let (true, [branch]) = (*ended, family.branches.as_mut_slice()) {
-                    branch.tokens.extend(&self.closing);
-                    branch.trained.resize(branch.tokens.len(), false);
+            .map(|(example, ended)| {
+                let mut example = example.clone();
+                if let (true, [completion]) = (*ended, example.completions.as_mut_slice()) {
+                    completion.tokens.extend(&self.closing);
+                    completion.trained.resize(completion.tokens.len(), false);
                 }
-                family
+                example
             })
             .collect();
         let Critic { decoder, head } = &self.scorers.reward;
-        let scores = self.over(trainer, &closed, progress, |families| {
+        let scores = self.over(trainer, &closed, progress, |examples| {
             Ok(trainer
                 .batches
-                .scores(decoder, head, families, Ask::Ends(head.passed_over))?
+                .scores(decoder, head, examples, Ask::Ends(head.passed_over))?
                 .1
                 .into_iter()
                 .map(|s| vec![s])
                 .collect())
         })?;
         Ok(ScoredResponses {
-            policy: self.log_probs(trainer, trainer.decoder(), &families, progress)?,
-            reference: self.log_probs(trainer, &self.scorers.reference, &families, progress)?,
+            policy: self.log_probs(trainer, trainer.decoder(), &examples, progress)?,
+            reference: self.log_probs(trainer, &self.scorers.reference, &examples, progress)?,
             scores: scores
                 .concat()
                 .into_iter()
@@ -91,28 +91,28 @@ impl Ppo {
         &self,
         trainer: &Trainer,
         decoder: &Decoder,
-        families: &[Family],
+        examples: &[Example],
         progress: &mut Progress,
     ) -> Result<Vec<Vec<f64>>> {
-        self.over(trainer, families, progress, |families| {
-            let (batch, found) = trainer.log_probs(decoder, families, Ask::Answers)?;
-            Ok(batch.families.iter().map(|targets| found.log_prob[targets.all()].to_vec()).collect())
+        self.over(trainer, examples, progress, |examples| {
+            let (batch, found) = trainer.log_probs(decoder, examples, Ask::Answers)?;
+            Ok(batch.examples.iter().map(|targets| found.log_prob[targets.all()].to_vec()).collect())
         })
     }
 
-    /// Applies `f` to families in passes, and joins what it gives of each.
+    /// Applies `f` to examples in passes, and joins what it gives of each.
     fn over(
         &self,
         trainer: &Trainer,
-        families: &[Family],
+        examples: &[Example],
         progress: &mut Progress,
-        f: impl Fn(&[&Family]) -> Result<Vec<Vec<f64>>>,
+        f: impl Fn(&[&Example]) -> Result<Vec<Vec<f64>>>,
     ) -> Result<Vec<Vec<f64>>> {
-        let families: Vec<&Family> = families.iter().collect();
-        let mut all = Vec::with_capacity(families.len());
-        for pass in trainer.batches.passes(&families) {
-            progress(pass.start as u64, families.len() as u64)?;
-            all.extend(f(&families[pass])?);
+        let examples: Vec<&Example> = examples.iter().collect();
+        let mut all = Vec::with_capacity(examples.len());
+        for pass in trainer.batches.passes(&examples) {
+            progress(pass.start as u64, examples.len() as u64)?;
+            all.extend(f(&examples[pass])?);
         }
         Ok(all)
     }
@@ -129,13 +129,13 @@ impl Ppo {
         let prompts: Vec<Prompt<'_>> =
             rows.iter().map(|&row| Prompt { row, tokens: &trainer.train[row].prompt }).collect();
         let scored = self.score(trainer, &prompts, self.stream.name("train").key(update), progress)?;
-        let families: Vec<Family> =
+        let examples: Vec<Example> =
             prompts.iter().zip(&scored.tokens).map(|(p, t)| answered(p.row, p.tokens, t)).collect();
         let critic = trainer.models.critic.as_ref().context("a ppo stage has a value model")?;
-        let values = self.over(trainer, &families, progress, |families| {
+        let values = self.over(trainer, &examples, progress, |examples| {
             let (batch, values) =
-                trainer.batches.scores(&critic.decoder, &critic.head, families, Ask::Answers)?;
-            Ok(batch.families.iter().map(|targets| values[targets.all()].to_vec()).collect())
+                trainer.batches.scores(&critic.decoder, &critic.head, examples, Ask::Answers)?;
+            Ok(batch.examples.iter().map(|targets| values[targets.all()].to_vec()).collect())
         })?;
         let scores = &scored.scores;
         let mut rewards: Vec<Vec<f64>> = scored

@@ -53,7 +53,7 @@ impl Stage<'_> {
         let trainable = self.trainable();
         let logits = self.logits();
         let cached = self.facts.rollouts.map_or(0, |rollouts| {
-            let longest = self.counts.longest_family + rollouts.response_length as u64;
+            let longest = self.counts.longest_example + rollouts.response_length as u64;
             let model = self.model;
             self.answered_at_once(rollouts)
                 * longest
@@ -120,7 +120,7 @@ impl Stage<'_> {
 
     /// `tokens`, as far as the engine's budget goes, at least those of a row.
     fn at_once(&self, tokens: u64) -> u64 {
-        tokens.min(self.batches.token_budget as u64).max(self.counts.longest_family + self.response())
+        tokens.min(self.batches.token_budget as u64).max(self.counts.longest_example + self.response())
     }
 
     /// Tokens that go through the model at once to be trained on: at most those of a step. The responses

@@ -59,11 +59,11 @@ fn text_has_trl_s_tokens() {
         let rows = plain().file(&input("b21/text.jsonl"), Need::Sft).rows;
         let lengths = Lengths { max_length: 512, max_prompt_length: None, longer: Longer::Cut };
         let tokens = tokenize(&rows, &template, &tokenizer, lengths, &mut Ledger::new()).unwrap();
-        let family = &tokens[0].family;
-        let branch = &family.branches[0];
-        assert!(branch.trained.iter().all(|trained| *trained));
-        let ids = [family.prompt.clone(), branch.tokens.clone()].concat();
-        assert_eq!((family.prompt.len(), ids.len()), (1, count), "{name}");
+        let example = &tokens[0].example;
+        let completion = &example.completions[0];
+        assert!(completion.trained.iter().all(|trained| *trained));
+        let ids = [example.prompt.clone(), completion.tokens.clone()].concat();
+        assert_eq!((example.prompt.len(), ids.len()), (1, count), "{name}");
         assert_eq!((&ids[..4], ids.last()), (&[27, 82, 29, 58][..], Some(&end)), "{name}");
     }
 }

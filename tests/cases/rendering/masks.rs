@@ -148,7 +148,7 @@ fn completions_start_where_prompt_and_whole_part() {
     )
     .unwrap();
     assert_eq!(
-        tokenizer.decode(&tokenized.family.prompt).unwrap(),
+        tokenizer.decode(&tokenized.example.prompt).unwrap(),
         "<|begin_of_text|><｜User｜>Two plus two?<｜Assistant｜>"
     );
     assert_eq!(trained(&tokenized, 0, &tokenizer), ["Four.<|eot_id|>"]);

@@ -79,11 +79,11 @@ fn tokens(
     Ok((rows.remove(0), ledger.warnings().collect()))
 }
 
-/// The trained texts of a row's branch, one a run of trained tokens.
-fn trained(tokenized: &Tokenized, branch: usize, tokenizer: &Tokenizer) -> Vec<String> {
-    let branch = &tokenized.family.branches[branch];
+/// The trained texts of a row's completion, one a run of trained tokens.
+fn trained(tokenized: &Tokenized, completion: usize, tokenizer: &Tokenizer) -> Vec<String> {
+    let completion = &tokenized.example.completions[completion];
     let marked: Vec<(u32, bool)> =
-        branch.tokens.iter().copied().zip(branch.trained.iter().copied()).collect();
+        completion.tokens.iter().copied().zip(completion.trained.iter().copied()).collect();
     let text =
         |run: &[(u32, bool)]| tokenizer.decode(&run.iter().map(|token| token.0).collect::<Vec<_>>()).unwrap();
     marked.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1).map(text).collect()

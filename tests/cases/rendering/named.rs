@@ -40,7 +40,7 @@ fn desk(config: &[(&str, &str)], rows: &[Value]) -> Desk {
     desk
 }
 
-/// What a row's tokens say, of the first branch.
+/// What a row's tokens say, of the first completion.
 fn text(desk: &Desk, row: &Value) -> String {
     let ids = |value: &Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let ids = [ids(&row["prompt"]), ids(&row["branches"][0]["tokens"])].concat();

@@ -64,7 +64,7 @@ fn the_generation_prompt_may_be_in_the_loop() {
     let pair = pair(json!([{"role": "user", "content": "Two?"}]), "Four.", "Five.");
     let (tokenized, warnings) = tokens(&pair, &of(&thinks), &tokenizer).unwrap();
     assert_eq!(
-        tokenizer.decode(&tokenized.family.prompt).unwrap(),
+        tokenizer.decode(&tokenized.example.prompt).unwrap(),
         "<|user|>\nTwo?<|im_end|>\n<|assistant|>\n"
     );
     assert_eq!(trained(&tokenized, 1, &tokenizer), ["Five.<|im_end|>\n"]);

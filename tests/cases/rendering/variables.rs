@@ -18,7 +18,7 @@ fn a_row_s_variables_win_over_the_recipe_s() {
     let mut row = pair(json!([{"role": "user", "content": "Two plus two?"}]), "Four.", "Five.");
     let whole = |row: &_, template: &ChatTemplate| {
         let (tokenized, _) = tokens(row, template, &tokenizer).unwrap();
-        (tokenizer.decode(&tokenized.family.prompt).unwrap(), trained(&tokenized, 0, &tokenizer).concat())
+        (tokenizer.decode(&tokenized.example.prompt).unwrap(), trained(&tokenized, 0, &tokenizer).concat())
     };
     let opened = "<|im_start|>user\nTwo plus two?<|im_end|>\n<|im_start|>assistant\n";
     assert_eq!(

@@ -1,0 +1,26 @@
+//! How our filters are added to an environment: with their arguments bound as Python binds them.
+
+use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::{Environment, Error, State};
+
+use super::arguments::Arguments;
+
+/// A filter: the value before the bar, and the arguments in its parentheses.
+pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
+
+/// Adds a filter; arguments beyond `names` are refused.
+pub fn add(
+    environment: &mut Environment,
+    name: &'static str,
+    names: Option<&'static [&'static str]>,
+    filter: Filter,
+) {
+    let bound = move |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
+        let given = Arguments::of_filter(name, &positional, named);
+        if let Some(names) = names {
+            given.only(names)?;
+        }
+        filter(state, value, &given)
+    };
+    environment.add_filter(name, bound);
+}
