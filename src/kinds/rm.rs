@@ -16,6 +16,7 @@ use crate::model::pooling;
 use crate::model::value_head::{HeadFormat, TrainedPart, ValueHead};
 use crate::objective::reward::loss;
 use crate::train::means::Means;
+use crate::train::metric::{Column, Curves, LOSS, Metric};
 use crate::train::trainer::Trainer;
 use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
 
@@ -38,6 +39,20 @@ impl Default for RmSettings {
     }
 }
 
+/// Share of pairs whose chosen answer has the higher score.
+const ACCURACY: Metric = Metric {
+    curve: Curves::Both("accuracy"),
+    console: true,
+    column: Column::Titled("reward accuracy"),
+    ..Metric::named("accuracy")
+};
+const MARGIN: Metric = Metric {
+    curve: Curves::Training("margin of scores"),
+    console: true,
+    column: Column::Titled("reward margin"),
+    ..Metric::named("margin")
+};
+
 impl OfKind for RmSettings {
     fn name(&self) -> &'static str {
         "rm"
@@ -54,6 +69,7 @@ impl OfKind for RmSettings {
             trains: Trains::RewardModel { head_bias: self.head_bias },
             scored: Scored::Nothing,
             is_compared: false,
+            metrics: &[ACCURACY, MARGIN],
             ..Facts::default()
         }
     }
@@ -110,8 +126,8 @@ impl Tally {
         let [chosen, rejected] = scores;
         let part = loss(chosen, rejected, family.margin.unwrap_or(0.0), centre);
         self.loss += weight * part.loss;
-        self.means.add("accuracy", micro, f64::from(u8::from(chosen > rejected)), 1.0);
-        self.means.add("margin", micro, chosen - rejected, 1.0);
+        self.means.add(ACCURACY.name, micro, f64::from(u8::from(chosen > rejected)), 1.0);
+        self.means.add(MARGIN.name, micro, chosen - rejected, 1.0);
         self.means.add("mean_reward", micro, chosen + rejected, 2.0);
         let (least, most) = self.extremes.entry(micro).or_insert((f64::INFINITY, f64::NEG_INFINITY));
         *least = least.min(chosen).min(rejected);
@@ -120,7 +136,7 @@ impl Tally {
     }
 
     fn finish(self) -> Metrics {
-        let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         let groups = self.extremes.len().max(1) as f64;
         let mean = |of: fn(&(f64, f64)) -> f64| self.extremes.values().map(of).sum::<f64>() / groups;

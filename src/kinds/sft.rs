@@ -10,6 +10,7 @@ use crate::data::example::Family;
 use crate::objective::nll::nll;
 use crate::train::answer::Answer;
 use crate::train::means::Means;
+use crate::train::metric::{LOSS, MEAN_TOKEN_ACCURACY};
 use crate::train::trainer::Trainer;
 use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
 
@@ -26,6 +27,7 @@ impl OfKind for SftSettings {
             learning_rate: Rates { full: 2e-5, lora: 1e-4 },
             rows: Need::Sft,
             is_compared: false,
+            metrics: &[MEAN_TOKEN_ACCURACY],
             ..Facts::default()
         }
     }
@@ -63,7 +65,7 @@ impl Algorithm for Sft {
                 Ok(vec![d_log_prob; batch.targets.len()])
             })?;
         }
-        let mut metrics = Metrics::from([("loss".to_string(), loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), loss)]);
         metrics.extend(means.finish());
         Ok(Gradients::of(metrics, &families))
     }
@@ -76,7 +78,7 @@ impl Algorithm for Sft {
             let (batch, found) = trainer.log_probs(trainer.decoder(), &families[pass], Ask::Answers)?;
             for targets in &batch.families {
                 let answer = Answer::of(&found, targets.all());
-                means.add("loss", 0, -answer.log_prob, answer.tokens as f64);
+                means.add(LOSS.name, 0, -answer.log_prob, answer.tokens as f64);
                 add(&mut means, 0, &answer);
             }
         }
@@ -87,7 +89,7 @@ impl Algorithm for Sft {
 fn add(means: &mut Means, micro: usize, answer: &Answer) {
     let tokens = answer.tokens as f64;
     means.add("entropy", micro, answer.entropy, tokens);
-    means.add("mean_token_accuracy", micro, answer.correct, tokens);
+    means.add(MEAN_TOKEN_ACCURACY.name, micro, answer.correct, tokens);
 }
 
 /// Tokens that the packed batch will ask for: the first token of an empty prompt's answer has

@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::means::Means;
+use super::metric::LOSS;
 use super::row::{RowLogProbs, Split, Totals};
 use super::trainer::Trainer;
 use super::{Gradients, Metrics, Progress};
@@ -143,7 +144,7 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
     }
 
     pub fn finish(self) -> Metrics {
-        let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         metrics
     }

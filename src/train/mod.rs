@@ -10,11 +10,13 @@
 //! | [`passes`] | forward and backward of one pass |
 //! | [`reference`] | log-probabilities of the reference policy, stored |
 //! | [`answer`], [`means`], [`pair_metrics`] | what is told of rows |
+//! | [`metric`] | the table of metrics: averaged how, shown where |
 
 pub mod algorithm;
 pub mod answer;
 pub mod executor;
 pub mod means;
+pub mod metric;
 pub mod pair_metrics;
 pub mod passes;
 pub mod reference;

@@ -2,7 +2,25 @@
 
 use super::answer::Answer;
 use super::means::Means;
+use super::metric::{Column, Curves, MEAN_TOKEN_ACCURACY, Metric};
 use crate::objective::pair::Pair;
+
+/// Share of pairs whose chosen answer has the higher reward.
+pub const REWARD_ACCURACY: Metric = Metric {
+    curve: Curves::Both("reward accuracy"),
+    console: true,
+    column: Column::Titled("reward accuracy"),
+    ..Metric::named("rewards/accuracies")
+};
+pub const REWARD_MARGIN: Metric = Metric {
+    curve: Curves::Both("reward margin"),
+    console: true,
+    column: Column::Titled("reward margin"),
+    ..Metric::named("rewards/margins")
+};
+
+/// Those that are shown, in that order.
+pub const PAIR_METRICS: &[Metric] = &[MEAN_TOKEN_ACCURACY, REWARD_ACCURACY, REWARD_MARGIN];
 
 /// The two answers of a pair and their rewards.
 pub struct ScoredPair {
@@ -25,8 +43,8 @@ impl ScoredPair {
         let ScoredPair { rewards: (better, worse), log_probs, .. } = self;
         means.add("rewards/chosen", micro, *better, 1.0);
         means.add("rewards/rejected", micro, *worse, 1.0);
-        means.add("rewards/accuracies", micro, f64::from(u8::from(better > worse)), 1.0);
-        means.add("rewards/margins", micro, better - worse, 1.0);
+        means.add(REWARD_ACCURACY.name, micro, f64::from(u8::from(better > worse)), 1.0);
+        means.add(REWARD_MARGIN.name, micro, better - worse, 1.0);
         means.add("logps/chosen", micro, log_probs.0, 1.0);
         means.add("logps/rejected", micro, log_probs.1, 1.0);
     }
@@ -38,7 +56,7 @@ impl ScoredPair {
         means.add("logits/chosen", micro, chosen.mean_logit, tokens(chosen));
         means.add("logits/rejected", micro, rejected.mean_logit, tokens(rejected));
         means.add("entropy", micro, chosen.entropy + rejected.entropy, tokens(chosen) + tokens(rejected));
-        means.add("mean_token_accuracy", micro, chosen.correct, tokens(chosen));
+        means.add(MEAN_TOKEN_ACCURACY.name, micro, chosen.correct, tokens(chosen));
     }
 }
 

@@ -10,6 +10,7 @@ use super::state::Ppo;
 use crate::batch::{Ask, Batch};
 use crate::data::example::Family;
 use crate::objective::ppo::{policy_loss, value_loss};
+use crate::train::metric::LOSS;
 use crate::train::trainer::{Critic, Trainer};
 use crate::train::{Algorithm, Gradients, Metrics, Progress};
 
@@ -98,7 +99,7 @@ impl Algorithm for Ppo {
 
         let mut metrics = Metrics::new();
         let mut add = |name: &str, value: f64| metrics.insert(name.to_string(), value);
-        add("loss", policy.loss + vf_coef * value.loss);
+        add(LOSS.name, policy.loss + vf_coef * value.loss);
         add("loss/policy_avg", policy.loss);
         add("loss/value_avg", value.loss);
         add("policy/approxkl_avg", policy.approxkl);

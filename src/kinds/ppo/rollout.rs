@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::metrics::{EPISODE, KL, SCORES};
 use super::response::{Prompt, Response, Rollout, ScoredResponses, answered};
 use super::state::Ppo;
 use super::variety::variety;
@@ -157,7 +158,7 @@ impl Ppo {
 
         let mut metrics = self.objective_metrics(&scored);
         let episode = self.updates.responses_after(update + 1);
-        metrics.insert("episode".to_string(), episode as f64);
+        metrics.insert(EPISODE.name.to_string(), episode as f64);
         let numbers = scored.policy.into_iter().zip(values).zip(advantages).zip(returns);
         let responses = rows
             .iter()
@@ -185,11 +186,11 @@ impl Ppo {
         let score = scores.iter().sum::<f64>() / n;
         let penalty = -self.settings.kl_coef * divergence;
         let mut metrics = Metrics::from([
-            ("objective/kl".to_string(), divergence),
+            (KL.name.to_string(), divergence),
             ("objective/entropy".to_string(), -scored.policy.iter().flatten().sum::<f64>() / n),
             ("objective/non_score_reward".to_string(), penalty),
             ("objective/rlhf_reward".to_string(), penalty + score),
-            ("objective/scores".to_string(), score),
+            (SCORES.name.to_string(), score),
             ("val/num_eos_tokens".to_string(), scored.ended.iter().filter(|ended| **ended).count() as f64),
         ]);
         let of_response = |(policy, reference): (&Vec<f64>, &Vec<f64>)| {
