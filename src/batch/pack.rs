@@ -7,13 +7,13 @@ use crate::data::example::Example;
 
 /// What is asked of packed examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ask {
+pub enum TargetTokens {
     /// The log-probability of each trained token.
-    Answers,
+    Completions,
     /// That, and of each token of the prompts but the first.
-    AnswersAndPrompts,
+    PromptsAndCompletions,
     /// The hidden state of each completion's last token, or of its last one that is not this.
-    Ends(Option<u32>),
+    LastTokens(Option<u32>),
 }
 
 /// One stream and its targets.
@@ -26,7 +26,7 @@ pub struct Batch {
     pub needed: Vec<u32>,
     /// For each target, its row in `needed`.
     pub hidden: Vec<u32>,
-    /// Tokens whose log-probability is asked for, `[targets]`; none with [`Ask::Ends`].
+    /// Tokens whose log-probability is asked for, `[targets]`; none with [`TargetTokens::LastTokens`].
     pub targets: Vec<u32>,
     /// What each example asks for, examples in order.
     pub examples: Vec<ExampleTargets>,
@@ -35,7 +35,7 @@ pub struct Batch {
 }
 
 /// An example's targets, which are contiguous: its prompt's, then those of each completion. With
-/// [`Ask::Ends`] a completion has one.
+/// [`TargetTokens::LastTokens`] a completion has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExampleTargets {
     /// Empty unless asked for.
@@ -52,7 +52,7 @@ impl ExampleTargets {
 
 /// Packs examples. Without `share_prefix` every completion has a copy of its prompt, which changes
 /// results by rounding only.
-pub fn pack(examples: &[&Example], ask: Ask, share_prefix: bool) -> Batch {
+pub fn pack(examples: &[&Example], wanted: TargetTokens, share_prefix: bool) -> Batch {
     let mut batch = Batch::default();
     // row of the stream of each target
     let mut asked: Vec<u32> = Vec::new();
@@ -62,14 +62,14 @@ pub fn pack(examples: &[&Example], ask: Ask, share_prefix: bool) -> Batch {
         let mut targets = ExampleTargets { prompt: first..first, completions: Vec::new() };
         for (index, completion) in example.completions.iter().enumerate() {
             let prompt = if share_prefix { shared.clone() } else { batch.prompt(example) };
-            if index == 0 && ask == Ask::AnswersAndPrompts && prompt.len() > 1 {
+            if index == 0 && wanted == TargetTokens::PromptsAndCompletions && prompt.len() > 1 {
                 asked.extend((prompt.start..prompt.end - 1).map(|row| row as u32));
                 batch.targets.extend(&example.prompt[1..]);
                 targets.prompt.end = asked.len();
             }
             let start = batch.ids.len();
             // unless it is asked for, the last token predicts nothing and nobody attends to it
-            let unfed = usize::from(!matches!(ask, Ask::Ends(_)));
+            let unfed = usize::from(!matches!(wanted, TargetTokens::LastTokens(_)));
             let fed = completion.tokens.len().saturating_sub(unfed);
             batch.ids.extend(&completion.tokens[..fed]);
             let key = |position: usize| row_key(example.row, index + 1, position);
@@ -86,7 +86,7 @@ pub fn pack(examples: &[&Example], ask: Ask, share_prefix: bool) -> Batch {
             }
             let first = asked.len();
             let predictor = |i: usize| if i > 0 { Some(start + i - 1) } else { prompt.clone().last() };
-            if let Ask::Ends(passed_over) = ask {
+            if let TargetTokens::LastTokens(passed_over) = wanted {
                 asked.extend(end(&batch.ids, prompt, start..start + fed, passed_over));
             } else {
                 let trained = completion.tokens.iter().zip(&completion.trained).enumerate();
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_shared_and_predicts_the_first_token_of_each_completion() {
-        let batch = pack(&[&pair(), &pair()], Ask::Answers, true);
+        let batch = pack(&[&pair(), &pair()], TargetTokens::Completions, true);
         assert_eq!(batch.ids, [1, 2, 3, 7, 1, 2, 3, 7]);
         assert_eq!(batch.needed, [2, 3, 6, 7]);
         assert_eq!(batch.hidden, [0, 1, 0, 2, 3, 2]);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn copies_of_the_prompt_ask_for_the_same_targets() {
-        let (shared, copied) = (pack(&[&pair()], Ask::Answers, true), pack(&[&pair()], Ask::Answers, false));
+        let (shared, copied) = (pack(&[&pair()], TargetTokens::Completions, true), pack(&[&pair()], TargetTokens::Completions, false));
         assert_eq!(copied.ids, [1, 2, 3, 7, 1, 2, 3]);
         assert_eq!(copied.targets, shared.targets);
         assert_eq!(copied.packing.groups, [0..2, 2..3]);
@@ -189,19 +189,19 @@ mod tests {
     fn masked_tokens_and_an_empty_prompt_ask_for_less() {
         let completions = vec![completion(&[4, 5, 6], &[true, false, true])];
         let example = Example { completions, ..Example::default() };
-        let batch = pack(&[&example], Ask::Answers, true);
+        let batch = pack(&[&example], TargetTokens::Completions, true);
         assert_eq!((batch.needed, batch.targets), (vec![1], vec![6]));
     }
 
     #[test]
     fn prompts_and_ends_are_asked_for_once_an_example_and_once_a_completion() {
         for share_prefix in [true, false] {
-            let with_prompt = pack(&[&pair()], Ask::AnswersAndPrompts, share_prefix);
+            let with_prompt = pack(&[&pair()], TargetTokens::PromptsAndCompletions, share_prefix);
             assert_eq!(with_prompt.targets, [2, 3, 7, 8, 9]);
             assert_eq!(with_prompt.examples[0].prompt, 0..2);
             assert_eq!(with_prompt.examples[0].all(), 0..5);
         }
-        let ends = pack(&[&pair(), &pair()], Ask::Ends(None), true);
+        let ends = pack(&[&pair(), &pair()], TargetTokens::LastTokens(None), true);
         assert_eq!(ends.ids, [1, 2, 3, 7, 8, 9, 1, 2, 3, 7, 8, 9]);
         assert_eq!(ends.needed, [4, 5, 10, 11]);
         assert_eq!((ends.hidden, ends.targets), (vec![0, 1, 2, 3], vec![]));
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_score_is_read_before_tokens_that_are_passed_over() {
         let ends = |example: &Example, passed_over, share_prefix| {
-            let batch = pack(&[example], Ask::Ends(passed_over), share_prefix);
+            let batch = pack(&[example], TargetTokens::LastTokens(passed_over), share_prefix);
             batch.hidden.iter().map(|&hidden| batch.needed[hidden as usize]).collect::<Vec<_>>()
         };
         assert_eq!(ends(&pair(), Some(8), true), [3, 5]);

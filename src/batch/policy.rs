@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::pack::{Ask, Batch, pack};
+use super::pack::{TargetTokens, Batch, pack};
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::backend::log_prob::LogProbs;
 use crate::data::example::Example;
@@ -88,8 +88,8 @@ impl BatchPolicy {
         passes
     }
 
-    pub fn pack(&self, examples: &[&Example], ask: Ask) -> Batch {
-        pack(examples, ask, self.share_prefix)
+    pub fn pack(&self, examples: &[&Example], wanted: TargetTokens) -> Batch {
+        pack(examples, wanted, self.share_prefix)
     }
 
     /// Log-probabilities of what is asked for, at a temperature.
@@ -97,10 +97,10 @@ impl BatchPolicy {
         &self,
         decoder: &Decoder,
         examples: &[&Example],
-        ask: Ask,
+        wanted: TargetTokens,
         temperature: f64,
     ) -> Result<(Batch, LogProbs)> {
-        let batch = self.pack(examples, ask);
+        let batch = self.pack(examples, wanted);
         let found = decoder.log_probs(&batch.tokens(None), batch.targets(temperature))?;
         Ok((batch, found))
     }
@@ -111,9 +111,9 @@ impl BatchPolicy {
         decoder: &Decoder,
         head: &ValueHead,
         examples: &[&Example],
-        ask: Ask,
+        wanted: TargetTokens,
     ) -> Result<(Batch, Vec<f64>)> {
-        let batch = self.pack(examples, ask);
+        let batch = self.pack(examples, wanted);
         let found = decoder.scores(head, &batch.tokens(None), &batch.hidden)?;
         Ok((batch, found))
     }

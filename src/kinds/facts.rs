@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::source::{Role, Source};
 use crate::batch::Episodes;
 use crate::data::{Longer, Need};
+use crate::train::metric::Metric;
+use crate::train::pair_metrics::PAIR_METRICS;
 
 /// A kind's row of the table. Some of it depends on the stage's settings.
 pub struct Facts<'a> {
@@ -36,6 +38,8 @@ pub struct Facts<'a> {
     pub rollouts: Option<Rollouts>,
     /// Whether it is measured beside other stages that start from the same model.
     pub is_compared: bool,
+    /// Metrics that not every kind has, in the order in which they are shown.
+    pub metrics: &'static [Metric],
 }
 
 impl Default for Facts<'_> {
@@ -55,6 +59,7 @@ impl Default for Facts<'_> {
             scored: Scored::Trained,
             rollouts: None,
             is_compared: true,
+            metrics: PAIR_METRICS,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::orpo::Orpo;
 use super::simpo::Simpo;
 use super::{CpoSettings, DpoSettings, OrpoSettings, SimpoSettings};
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{Ask, pack};
+use crate::batch::{TargetTokens, pack};
 use crate::data::example::{Completion, Example};
 use crate::objective::cpo::{CpoLoss, CpoParameters};
 use crate::objective::dpo::{DpoLoss, DpoParameters};
@@ -44,7 +44,7 @@ fn reference() -> Reference {
 fn at(algorithm: &impl Algorithm, log_prob: &[f64]) -> (f64, Vec<f64>) {
     let examples = examples();
     let examples: Vec<&Example> = examples.iter().collect();
-    let batch = pack(&examples, algorithm.ask(), true);
+    let batch = pack(&examples, algorithm.target_tokens(), true);
     let n = log_prob.len();
     let found = LogProbs {
         log_prob: log_prob.to_vec(),
@@ -60,14 +60,14 @@ fn at(algorithm: &impl Algorithm, log_prob: &[f64]) -> (f64, Vec<f64>) {
     (sums.finish()["loss"], derivatives)
 }
 
-fn log_probs(ask: Ask) -> Vec<f64> {
+fn log_probs(wanted: TargetTokens) -> Vec<f64> {
     let examples = examples();
-    let n = pack(&examples.iter().collect::<Vec<_>>(), ask, true).hidden.len();
+    let n = pack(&examples.iter().collect::<Vec<_>>(), wanted, true).hidden.len();
     (0..n).map(|i| -1.0 - 0.37 * ((i * i) as f64 * 0.7).sin()).collect()
 }
 
 fn check(what: &str, algorithm: &impl Algorithm) {
-    let log_prob = log_probs(algorithm.ask());
+    let log_prob = log_probs(algorithm.target_tokens());
     let (_, derivatives) = at(algorithm, &log_prob);
     assert_eq!(derivatives.len(), log_prob.len());
     for (i, derivative) in derivatives.iter().enumerate() {
@@ -128,7 +128,7 @@ fn dpo_and_its_combinations() {
 /// WPO's weights have no gradient: each pair's derivatives are those without it, times the pair's weight.
 #[test]
 fn weights_of_pairs_scale_their_derivatives() {
-    let log_prob = log_probs(Ask::Answers);
+    let log_prob = log_probs(TargetTokens::Completions);
     let (_, plain) = at(&dpo(vec![(DpoLoss::Sigmoid, 1.0)], |_| {}), &log_prob);
     let (_, weighted) = at(&dpo(vec![(DpoLoss::Sigmoid, 1.0)], |s| s.use_weighting = true), &log_prob);
     let mut first = 0;
@@ -177,7 +177,7 @@ fn kto() {
     };
     for loss in [KtoLoss::Kto, KtoLoss::ApoZeroUnpaired] {
         let algorithm = kto(loss);
-        let log_prob = log_probs(Ask::Answers);
+        let log_prob = log_probs(TargetTokens::Completions);
         let (_, derivatives) = at(&algorithm, &log_prob);
         // targets of the first completions; the second ones are the KL's
         let answers: Vec<usize> = (0..4).chain(11..16).chain(18..21).collect();

@@ -17,6 +17,8 @@ use crate::data::mismatch::ends_alone;
 use crate::model::artifact::Artifact;
 use crate::objective::kto::{self, KtoLoss, KtoParameters, LabelledAnswer};
 use crate::train::means::Means;
+use crate::train::metric::{Curves, Metric};
+use crate::train::pair_metrics::REWARD_MARGIN;
 use crate::train::reference::{self, Reference};
 use crate::train::row::{RowLogProbs, Totals};
 use crate::train::trainer::Trainer;
@@ -43,6 +45,8 @@ impl KtoSettings {
     }
 }
 
+const KL: Metric = Metric { curve: Curves::Training("KL estimate"), ..Metric::named("kl") };
+
 impl OfKind for KtoSettings {
     fn name(&self) -> &'static str {
         "kto"
@@ -58,6 +62,7 @@ impl OfKind for KtoSettings {
             has_reference: true,
             scored: if self.estimates_kl() { Scored::WithMismatched } else { Scored::Trained },
             is_compared: self.unpair,
+            metrics: &[KL, REWARD_MARGIN],
             ..Facts::default()
         }
     }
@@ -174,7 +179,7 @@ impl Algorithm for Kto {
         means: &mut Means,
     ) -> Result<f64> {
         let kl = self.kl(rows)?;
-        means.add("kl", micro, kl, 1.0);
+        means.add(KL.name, micro, kl, 1.0);
         let mut total = 0.0;
         // reward sum and rows of the desirable and the undesirable
         let mut rewards = [(0.0, 0.0); 2];
@@ -200,7 +205,7 @@ impl Algorithm for Kto {
         }
         if rewards.iter().all(|(_, rows)| *rows > 0.0) {
             let [desirable, undesirable] = rewards.map(|(sum, rows)| sum / rows);
-            means.add("rewards/margins", micro, desirable - undesirable, 1.0);
+            means.add(REWARD_MARGIN.name, micro, desirable - undesirable, 1.0);
         }
         Ok(total)
     }

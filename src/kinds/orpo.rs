@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::OfKind;
 use super::facts::{Facts, Fields, Scored};
 use super::nll_beside::tell;
-use crate::batch::Ask;
+use crate::batch::TargetTokens;
 use crate::objective::nll::nll;
 use crate::objective::orpo::{NllTokens, OrpoParameters, odds_ratio};
 use crate::train::means::Means;
@@ -53,10 +53,10 @@ impl OfKind for OrpoSettings {
 pub(super) struct Orpo(pub OrpoSettings);
 
 impl Algorithm for Orpo {
-    fn ask(&self) -> Ask {
+    fn target_tokens(&self) -> TargetTokens {
         match self.0.parameters.nll {
-            NllTokens::Completion => Ask::Answers,
-            NllTokens::Full => Ask::AnswersAndPrompts,
+            NllTokens::Completion => TargetTokens::Completions,
+            NllTokens::Full => TargetTokens::PromptsAndCompletions,
         }
     }
 

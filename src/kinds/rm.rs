@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::OfKind;
 use super::facts::{Facts, Fields, Rates, Scored, Trains};
-use crate::batch::Ask;
+use crate::batch::TargetTokens;
 use crate::data::Longer;
 use crate::data::example::Example;
 use crate::model::pooling;
 use crate::model::value_head::{HeadFormat, TrainedPart, ValueHead};
 use crate::objective::reward::loss;
 use crate::train::means::Means;
+use crate::train::metric::{Column, Curves, LOSS, Metric};
 use crate::train::trainer::Trainer;
 use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
 
@@ -38,6 +39,20 @@ impl Default for RmSettings {
     }
 }
 
+/// Share of pairs whose chosen answer has the higher score.
+const ACCURACY: Metric = Metric {
+    curve: Curves::Both("accuracy"),
+    console: true,
+    column: Column::Titled("reward accuracy"),
+    ..Metric::named("accuracy")
+};
+const MARGIN: Metric = Metric {
+    curve: Curves::Training("margin of scores"),
+    console: true,
+    column: Column::Titled("reward margin"),
+    ..Metric::named("margin")
+};
+
 impl OfKind for RmSettings {
     fn name(&self) -> &'static str {
         "rm"
@@ -54,6 +69,7 @@ impl OfKind for RmSettings {
             trains: Trains::RewardModel { head_bias: self.head_bias },
             scored: Scored::Nothing,
             is_compared: false,
+            metrics: &[ACCURACY, MARGIN],
             ..Facts::default()
         }
     }
@@ -117,8 +133,8 @@ impl Tally {
         let [chosen, rejected] = scores;
         let part = loss(chosen, rejected, example.margin.unwrap_or(0.0), centre);
         self.loss += weight * part.loss;
-        self.means.add("accuracy", micro, f64::from(u8::from(chosen > rejected)), 1.0);
-        self.means.add("margin", micro, chosen - rejected, 1.0);
+        self.means.add(ACCURACY.name, micro, f64::from(u8::from(chosen > rejected)), 1.0);
+        self.means.add(MARGIN.name, micro, chosen - rejected, 1.0);
         self.means.add("mean_reward", micro, chosen + rejected, 2.0);
         let (least, most) = self.extremes.entry(micro).or_insert((f64::INFINITY, f64::NEG_INFINITY));
         *least = least.min(chosen).min(rejected);
@@ -127,7 +143,7 @@ impl Tally {
     }
 
     fn finish(self) -> Metrics {
-        let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         let groups = self.extremes.len().max(1) as f64;
         let mean = |of: fn(&(f64, f64)) -> f64| self.extremes.values().map(of).sum::<f64>() / groups;
@@ -158,10 +174,10 @@ impl Algorithm for Rm {
         let centre = self.settings.center_rewards_coefficient;
         let mut tally = Tally::default();
         let head = head(trainer)?;
-        let ask = Ask::Ends(head.passed_over);
+        let wanted = TargetTokens::LastTokens(head.passed_over);
         for pass in trainer.batches.passes(&examples) {
             let examples = &examples[pass.clone()];
-            trainer.train_scores(trainer.decoder(), head, examples, ask, |_, scores| {
+            trainer.train_scores(trainer.decoder(), head, examples, wanted, |_, scores| {
                 let mut d_scores = Vec::with_capacity(scores.len());
                 for ((scores, example), &(micro, _)) in scores.chunks(2).zip(examples).zip(&step.rows[pass]) {
                     let weight = 1.0 / (pairs[micro] * step.micro_batches) as f64;
@@ -178,12 +194,12 @@ impl Algorithm for Rm {
         let centre = self.settings.center_rewards_coefficient;
         let weight = 1.0 / examples.len() as f64;
         let head = head(trainer)?;
-        let ask = Ask::Ends(head.passed_over);
+        let wanted = TargetTokens::LastTokens(head.passed_over);
         let mut tally = Tally::default();
         for pass in trainer.batches.passes(&examples) {
             progress(pass.start as u64, examples.len() as u64)?;
             let examples = &examples[pass];
-            let (_, scores) = trainer.batches.scores(trainer.decoder(), head, examples, ask)?;
+            let (_, scores) = trainer.batches.scores(trainer.decoder(), head, examples, wanted)?;
             for (scores, example) in scores.chunks(2).zip(examples) {
                 tally.add(0, example, pair(scores)?, centre, weight);
             }

@@ -4,12 +4,13 @@ use anyhow::{Result, bail};
 
 use super::OfKind;
 use super::facts::{Facts, Fields, Rates};
-use crate::batch::Ask;
+use crate::batch::TargetTokens;
 use crate::data::Need;
 use crate::data::example::Example;
 use crate::objective::nll::nll;
-use crate::train::answer::Answer;
+use crate::train::completion_sums::CompletionSums;
 use crate::train::means::Means;
+use crate::train::metric::{LOSS, MEAN_TOKEN_ACCURACY};
 use crate::train::trainer::Trainer;
 use crate::train::{Algorithm, Gradients, Metrics, Opening, Progress};
 
@@ -26,6 +27,7 @@ impl OfKind for SftSettings {
             learning_rate: Rates { full: 2e-5, lora: 1e-4 },
             rows: Need::Sft,
             is_compared: false,
+            metrics: &[MEAN_TOKEN_ACCURACY],
             ..Facts::default()
         }
     }
@@ -53,9 +55,9 @@ impl Algorithm for Sft {
         let mut means = Means::default();
         let mut loss = 0.0;
         for pass in trainer.batches.passes(&examples) {
-            trainer.train_pass(&examples[pass.clone()], Ask::Answers, |batch, found| {
+            trainer.train_pass(&examples[pass.clone()], TargetTokens::Completions, |batch, found| {
                 for (targets, &(micro, _)) in batch.examples.iter().zip(&rows[pass]) {
-                    let answer = Answer::of(found, targets.all());
+                    let answer = CompletionSums::of(found, targets.all());
                     loss += nll(answer.log_prob, trained).0;
                     add(&mut means, micro, &answer);
                 }
@@ -63,7 +65,7 @@ impl Algorithm for Sft {
                 Ok(vec![d_log_prob; batch.targets.len()])
             })?;
         }
-        let mut metrics = Metrics::from([("loss".to_string(), loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), loss)]);
         metrics.extend(means.finish());
         Ok(Gradients::of(metrics, &examples))
     }
@@ -73,10 +75,10 @@ impl Algorithm for Sft {
         let mut means = Means::default();
         for pass in trainer.batches.passes(&examples) {
             progress(pass.start as u64, examples.len() as u64)?;
-            let (batch, found) = trainer.log_probs(trainer.decoder(), &examples[pass], Ask::Answers)?;
+            let (batch, found) = trainer.log_probs(trainer.decoder(), &examples[pass], TargetTokens::Completions)?;
             for targets in &batch.examples {
-                let answer = Answer::of(&found, targets.all());
-                means.add("loss", 0, -answer.log_prob, answer.tokens as f64);
+                let answer = CompletionSums::of(&found, targets.all());
+                means.add(LOSS.name, 0, -answer.log_prob, answer.tokens as f64);
                 add(&mut means, 0, &answer);
             }
         }
@@ -84,10 +86,10 @@ impl Algorithm for Sft {
     }
 }
 
-fn add(means: &mut Means, micro: usize, answer: &Answer) {
+fn add(means: &mut Means, micro: usize, answer: &CompletionSums) {
     let tokens = answer.tokens as f64;
     means.add("entropy", micro, answer.entropy, tokens);
-    means.add("mean_token_accuracy", micro, answer.correct, tokens);
+    means.add(MEAN_TOKEN_ACCURACY.name, micro, answer.correct, tokens);
 }
 
 /// Tokens that the packed batch will ask for: the first token of an empty prompt's answer has

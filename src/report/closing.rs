@@ -6,36 +6,25 @@ use std::path::Path;
 
 use crate::model::artifact::Artifact;
 use crate::report::columns::columns;
-use crate::report::number;
 use crate::report::stage_report::StageReport;
+use crate::report::{metric, number};
+use crate::train::metric::{Column, Metric, held_out};
 
 /// Questions shown.
 const QUESTIONS: usize = 3;
 /// Characters of an answer that are shown.
 const ANSWER_WIDTH: usize = 96;
 
-/// Held-out metrics of the table: heading, names in `metrics.jsonl`, of which a kind has one.
-const HELD_OUT: [(&str, &[&str]); 8] = [
-    ("held-out loss", &["eval_loss"]),
-    ("token accuracy", &["eval_mean_token_accuracy"]),
-    ("reward accuracy", &["eval_rewards/accuracies", "eval_accuracy"]),
-    ("reward margin", &["eval_rewards/margins", "eval_margin"]),
-    ("score", &["eval_objective/scores"]),
-    ("KL", &["eval_objective/kl"]),
-    ("distinct", &["eval_val/distinct_responses"]),
-    ("exact match", &["eval_exact_match"]),
-];
-
 /// The stages' table. Held-out figures are those before → after the stage.
 pub fn table(stages: &[StageReport]) -> String {
     let mut heading: Vec<String> = ["", "steps", "training", "tokens/s"].map(str::to_owned).to_vec();
-    let found = |stage: &StageReport, names: &[&str]| names.iter().find_map(|name| stage.before_after(name));
-    for (title, names) in HELD_OUT {
-        let any = stages.iter().any(|stage| found(stage, names).is_some());
-        heading.push(if any { title.to_owned() } else { String::new() });
+    let headings = held_out_headings();
+    for title in &headings {
+        let any = stages.iter().any(|stage| before_after(stage, title).is_some());
+        heading.push(if any { (*title).to_owned() } else { String::new() });
     }
     let row = |stage: &StageReport| {
-        let figure = |(_, names): (&str, &[&str])| match found(stage, names) {
+        let figure = |title: &&str| match before_after(stage, title) {
             Some((before, after)) => format!("{} → {}", number::metric(before), number::metric(after)),
             None => String::new(),
         };
@@ -46,11 +35,38 @@ pub fn table(stages: &[StageReport]) -> String {
             number::duration(summary.seconds),
             number::short(summary.tokens_per_second()),
         ];
-        cells.extend(HELD_OUT.map(figure));
+        cells.extend(headings.iter().map(figure));
         cells
     };
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(stages.iter().map(row)).collect();
     columns(&rows).join("\n")
+}
+
+/// Headings of the columns of held-out metrics, from left to right.
+fn held_out_headings() -> Vec<&'static str> {
+    let (mut headings, mut rightmost) = (Vec::new(), Vec::new());
+    for metric in metric::all() {
+        let (side, title) = match metric.column {
+            Column::None => continue,
+            Column::Titled(title) => (&mut headings, title),
+            Column::Rightmost(title) => (&mut rightmost, title),
+        };
+        if !side.contains(&title) {
+            side.push(title);
+        }
+    }
+    headings.extend(rightmost);
+    headings
+}
+
+/// The held-out figures of a stage's metric in the column of that heading.
+fn before_after(stage: &StageReport, heading: &str) -> Option<(f64, f64)> {
+    let is_here = |metric: &&Metric| match metric.column {
+        Column::None => false,
+        Column::Titled(title) | Column::Rightmost(title) => title == heading,
+    };
+    let metrics = metric::all().iter().filter(is_here);
+    metrics.map(|metric| held_out(metric.name)).find_map(|name| stage.before_after(&name))
 }
 
 /// What the stages warn of, a line each.

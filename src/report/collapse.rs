@@ -12,8 +12,10 @@
 //!
 //! The first two look at [`RESPONSES`] responses or more: shares of fewer are chance.
 
+use crate::kinds::ppo::metrics::{DISTINCT_RESPONSES, NUM_RESPONSES, TOP_RESPONSE};
 use crate::report::metrics::Row;
 use crate::report::number;
+use crate::train::metric::{EXACT_MATCH, held_out};
 
 /// Share of the most frequent response from which it counts as one answer to everything.
 pub const TOP: f64 = 0.25;
@@ -21,13 +23,6 @@ pub const TOP: f64 = 0.25;
 pub const FALL: f64 = 0.05;
 /// Responses that a share must be of.
 pub const RESPONSES: f64 = 16.0;
-
-/// Names of a rule's metric: held-out first, since that is measured alike each time.
-type Names = &'static [&'static str];
-
-const TOP_RESPONSE: Names = &["eval_val/top_response", "val/top_response"];
-const DISTINCT: Names = &["eval_val/distinct_responses", "val/distinct_responses"];
-const EXACT_MATCH: Names = &["eval_exact_match"];
 
 const WHAT_TO_DO: &str = "a reward model scores what it has not seen too high: look at `samples.jsonl`, then \
                           raise `kl_coef`, lower `learning_rate` or take fewer steps";
@@ -38,8 +33,8 @@ pub struct Watch {
     rules: [Rule; 3],
 }
 
-/// What a rule says of a row: the metric's name, the row, its value at the start and now.
-type Says = fn(&str, &Row, f64, f64) -> Option<String>;
+/// What a rule says of a row: whether its metric is a held-out one, the row, its value at the start and now.
+type Says = fn(bool, &Row, f64, f64) -> Option<String>;
 
 /// What one rule has seen.
 #[derive(Debug, Default)]
@@ -61,15 +56,14 @@ impl Watch {
 
     /// Takes in the next row; returns what is new, each rule's words once a stage.
     pub fn look(&mut self, row: &Row) -> Vec<String> {
-        let names = [TOP_RESPONSE, DISTINCT, EXACT_MATCH];
+        let metrics = [TOP_RESPONSE, DISTINCT_RESPONSES, EXACT_MATCH];
         let says: [Says; 3] = [one_answer, few_answers, wrong_answers];
         let mut new = Vec::new();
-        for ((rule, names), says) in self.rules.iter_mut().zip(names).zip(says) {
-            let Some((name, now)) = names.iter().find_map(|name| Some((*name, row.get(name)?))) else {
-                continue;
-            };
+        for ((rule, metric), says) in self.rules.iter_mut().zip(metrics).zip(says) {
+            let held_out = row.get(&held_out(metric.name));
+            let Some(now) = held_out.or_else(|| row.get(metric.name)) else { continue };
             let before = *rule.before.get_or_insert(now);
-            if let Some(words) = says(name, row, before, now) {
+            if let Some(words) = says(held_out.is_some(), row, before, now) {
                 let words = format!("step {}: {words}", row.step);
                 if rule.found.replace(words.clone()).is_none() {
                     new.push(words);
@@ -86,14 +80,17 @@ impl Watch {
 }
 
 /// Which responses a metric is about and how many, if they are enough.
-fn responses(name: &str, row: &Row) -> Option<String> {
-    let (prefix, which) = if name.starts_with("eval_") { ("eval_", "held-out ") } else { ("", "") };
-    let count = row.get(&format!("{prefix}val/num_responses"))?;
+fn responses(are_held_out: bool, row: &Row) -> Option<String> {
+    let (name, which) = match are_held_out {
+        true => (held_out(NUM_RESPONSES.name), "held-out "),
+        false => (NUM_RESPONSES.name.to_owned(), ""),
+    };
+    let count = row.get(&name)?;
     (count >= RESPONSES).then(|| format!("{} {which}responses", number::count(count as u64)))
 }
 
-fn one_answer(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
-    let responses = responses(name, row)?;
+fn one_answer(held_out: bool, row: &Row, before: f64, now: f64) -> Option<String> {
+    let responses = responses(held_out, row)?;
     (now >= TOP && now >= 2.0 * before).then(|| {
         format!(
             "responses collapse: {} of {responses} are one and the same, {} at the start; {WHAT_TO_DO}",
@@ -103,8 +100,8 @@ fn one_answer(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
     })
 }
 
-fn few_answers(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
-    let responses = responses(name, row)?;
+fn few_answers(held_out: bool, row: &Row, before: f64, now: f64) -> Option<String> {
+    let responses = responses(held_out, row)?;
     (now <= before / 2.0).then(|| {
         format!(
             "responses collapse: {} of {responses} are different ones, {} at the start; {WHAT_TO_DO}",
@@ -114,7 +111,7 @@ fn few_answers(name: &str, row: &Row, before: f64, now: f64) -> Option<String> {
     })
 }
 
-fn wrong_answers(_: &str, _: &Row, before: f64, now: f64) -> Option<String> {
+fn wrong_answers(_: bool, _: &Row, before: f64, now: f64) -> Option<String> {
     (before - now > FALL).then(|| {
         format!(
             "right answers to held-out questions (`eval_exact_match`) fell from {} to {}, whatever loss and \

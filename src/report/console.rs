@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::kinds::ppo::metrics::SCORES;
 use crate::report::metrics::Row;
-use crate::report::number;
+use crate::report::{metric, number};
 use crate::train::StepReport;
+use crate::train::metric::{GRAD_NORM, LEARNING_RATE, LOSS};
 
 /// Plain lines about steps or phases come no closer together than this.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(2);
@@ -68,11 +70,11 @@ impl Console {
 
     /// The row of held-out metrics, as a line.
     pub fn evaluation(&self, row: &Row) {
-        let name = |name: &str| name.trim_start_matches("eval_").to_owned();
-        let shown = row.metrics.iter().filter_map(|(key, value)| Some((name(key), value.as_f64()?)));
-        let shown = shown.filter(|(name, _)| HELD_OUT.contains(&name.as_str()));
-        let shown: Vec<String> =
-            shown.map(|(name, value)| format!("{name} {}", number::metric(value))).collect();
+        let shown = row.metrics.iter().filter_map(|(name, value)| {
+            let metric = metric::find(name).filter(|metric| metric.console)?;
+            Some(format!("{} {}", metric.name, number::metric(value.as_f64()?)))
+        });
+        let shown: Vec<String> = shown.collect();
         self.line(&format!("held out, step {}: {}", row.step, shown.join(", ")));
     }
 
@@ -126,22 +128,6 @@ fn style(template: &str) -> ProgressStyle {
     // A template that does not parse is a mistake of ours; the default style still tells enough.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
-
-/// Held-out metrics worth a line, without their prefix.
-const HELD_OUT: [&str; 12] = [
-    "loss",
-    "mean_token_accuracy",
-    "rewards/accuracies",
-    "rewards/margins",
-    "accuracy",
-    "margin",
-    "objective/scores",
-    "objective/kl",
-    "val/response_length",
-    "val/distinct_responses",
-    "val/top_response",
-    "exact_match",
-];
 
 /// Something long that is going on. Its bar disappears when it ends.
 pub struct Phase<'a> {
@@ -203,7 +189,7 @@ impl StepBar<'_> {
     pub fn advance(&self, report: &StepReport) {
         self.done.set(self.done.get() + 1);
         self.tokens.set(self.tokens.get() + report.useful_tokens);
-        let loss = report.metrics.get("loss").copied().unwrap_or(f64::NAN);
+        let loss = report.metrics.get(LOSS.name).copied().unwrap_or(f64::NAN);
         self.bar.set_message(format!("loss {} · {}", number::metric(loss), self.rate()));
         self.bar.set_position(self.done.get());
     }
@@ -218,15 +204,15 @@ impl StepBar<'_> {
         let value = |name: &str| row.get(name).map_or("?".to_owned(), number::metric);
         let here = (self.done.get() - self.first).max(1) as f64;
         let left = self.started.elapsed().as_secs_f64() / here * (self.total - self.done.get()) as f64;
-        let score = row.get("objective/scores").map(|score| format!(" score {}", number::metric(score)));
+        let score = row.get(SCORES.name).map(|score| format!(" score {}", number::metric(score)));
         self.console.line(&format!(
             "step {}/{} loss {}{} grad_norm {} learning_rate {} {} {} left",
             row.step,
             self.total,
-            value("loss"),
+            value(LOSS.name),
             score.unwrap_or_default(),
-            value("grad_norm"),
-            value("learning_rate"),
+            value(GRAD_NORM.name),
+            value(LEARNING_RATE.name),
             self.rate(),
             number::duration(left),
         ));

@@ -10,11 +10,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::report::jsonl;
+use crate::report::{jsonl, metric};
 use crate::train::Metrics;
-
-/// Metrics whose last value counts, where all others are averaged over a window.
-const LAST_VALUE: [&str; 3] = ["learning_rate", "num_tokens", "episode"];
+use crate::train::metric::Aggregate;
 
 /// What the steps since the last logged row reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,7 +33,7 @@ impl Window {
         for (name, &value) in step {
             let new = || Accumulator { count: 0, value_bits: 0f64.to_bits() };
             let sum = self.metrics.entry(name.clone()).or_insert_with(new);
-            let last = LAST_VALUE.contains(&name.as_str());
+            let last = metric::find(name).is_some_and(|metric| metric.aggregate == Aggregate::Last);
             let value = if last { value } else { f64::from_bits(sum.value_bits) + value };
             sum.value_bits = value.to_bits();
             sum.count = if last { 1 } else { sum.count + 1 };

@@ -3,6 +3,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | [`metrics`] | `metrics.jsonl`: a row a logged step |
+//! | [`metric`] | the table of metrics, put together from the kinds' own |
 //! | [`jsonl`] | files of one JSON object a line |
 //! | [`samples`] | `samples.jsonl`: questions and answers, before and after |
 //! | [`console`] | progress on a terminal, plain lines elsewhere |
@@ -13,6 +14,7 @@
 //! | [`closing`] | the tables and samples that a run ends with |
 //! | [`collapse`] | warnings of responses that collapse |
 //! | [`plan_table`] | the plan, before a run |
+//! | [`comparison`] | `comparison.json`: stages from one model, measured alike |
 //! | [`page`] | `report.html` |
 //! | [`curve`] | a curve as inline SVG |
 
@@ -23,6 +25,7 @@ pub mod comparison;
 pub mod console;
 pub mod curve;
 pub mod jsonl;
+pub mod metric;
 pub mod metrics;
 pub mod number;
 pub mod page;

@@ -13,35 +13,14 @@ use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::report::comparison;
 use crate::report::curve::{Curve, curve};
-use crate::report::number;
+use crate::report::metrics::Row;
 use crate::report::samples::BeforeAfter;
 use crate::report::stage_report::StageReport;
+use crate::report::{metric, number};
 use crate::template;
+use crate::train::metric::{Curves, HELD_OUT_PREFIX, Metric, held_out};
 
 const TEMPLATE: &str = include_str!("../../templates/report.html.jinja");
-
-/// Curves of a stage: title, metric.
-const CURVES: [(&str, &str); 19] = [
-    ("loss", "loss"),
-    ("held-out loss", "eval_loss"),
-    ("right held-out answers", "eval_exact_match"),
-    ("score", "objective/scores"),
-    ("held-out score", "eval_objective/scores"),
-    ("KL to the reference", "objective/kl"),
-    ("KL of a response, upper tenth", "objective/kl_q90"),
-    ("distinct responses", "val/distinct_responses"),
-    ("most frequent response", "val/top_response"),
-    ("accuracy", "accuracy"),
-    ("held-out accuracy", "eval_accuracy"),
-    ("margin of scores", "margin"),
-    ("KL estimate", "kl"),
-    ("reward accuracy", "rewards/accuracies"),
-    ("held-out reward accuracy", "eval_rewards/accuracies"),
-    ("reward margin", "rewards/margins"),
-    ("held-out reward margin", "eval_rewards/margins"),
-    ("gradient norm", "grad_norm"),
-    ("learning rate", "learning_rate"),
-];
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -121,10 +100,10 @@ fn render(page: &Page) -> Result<String> {
 fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
     let report = StageReport::read(stage, folder)?;
     let held_out = report.rows.first().map(|row| row.metrics.keys().cloned().collect::<Vec<_>>());
-    let held_out = held_out.unwrap_or_default().into_iter().filter(|name| name.starts_with("eval_"));
+    let held_out = held_out.unwrap_or_default().into_iter().filter(|name| name.starts_with(HELD_OUT_PREFIX));
     let held_out = held_out.filter_map(|name| {
         let (before, after) = report.before_after(&name)?;
-        let title = name.trim_start_matches("eval_").to_owned();
+        let title = name.trim_start_matches(HELD_OUT_PREFIX).to_owned();
         Some((title, number::metric(before), number::metric(after)))
     });
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -133,7 +112,9 @@ fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
     let counts = &stage.counts;
     Ok(Section {
         held_out: held_out.collect(),
-        curves: CURVES.iter().filter_map(|(title, metric)| curve(title, metric, &report.rows)).collect(),
+        curves: metric::of_kind(&stage.settings.kind)
+            .flat_map(|metric| curves(metric, &report.rows))
+            .collect(),
         steps: number::count(report.summary.steps),
         time: number::duration(report.summary.seconds),
         tokens_per_second: number::short(report.summary.tokens_per_second()),
@@ -152,4 +133,17 @@ fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
         kind: report.kind,
         samples: report.samples,
     })
+}
+
+/// The curves of a metric, those that have something to show.
+fn curves(metric: Metric, rows: &[Row]) -> impl Iterator<Item = Curve> {
+    let training = |title: &str| curve(title, metric.name, rows);
+    let held_out = |title: &str| curve(title, &held_out(metric.name), rows);
+    let both = match metric.curve {
+        Curves::None => [None, None],
+        Curves::Training(title) => [training(title), None],
+        Curves::HeldOut(title) => [held_out(title), None],
+        Curves::Both(title) => [training(title), held_out(&format!("held-out {title}"))],
+    };
+    both.into_iter().flatten()
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Compute;
-use crate::batch::{Ask, BatchPolicy};
+use crate::batch::{TargetTokens, BatchPolicy};
 use crate::data::Need;
 use crate::data::example::{Completion, Example, one_a_row};
 use crate::kinds::{Source, StageRows};
@@ -243,7 +243,7 @@ fn sums(
     let mut sums = Vec::new();
     for pass in batches.passes(&examples) {
         progress(pass.start as u64, examples.len() as u64)?;
-        let (batch, found) = batches.log_probs(decoder, &examples[pass], Ask::Answers, 1.0)?;
+        let (batch, found) = batches.log_probs(decoder, &examples[pass], TargetTokens::Completions, 1.0)?;
         let completions = batch.examples.iter().flat_map(|targets| &targets.completions);
         sums.extend(completions.map(|completion| found.log_prob[completion.clone()].iter().sum::<f64>()));
     }

@@ -15,10 +15,9 @@ use crate::run::atomic;
 use crate::run::checkpoint::{self, Progress};
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
+use crate::train::metric::{EXACT_MATCH, GRAD_NORM, LOSS, held_out};
 use crate::train::{StageRun, StepReport, TrainingSettings};
 
-/// The held-out metric that [`Accepted::exact_match`] gives.
-const EXACT_MATCH: &str = "eval_exact_match";
 /// Longest answer, in tokens.
 const SAMPLE_TOKENS: usize = 64;
 
@@ -160,7 +159,7 @@ impl Loop<'_> {
                 Ok(samples.into_iter().map(|sample| sample.answer).collect())
             };
             if let Some(share) = accepted.exact_match(answer, &mut watch)? {
-                metrics.insert(EXACT_MATCH.to_owned(), share);
+                metrics.insert(held_out(EXACT_MATCH.name), share);
             }
             Ok(Some(metrics))
         });
@@ -225,7 +224,7 @@ impl Loop<'_> {
 
 /// A loss or gradient that is not a number never becomes one again.
 fn require_finite(report: &StepReport, step: u64) -> Result<()> {
-    for name in ["loss", "grad_norm"] {
+    for name in [LOSS.name, GRAD_NORM.name] {
         if let Some(value) = report.metrics.get(name).filter(|value| !value.is_finite()) {
             bail!(
                 "`{name}` is {value} at step {step}: training cannot go on; lower `learning_rate`, \

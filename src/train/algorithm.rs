@@ -11,19 +11,20 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::means::Means;
+use super::metric::LOSS;
 use super::row::{RowLogProbs, Split, Totals};
 use super::trainer::Trainer;
 use super::{Gradients, Metrics, Progress};
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{Ask, ExampleTargets};
+use crate::batch::{TargetTokens, ExampleTargets};
 use crate::data::example::Example;
 
 /// What sets one kind of training apart. A kind whose loss is a function of its answers' log-probabilities
 /// gives [`Algorithm::loss`]; another one gives [`Algorithm::gradients`] and [`Algorithm::evaluate`].
 pub trait Algorithm {
     /// Which log-probabilities `loss` is made from.
-    fn ask(&self) -> Ask {
-        Ask::Answers
+    fn target_tokens(&self) -> TargetTokens {
+        TargetTokens::Completions
     }
 
     /// Whether a row's loss depends on the other rows of its micro-batch.
@@ -143,7 +144,7 @@ impl<'a, A: Algorithm + ?Sized> StepLoss<'a, A> {
     }
 
     pub fn finish(self) -> Metrics {
-        let mut metrics = Metrics::from([("loss".to_string(), self.loss)]);
+        let mut metrics = Metrics::from([(LOSS.name.to_string(), self.loss)]);
         metrics.extend(self.means.finish());
         metrics
     }
@@ -185,7 +186,7 @@ pub fn gradients<A: Algorithm + ?Sized>(
         let parts = trainer.batches.passes(examples);
         // as many rows as fit need no second look
         if parts.len() == 1 || !coupled {
-            trainer.train_pass(examples, algorithm.ask(), |batch, found| {
+            trainer.train_pass(examples, algorithm.target_tokens(), |batch, found| {
                 let found: Vec<_> = batch.examples.iter().map(|targets| (found, targets)).collect();
                 loss.take(examples, rows, &found)
             })?;
@@ -193,7 +194,7 @@ pub fn gradients<A: Algorithm + ?Sized>(
         }
         let mut d_log_probs = loss.take_in_parts(trainer, examples, rows, &parts)?.into_iter();
         for part in parts {
-            trainer.train_pass(&examples[part], algorithm.ask(), |batch, _| {
+            trainer.train_pass(&examples[part], algorithm.target_tokens(), |batch, _| {
                 Ok(d_log_probs.by_ref().take(batch.hidden.len()).collect())
             })?;
         }
@@ -236,10 +237,10 @@ impl<A: Algorithm + ?Sized> StepLoss<'_, A> {
         rows: &[(usize, usize)],
         parts: &[Range<usize>],
     ) -> Result<Vec<f64>> {
-        let ask = self.algorithm.ask();
+        let wanted = self.algorithm.target_tokens();
         let seen = parts.iter().map(|part| match self.split {
-            Split::Train => trainer.log_probs_in_training(&examples[part.clone()], ask),
-            Split::HeldOut => trainer.log_probs(trainer.decoder(), &examples[part.clone()], ask),
+            Split::Train => trainer.log_probs_in_training(&examples[part.clone()], wanted),
+            Split::HeldOut => trainer.log_probs(trainer.decoder(), &examples[part.clone()], wanted),
         });
         let seen = seen.collect::<Result<Vec<_>>>()?;
         let found: Vec<_> = seen

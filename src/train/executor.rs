@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::algorithm::Algorithm;
+use super::metric::{GRAD_NORM, LEARNING_RATE, LOSS, NUM_TOKENS, held_out};
 use super::settings::TrainingSettings;
 use super::trainer::{TrainedModels, Trainer};
 use super::{Metrics, Progress, Sample, StageRun, StepReport};
@@ -65,11 +66,11 @@ impl StageRun for Executor {
         let found = self.algorithm.gradients(&mut self.trainer, step, progress)?;
         let (grad_norm, rate) = self.trainer.update(found.tokens)?;
         let mut metrics = Metrics::new();
-        metrics.insert("loss".to_string(), found.metrics.get("loss").copied().unwrap_or(f64::NAN));
-        metrics.insert("grad_norm".to_string(), grad_norm);
-        metrics.insert("learning_rate".to_string(), rate);
-        metrics.extend(found.metrics.into_iter().filter(|(name, _)| name != "loss"));
-        metrics.insert("num_tokens".to_string(), self.trainer.num_tokens() as f64);
+        metrics.insert(LOSS.name.to_string(), found.metrics.get(LOSS.name).copied().unwrap_or(f64::NAN));
+        metrics.insert(GRAD_NORM.name.to_string(), grad_norm);
+        metrics.insert(LEARNING_RATE.name.to_string(), rate);
+        metrics.extend(found.metrics.into_iter().filter(|(name, _)| name != LOSS.name));
+        metrics.insert(NUM_TOKENS.name.to_string(), self.trainer.num_tokens() as f64);
         Ok(StepReport { metrics, useful_tokens: found.useful_tokens, rows: found.rows })
     }
 
@@ -78,7 +79,7 @@ impl StageRun for Executor {
             return Ok(None);
         }
         let found = self.algorithm.evaluate(&self.trainer, progress)?;
-        Ok(Some(found.into_iter().map(|(name, value)| (format!("eval_{name}"), value)).collect()))
+        Ok(Some(found.into_iter().map(|(name, value)| (held_out(&name), value)).collect()))
     }
 
     fn samples(&mut self, asked: &[usize], max_new_tokens: usize, end_tokens: &[u32]) -> Result<Vec<Sample>> {

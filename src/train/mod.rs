@@ -9,12 +9,14 @@
 //! | [`row`] | one row's log-probabilities, and the loss's derivatives |
 //! | [`passes`] | forward and backward of one pass |
 //! | [`reference`] | log-probabilities of the reference policy, stored |
-//! | [`answer`], [`means`], [`pair_metrics`] | what is reported of rows |
+//! | [`completion_sums`], [`means`], [`pair_metrics`] | what is reported of rows |
+//! | [`metric`] | the table of metrics: averaged how, shown where |
 
 pub mod algorithm;
-pub mod answer;
+pub mod completion_sums;
 pub mod executor;
 pub mod means;
+pub mod metric;
 pub mod pair_metrics;
 pub mod passes;
 pub mod reference;

@@ -4,20 +4,20 @@ use anyhow::Result;
 
 use super::trainer::Trainer;
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{Ask, Batch, keep};
+use crate::batch::{TargetTokens, Batch, keep};
 use crate::data::example::Example;
 use crate::model::decoder::{Decoder, Keep};
 use crate::model::value_head::ValueHead;
 
 impl Trainer {
     /// Log-probabilities under the stage's temperature, without gradients.
-    pub fn log_probs(&self, decoder: &Decoder, examples: &[&Example], ask: Ask) -> Result<(Batch, LogProbs)> {
-        self.batches.log_probs(decoder, examples, ask, self.temperature)
+    pub fn log_probs(&self, decoder: &Decoder, examples: &[&Example], wanted: TargetTokens) -> Result<(Batch, LogProbs)> {
+        self.batches.log_probs(decoder, examples, wanted, self.temperature)
     }
 
     /// The policy's log-probabilities as a training pass of this step finds them, dropout and all.
-    pub fn log_probs_in_training(&self, examples: &[&Example], ask: Ask) -> Result<(Batch, LogProbs)> {
-        let batch = self.batches.pack(examples, ask);
+    pub fn log_probs_in_training(&self, examples: &[&Example], wanted: TargetTokens) -> Result<(Batch, LogProbs)> {
+        let batch = self.batches.pack(examples, wanted);
         let found =
             self.decoder().log_probs(&batch.tokens(self.dropout()), batch.targets(self.temperature))?;
         Ok((batch, found))
@@ -28,10 +28,10 @@ impl Trainer {
     pub fn train_pass(
         &self,
         examples: &[&Example],
-        ask: Ask,
+        wanted: TargetTokens,
         objective: impl FnOnce(&Batch, &LogProbs) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        let batch = self.batches.pack(examples, ask);
+        let batch = self.batches.pack(examples, wanted);
         let (tokens, targets) = (batch.tokens(self.dropout()), batch.targets(self.temperature));
         let (found, pending) = self.decoder().forward_log_probs(&tokens, targets, self.keep())?;
         let d_log_probs = objective(&batch, &found)?;
@@ -44,10 +44,10 @@ impl Trainer {
         decoder: &Decoder,
         head: &ValueHead,
         examples: &[&Example],
-        ask: Ask,
+        wanted: TargetTokens,
         objective: impl FnOnce(&Batch, &[f64]) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        let batch = self.batches.pack(examples, ask);
+        let batch = self.batches.pack(examples, wanted);
         let tokens = batch.tokens(self.dropout());
         let (found, pending) = decoder.forward_scores(head, &tokens, &batch.hidden, self.keep())?;
         let d_scores = objective(&batch, &found)?;

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 
 use super::Progress;
-use super::answer::Answer;
+use super::completion_sums::CompletionSums;
 use super::row::Split;
 use super::trainer::Trainer;
 use crate::backend::storage::with_bytes;
 use crate::backend::weights_file::write_tensors;
-use crate::batch::{Ask, BatchPolicy};
+use crate::batch::{TargetTokens, BatchPolicy};
 use crate::data::example::{Completion, Example};
 use crate::model::artifact::Artifact;
 use crate::model::decoder::Decoder;
@@ -175,12 +175,12 @@ impl Store {
                 self.write()?;
                 written = Instant::now();
             }
-            let (batch, found) = batches.log_probs(decoder, &examples[pass.clone()], Ask::Answers, 1.0)?;
+            let (batch, found) = batches.log_probs(decoder, &examples[pass.clone()], TargetTokens::Completions, 1.0)?;
             for ((example, split), targets) in missing[pass].iter().zip(&batch.examples) {
                 for (completion, targets) in example.completions.iter().zip(&targets.completions) {
                     let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));
                     let sums = [targets.start..middle, middle..targets.end];
-                    let sums = sums.map(|targets| Answer::of(&found, targets).log_prob);
+                    let sums = sums.map(|targets| CompletionSums::of(&found, targets).log_prob);
                     self.sums.insert(digest(example, completion, *split), sums);
                 }
             }

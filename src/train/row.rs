@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::answer::Answer;
+use super::completion_sums::CompletionSums;
 use crate::backend::log_prob::LogProbs;
 use crate::batch::ExampleTargets;
 use crate::data::example::Example;
@@ -70,8 +70,8 @@ impl<'a> RowLogProbs<'a> {
     }
 
     /// Sums over completion `index`.
-    pub fn answer(&self, index: usize) -> Answer {
-        Answer::of(self.found, self.targets.completions[index].clone())
+    pub fn answer(&self, index: usize) -> CompletionSums {
+        CompletionSums::of(self.found, self.targets.completions[index].clone())
     }
 
     /// Summed log-probability of the prompt, if it was asked for.

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use super::response::Response;
 use super::settings::PpoSettings;
 use super::state::Ppo;
-use crate::batch::{Ask, Batch};
+use crate::batch::{TargetTokens, Batch};
 use crate::data::example::Example;
 use crate::objective::ppo::{policy_loss, value_loss};
+use crate::train::metric::LOSS;
 use crate::train::trainer::{Critic, Trainer};
 use crate::train::{Algorithm, Gradients, Metrics, Progress};
 
@@ -64,7 +65,7 @@ impl Algorithm for Ppo {
             trainer,
             &examples,
             |examples, derivatives| {
-                trainer.train_pass(examples, Ask::Answers, |batch, found| {
+                trainer.train_pass(examples, TargetTokens::Completions, |batch, found| {
                     entropy += found.entropy.iter().sum::<f64>();
                     Ok(derivatives(batch, &found.log_prob))
                 })
@@ -84,7 +85,7 @@ impl Algorithm for Ppo {
             &examples,
             |examples, derivatives| {
                 let Critic { decoder, head } = critic;
-                trainer.train_scores(decoder, head, examples, Ask::Answers, |batch, values| {
+                trainer.train_scores(decoder, head, examples, TargetTokens::Completions, |batch, values| {
                     Ok(derivatives(batch, values))
                 })
             },
@@ -98,7 +99,7 @@ impl Algorithm for Ppo {
 
         let mut metrics = Metrics::new();
         let mut add = |name: &str, value: f64| metrics.insert(name.to_string(), value);
-        add("loss", policy.loss + vf_coef * value.loss);
+        add(LOSS.name, policy.loss + vf_coef * value.loss);
         add("loss/policy_avg", policy.loss);
         add("loss/value_avg", value.loss);
         add("policy/approxkl_avg", policy.approxkl);

@@ -24,6 +24,7 @@
 
 mod algorithm;
 mod evaluation;
+pub mod metrics;
 mod of_kind;
 mod response;
 mod rollout;

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use schemars::JsonSchema;
 
+use super::metrics::METRICS;
 use super::settings::PpoSettings;
 use super::state::{Ppo, Scorers};
 use crate::data::Need;
@@ -39,6 +40,7 @@ impl OfKind for PpoSettings {
                 episodes: self.episodes(),
             }),
             is_compared: false,
+            metrics: METRICS,
             ..Facts::default()
         }
     }

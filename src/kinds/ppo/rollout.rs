@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result};
 
+use super::metrics::{EPISODE, KL, SCORES};
 use super::response::{Prompt, Response, Rollout, ScoredResponses, answered};
 use super::state::Ppo;
 use super::variety::variety;
-use crate::batch::Ask;
+use crate::batch::TargetTokens;
 use crate::data::example::Example;
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate};
@@ -67,7 +68,7 @@ impl Ppo {
         let scores = self.over(trainer, &closed, progress, |examples| {
             Ok(trainer
                 .batches
-                .scores(decoder, head, examples, Ask::Ends(head.passed_over))?
+                .scores(decoder, head, examples, TargetTokens::LastTokens(head.passed_over))?
                 .1
                 .into_iter()
                 .map(|s| vec![s])
@@ -95,7 +96,7 @@ impl Ppo {
         progress: &mut Progress,
     ) -> Result<Vec<Vec<f64>>> {
         self.over(trainer, examples, progress, |examples| {
-            let (batch, found) = trainer.log_probs(decoder, examples, Ask::Answers)?;
+            let (batch, found) = trainer.log_probs(decoder, examples, TargetTokens::Completions)?;
             Ok(batch.examples.iter().map(|targets| found.log_prob[targets.all()].to_vec()).collect())
         })
     }
@@ -134,7 +135,7 @@ impl Ppo {
         let critic = trainer.models.critic.as_ref().context("a ppo stage has a value model")?;
         let values = self.over(trainer, &examples, progress, |examples| {
             let (batch, values) =
-                trainer.batches.scores(&critic.decoder, &critic.head, examples, Ask::Answers)?;
+                trainer.batches.scores(&critic.decoder, &critic.head, examples, TargetTokens::Completions)?;
             Ok(batch.examples.iter().map(|targets| values[targets.all()].to_vec()).collect())
         })?;
         let scores = &scored.scores;
@@ -157,7 +158,7 @@ impl Ppo {
 
         let mut metrics = self.objective_metrics(&scored);
         let episode = self.updates.responses_after(update + 1);
-        metrics.insert("episode".to_string(), episode as f64);
+        metrics.insert(EPISODE.name.to_string(), episode as f64);
         let numbers = scored.policy.into_iter().zip(values).zip(advantages).zip(returns);
         let responses = rows
             .iter()
@@ -185,11 +186,11 @@ impl Ppo {
         let score = scores.iter().sum::<f64>() / n;
         let penalty = -self.settings.kl_coef * divergence;
         let mut metrics = Metrics::from([
-            ("objective/kl".to_string(), divergence),
+            (KL.name.to_string(), divergence),
             ("objective/entropy".to_string(), -scored.policy.iter().flatten().sum::<f64>() / n),
             ("objective/non_score_reward".to_string(), penalty),
             ("objective/rlhf_reward".to_string(), penalty + score),
-            ("objective/scores".to_string(), score),
+            (SCORES.name.to_string(), score),
             ("val/num_eos_tokens".to_string(), scored.ended.iter().filter(|ended| **ended).count() as f64),
         ]);
         let of_response = |(policy, reference): (&Vec<f64>, &Vec<f64>)| {

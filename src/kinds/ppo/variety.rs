@@ -12,10 +12,11 @@
 
 use std::collections::HashMap;
 
+use super::metrics::{DISTINCT_RESPONSES, KL_Q90, NUM_RESPONSES, RESPONSE_LENGTH, TOP_RESPONSE};
 use crate::train::Metrics;
 
 const QUANTILES: [(&str, f64); 3] =
-    [("objective/kl_q10", 0.1), ("objective/kl_q50", 0.5), ("objective/kl_q90", 0.9)];
+    [("objective/kl_q10", 0.1), ("objective/kl_q50", 0.5), (KL_Q90.name, 0.9)];
 
 /// The metrics above. `divergences`: one a response.
 pub fn variety(responses: &[Vec<u32>], mut divergences: Vec<f64>) -> Metrics {
@@ -28,10 +29,10 @@ pub fn variety(responses: &[Vec<u32>], mut divergences: Vec<f64>) -> Metrics {
     let tokens: usize = responses.iter().map(Vec::len).sum();
     divergences.sort_by(f64::total_cmp);
     let shares = [
-        ("val/num_responses", responses.len() as f64),
-        ("val/distinct_responses", counts.len() as f64 / n),
-        ("val/top_response", most as f64 / n),
-        ("val/response_length", tokens as f64 / n),
+        (NUM_RESPONSES.name, responses.len() as f64),
+        (DISTINCT_RESPONSES.name, counts.len() as f64 / n),
+        (TOP_RESPONSE.name, most as f64 / n),
+        (RESPONSE_LENGTH.name, tokens as f64 / n),
     ];
     let quantiles = QUANTILES.map(|(name, share)| (name, quantile(&divergences, share)));
     shares.into_iter().chain(quantiles).map(|(name, value)| (name.to_string(), value)).collect()

@@ -15,6 +15,7 @@ use crate::backend::profile::{self, Op};
 use crate::kinds::{self, StageInputs, StageRows};
 use crate::plan::resolve::Resolved;
 use crate::report::console::Console;
+use crate::train::metric::GRAD_NORM;
 
 /// Steps after the timed ones, to see what their time goes to.
 const PARTS_STEPS: u64 = 2;
@@ -104,7 +105,7 @@ fn timed(
             rows += report.rows;
             tokens += report.useful_tokens;
         }
-        grad_norm = report.metrics.get("grad_norm").copied().unwrap_or(f64::NAN);
+        grad_norm = report.metrics.get(GRAD_NORM.name).copied().unwrap_or(f64::NAN);
     }
     let (looked_at, spent) = profile::measure(&here.device, || {
         (warmup + steps..warmup + steps + PARTS_STEPS)

@@ -6,7 +6,7 @@ use crate::backend::log_prob::LogProbs;
 
 /// Sums over one answer's targets.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Answer {
+pub struct CompletionSums {
     pub log_prob: f64,
     pub entropy: f64,
     pub mean_logit: f64,
@@ -16,11 +16,11 @@ pub struct Answer {
     pub tokens: usize,
 }
 
-impl Answer {
+impl CompletionSums {
     pub fn of(log_probs: &LogProbs, targets: Range<usize>) -> Self {
         let sum = |values: &[f64]| -> f64 { values[targets.clone()].iter().sum() };
         let log_prob = sum(&log_probs.log_prob);
-        Answer {
+        CompletionSums {
             log_prob,
             entropy: sum(&log_probs.entropy),
             mean_logit: sum(&log_probs.mean_logit),
