@@ -14,7 +14,7 @@ pub mod settings;
 pub mod steps;
 pub mod windows;
 
-pub use pack::{TargetTokens, Batch, ExampleTargets, pack};
+pub use pack::{Batch, ExampleTargets, TargetTokens, pack};
 pub use policy::{BatchPolicy, keep};
 pub use settings::BatchSettings;
 pub use steps::{Episodes, Steps};

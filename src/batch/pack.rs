@@ -178,7 +178,10 @@ mod tests {
 
     #[test]
     fn copies_of_the_prompt_ask_for_the_same_targets() {
-        let (shared, copied) = (pack(&[&pair()], TargetTokens::Completions, true), pack(&[&pair()], TargetTokens::Completions, false));
+        let (shared, copied) = (
+            pack(&[&pair()], TargetTokens::Completions, true),
+            pack(&[&pair()], TargetTokens::Completions, false),
+        );
         assert_eq!(copied.ids, [1, 2, 3, 7, 1, 2, 3]);
         assert_eq!(copied.targets, shared.targets);
         assert_eq!(copied.packing.groups, [0..2, 2..3]);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::pack::{TargetTokens, Batch, pack};
+use super::pack::{Batch, TargetTokens, pack};
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::backend::log_prob::LogProbs;
 use crate::data::example::Example;

@@ -257,7 +257,7 @@ impl Dpo {
         let &[reference_chosen, reference_rejected] = reference.row(row.split, row.row)? else {
             bail!("a pair has two answers")
         };
-        let (chosen, rejected) = (row.answer(0), row.answer(1));
+        let (chosen, rejected) = (row.completion(0), row.completion(1));
         let sums = [0, 1].map(|completion| self.sum(row, completion));
         let pair = Pair {
             policy_chosen: sums[0],

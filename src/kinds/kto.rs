@@ -149,7 +149,7 @@ impl Kto {
     /// Of the second completions, where rows have one.
     fn kl(&self, rows: &[RowLogProbs<'_>]) -> Result<f64> {
         let mismatched = |row: &&RowLogProbs<'_>| row.example.completions.len() > 1;
-        let ratio = |row: &RowLogProbs<'_>| Ok((row.answer(1).log_prob, self.reference(row)?[1]));
+        let ratio = |row: &RowLogProbs<'_>| Ok((row.completion(1).log_prob, self.reference(row)?[1]));
         let ratios = rows.iter().filter(mismatched).map(ratio).collect::<Result<Vec<_>>>()?;
         Ok(kto::kl(ratios.into_iter()))
     }
@@ -184,7 +184,7 @@ impl Algorithm for Kto {
         // reward sum and rows of the desirable and the undesirable
         let mut rewards = [(0.0, 0.0); 2];
         for row in rows.iter_mut() {
-            let answer = row.answer(0);
+            let answer = row.completion(0);
             let log_ratio = answer.log_prob - self.reference(row)?[0];
             let desirable = row.example.label.context("a row of a kto stage has a label")?;
             let (loss, d) = kto::loss(&LabelledAnswer { log_ratio, desirable }, kl, &self.parameters);

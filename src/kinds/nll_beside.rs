@@ -33,7 +33,7 @@ pub fn loss(
     let weight = 1.0 / totals.rows as f64;
     let mut total = 0.0;
     for row in rows {
-        let (chosen, rejected) = (row.answer(0), row.answer(1));
+        let (chosen, rejected) = (row.completion(0), row.completion(1));
         let PairTerm { loss, rewards, log_probs } = term(&pair_of(&chosen, &rejected));
         let (nll_loss, d_nll) = nll(chosen.log_prob, totals.chosen_tokens);
         total += weight * loss.loss + nll_weight * nll_loss;

@@ -42,7 +42,7 @@ pub fn open(inputs: StageInputs<'_>) -> Result<Box<dyn StageRun>> {
     let StageInputs { settings, compute, policy, reference, reward, rows, batches } = inputs;
     let (training, facts) = (&settings.training, settings.kind.facts());
     let mut opened = policy::Models::at(compute);
-    let decoder = opened.trained(&policy, training.tuner.lora(), training.seed)?;
+    let decoder = opened.trained(&policy, &training.tuner, training.seed)?;
     ensure!(
         !decoder.is_headless() || matches!(facts.trains, Trains::RewardModel { .. }),
         "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",

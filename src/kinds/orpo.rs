@@ -73,7 +73,7 @@ impl Algorithm for Orpo {
         let tokens = totals.chosen_tokens + if full { totals.prompt_tokens } else { 0 };
         let mut total = 0.0;
         for row in rows {
-            let (chosen, rejected) = (row.answer(0), row.answer(1));
+            let (chosen, rejected) = (row.completion(0), row.completion(1));
             let pair = pair_of(&chosen, &rejected);
             let odds = odds_ratio(&pair, beta);
             // without a prompt's targets its sum is 0

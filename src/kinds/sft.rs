@@ -75,7 +75,8 @@ impl Algorithm for Sft {
         let mut means = Means::default();
         for pass in trainer.batches.passes(&examples) {
             progress(pass.start as u64, examples.len() as u64)?;
-            let (batch, found) = trainer.log_probs(trainer.decoder(), &examples[pass], TargetTokens::Completions)?;
+            let (batch, found) =
+                trainer.log_probs(trainer.decoder(), &examples[pass], TargetTokens::Completions)?;
             for targets in &batch.examples {
                 let answer = CompletionSums::of(&found, targets.all());
                 means.add(LOSS.name, 0, -answer.log_prob, answer.tokens as f64);

@@ -10,7 +10,7 @@ use super::decoder::Decoder;
 use super::folder::ModelFolder;
 use super::modules::ModuleMut;
 use super::param::Param;
-use super::tuner::LoraSettings;
+use super::tuner::Tuner;
 use super::tuner::adapter::{Adapter, AdapterShape, Difference};
 use super::tuner::lora::{load_adapter, new_adapter};
 use super::weights::build;
@@ -54,13 +54,13 @@ impl Models {
         }
     }
 
-    /// The model with what `lora` says trained: an adapter (the one it came with, or a new one), or,
-    /// without `lora`, every weight (an adapter it came with is merged first).
-    /// Errors if the adapter that it came with is of another shape than `lora`.
-    pub fn trained(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
-        if let (Some(lora), Some(adapter)) = (lora, &input.adapter) {
+    /// The model with what `tuner` says trained: an adapter (the one it came with, or a new one), or every
+    /// weight (an adapter it came with is merged first).
+    /// Errors if the adapter that it came with is of another shape than the tuner's.
+    pub fn trained(&mut self, input: &Artifact, tuner: &Tuner, seed: u64) -> Result<Decoder> {
+        if let (Some(own), Some(adapter)) = (AdapterShape::of(tuner), &input.adapter) {
             let theirs = AdapterShape::of_stored(&Adapter::open(adapter)?);
-            if let Some(Difference { key, own, theirs }) = AdapterShape::of(lora).differences(&theirs).pop() {
+            if let Some(Difference { key, own, theirs }) = own.differences(&theirs).pop() {
                 bail!(
                     "this stage continues the adapter `{}`, so `{key}` must be the same: `{own}` here, \
                      `{theirs}` there",
@@ -68,17 +68,19 @@ impl Models {
                 )
             }
         }
-        self.continued(input, lora, seed)
+        self.continued(input, tuner, seed)
     }
 
     /// As [`Models::trained`], but an adapter that the model came with keeps its own shape.
-    pub fn continued(&mut self, input: &Artifact, lora: Option<&LoraSettings>, seed: u64) -> Result<Decoder> {
-        match (lora, &input.adapter) {
-            (None, None) => self.build(input, true),
-            (None, Some(_)) => train_merged(self.frozen(input)?),
-            (Some(lora), None) => new_adapter(self.base(input)?, lora, seed),
-            (Some(lora), Some(adapter)) => load_adapter(self.base(input)?, adapter, lora.dropout, true)
-                .with_context(|| format!("cannot continue the adapter `{}`", adapter.display())),
+    pub fn continued(&mut self, input: &Artifact, tuner: &Tuner, seed: u64) -> Result<Decoder> {
+        match (tuner, &input.adapter) {
+            (Tuner::Full, None) => self.build(input, true),
+            (Tuner::Full, Some(_)) => train_merged(self.frozen(input)?),
+            (Tuner::Lora(lora), None) => new_adapter(self.base(input)?, lora, seed),
+            (Tuner::Lora(lora), Some(adapter)) => {
+                load_adapter(self.base(input)?, adapter, lora.dropout, true)
+                    .with_context(|| format!("cannot continue the adapter `{}`", adapter.display()))
+            }
         }
     }
 }

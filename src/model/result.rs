@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{CLASSIFIER, TOKEN_CLASSIFIER};
 use super::decoder::Decoder;
-use super::tuner::LoraSettings;
+use super::tuner::Tuner;
 use super::tuner::lora::save_adapter;
 use super::value_head::{FILE as VALUE_HEAD, HeadFormat, SCORE, SCORE_BIAS, ValueHead};
 use super::weights::{named_weights, write_safetensors};
@@ -31,24 +31,24 @@ const COMPANIONS: [&str; 9] = [
 /// Keys of `config.json` that transformers takes floats for, and no whole numbers.
 const FLOATS: [&str; 2] = ["rms_norm_eps", "initializer_range"];
 
-/// Writes the adapter (with `lora`) or the whole model (without) into an existing folder, with the
+/// Writes what the tuner trained, the adapter or the whole model, into an existing folder, with the
 /// tokenizer of `base` and the head of a reward model.
 pub fn save(
     decoder: &Decoder,
     head: Option<&ValueHead>,
-    lora: Option<&LoraSettings>,
+    tuner: &Tuner,
     base: &Path,
     folder: &Path,
 ) -> Result<()> {
-    match lora {
-        Some(lora) => {
+    match tuner {
+        Tuner::Lora(lora) => {
             let base = base.canonicalize().unwrap_or_else(|_| base.to_path_buf());
             let is_classifier = head.is_some_and(|head| head.format == HeadFormat::Classifier);
             let score = head.map(|head| &head.weight.value);
             let score = score.filter(|_| is_classifier || decoder.config.is_classifier());
             save_adapter(decoder, lora, &base, score, folder)?;
         }
-        None => save_model(decoder, head, folder)?,
+        Tuner::Full => save_model(decoder, head, folder)?,
     }
     if let Some(head) = head {
         head.save(&folder.join(VALUE_HEAD))?;

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use crate::kinds::{Role, Source};
 use crate::model::artifact::Artifact;
-use crate::model::tuner::Tuner;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::estimate::{Memory, Work};
 use crate::plan::staleness::Status;
@@ -37,10 +36,7 @@ pub fn table(plan: &Plan) -> String {
 
 fn block(text: &mut String, number: usize, stage: &StagePlan) {
     let settings = &stage.settings;
-    let tuner = match &settings.training.tuner {
-        Tuner::Lora(lora) => format!("LoRA of rank {}", lora.rank),
-        Tuner::Full => "full tuning".to_owned(),
-    };
+    let tuner = settings.training.tuner.summary();
     let kind = settings.kind.name();
     let trainable = short(stage.trainable as f64);
     // Writing to a string cannot fail.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 
 use crate::backend::Compute;
-use crate::batch::{TargetTokens, BatchPolicy};
+use crate::batch::{BatchPolicy, TargetTokens};
 use crate::data::Need;
 use crate::data::example::{Completion, Example, one_a_row};
 use crate::kinds::{Source, StageRows};

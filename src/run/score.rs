@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use crate::backend::compute::{DeviceSpec, Dtype};
-use crate::batch::{TargetTokens, BatchPolicy};
+use crate::batch::{BatchPolicy, TargetTokens};
 use crate::data::format::Shape;
 use crate::data::source::{KINDS, for_each_row, is_known};
 use crate::data::spec::DataSpec;
@@ -86,7 +86,8 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
     for pass in batches.passes(&examples) {
         progress(pass.start as u64, examples.len() as u64)?;
         let examples = &examples[pass];
-        let (batch, scores) = batches.scores(&decoder, &head, examples, TargetTokens::LastTokens(head.passed_over))?;
+        let (batch, scores) =
+            batches.scores(&decoder, &head, examples, TargetTokens::LastTokens(head.passed_over))?;
         for (example, targets) in examples.iter().zip(&batch.examples) {
             let scores = match (need, &scores[targets.all()]) {
                 (Need::Preference, &[chosen, rejected]) => Scores::Pair { chosen, rejected },

@@ -16,7 +16,7 @@ use super::row::{RowLogProbs, Split, Totals};
 use super::trainer::Trainer;
 use super::{Gradients, Metrics, Progress};
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{TargetTokens, ExampleTargets};
+use crate::batch::{ExampleTargets, TargetTokens};
 use crate::data::example::Example;
 
 /// What sets one kind of training apart. A kind whose loss is a function of its answers' log-probabilities

@@ -113,7 +113,7 @@ impl StageRun for Executor {
         crate::model::result::save(
             trainer.decoder(),
             trainer.models.head.as_ref(),
-            trainer.settings.tuner.lora(),
+            &trainer.settings.tuner,
             &self.policy.base,
             dir,
         )

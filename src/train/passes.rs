@@ -4,19 +4,28 @@ use anyhow::Result;
 
 use super::trainer::Trainer;
 use crate::backend::log_prob::LogProbs;
-use crate::batch::{TargetTokens, Batch, keep};
+use crate::batch::{Batch, TargetTokens, keep};
 use crate::data::example::Example;
 use crate::model::decoder::{Decoder, Keep};
 use crate::model::value_head::ValueHead;
 
 impl Trainer {
     /// Log-probabilities under the stage's temperature, without gradients.
-    pub fn log_probs(&self, decoder: &Decoder, examples: &[&Example], wanted: TargetTokens) -> Result<(Batch, LogProbs)> {
+    pub fn log_probs(
+        &self,
+        decoder: &Decoder,
+        examples: &[&Example],
+        wanted: TargetTokens,
+    ) -> Result<(Batch, LogProbs)> {
         self.batches.log_probs(decoder, examples, wanted, self.temperature)
     }
 
     /// The policy's log-probabilities as a training pass of this step finds them, dropout and all.
-    pub fn log_probs_in_training(&self, examples: &[&Example], wanted: TargetTokens) -> Result<(Batch, LogProbs)> {
+    pub fn log_probs_in_training(
+        &self,
+        examples: &[&Example],
+        wanted: TargetTokens,
+    ) -> Result<(Batch, LogProbs)> {
         let batch = self.batches.pack(examples, wanted);
         let found =
             self.decoder().log_probs(&batch.tokens(self.dropout()), batch.targets(self.temperature))?;

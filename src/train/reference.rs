@@ -15,7 +15,7 @@ use super::row::Split;
 use super::trainer::Trainer;
 use crate::backend::storage::with_bytes;
 use crate::backend::weights_file::write_tensors;
-use crate::batch::{TargetTokens, BatchPolicy};
+use crate::batch::{BatchPolicy, TargetTokens};
 use crate::data::example::{Completion, Example};
 use crate::model::artifact::Artifact;
 use crate::model::decoder::Decoder;
@@ -175,7 +175,8 @@ impl Store {
                 self.write()?;
                 written = Instant::now();
             }
-            let (batch, found) = batches.log_probs(decoder, &examples[pass.clone()], TargetTokens::Completions, 1.0)?;
+            let (batch, found) =
+                batches.log_probs(decoder, &examples[pass.clone()], TargetTokens::Completions, 1.0)?;
             for ((example, split), targets) in missing[pass].iter().zip(&batch.examples) {
                 for (completion, targets) in example.completions.iter().zip(&targets.completions) {
                     let middle = split.map_or(targets.end, |first| (targets.start + first).min(targets.end));

@@ -70,7 +70,7 @@ impl<'a> RowLogProbs<'a> {
     }
 
     /// Sums over completion `index`.
-    pub fn answer(&self, index: usize) -> CompletionSums {
+    pub fn completion(&self, index: usize) -> CompletionSums {
         CompletionSums::of(self.found, self.targets.completions[index].clone())
     }
 

@@ -103,7 +103,7 @@ impl Trainer {
             dropout: Stream::new(settings.seed, Purpose::Dropout).name(stage),
             progress: Progressed::default(),
             temperature: 1.0,
-            drops: settings.tuner.lora().is_some_and(|lora| lora.dropout > 0.0),
+            drops: settings.tuner.dropout() > 0.0,
             models,
             settings,
             train,

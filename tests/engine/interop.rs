@@ -9,6 +9,7 @@ use runner::model::artifact::Artifact;
 use runner::model::decoder::{Decoder, Tokens};
 use runner::model::log_prob::Targets;
 use runner::model::policy::Models;
+use runner::model::tuner::Tuner;
 use runner::model::value_head::{TrainedPart, ValueHead};
 use serde_json::{Value, json};
 
@@ -87,7 +88,7 @@ fn results_open_again_as_what_was_trained() {
         let started = token_log_probs(&Models::default().frozen(&start).unwrap(), &ids);
         assert!(largest_difference(&got, &started) > 1e-2, "{name}: nothing was trained");
         // for an adapter: merged for full tuning; for a whole model: the same weights once more
-        let merged = Models::default().trained(&result, None, 0).unwrap();
+        let merged = Models::default().trained(&result, &Tuner::Full, 0).unwrap();
         assert!(largest_difference(&got, &token_log_probs(&merged, &ids)) < 1e-5, "{name}");
         left.write("logprobs.json", &json!({ "input_ids": ids, "token_logprobs": got }));
     }

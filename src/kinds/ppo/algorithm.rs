@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::response::Response;
 use super::settings::PpoSettings;
 use super::state::Ppo;
-use crate::batch::{TargetTokens, Batch};
+use crate::batch::{Batch, TargetTokens};
 use crate::data::example::Example;
 use crate::objective::ppo::{policy_loss, value_loss};
 use crate::train::metric::LOSS;

@@ -93,13 +93,13 @@ impl OfKind for PpoSettings {
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Algorithm>> {
         let Opening { policy, training, compute, opened, models, reference, reward, .. } = opening;
-        let (lora, device) = (training.tuner.lora(), &compute.device);
+        let device = &compute.device;
         let reward = reward.as_ref().context("a ppo stage has a reward model")?;
         let head = reward.head.as_ref();
         let head = head.with_context(|| format!("`{}` has no value head", reward.base.display()))?;
         let decoder = opened.frozen(reward)?;
         let width = decoder.config.hidden_size;
-        let valued = opened.continued(reward, lora, training.seed)?;
+        let valued = opened.continued(reward, &training.tuner, training.seed)?;
         models.critic = Some(Critic {
             decoder: valued.without_lm_head(),
             head: ValueHead::read(head, width, TrainedPart::WeightAndBias, device)?,
@@ -149,6 +149,6 @@ impl OfKind for PpoSettings {
 
     fn idle(&self, training: &TrainingSettings) -> Vec<IdleKey> {
         let drops = IdleKey { key: "lora/dropout", otherwise: "in a ppo stage" };
-        training.tuner.lora().map(|_| drops).into_iter().collect()
+        training.tuner.is_adapter().then_some(drops).into_iter().collect()
     }
 }

@@ -23,6 +23,24 @@ impl Tuner {
         }
     }
 
+    /// Whether an adapter is trained, and the base stays as it is.
+    pub fn is_adapter(&self) -> bool {
+        self.lora().is_some()
+    }
+
+    /// Share of an adapter's inputs set to 0 in training.
+    pub fn dropout(&self) -> f64 {
+        self.lora().map_or(0.0, |lora| lora.dropout)
+    }
+
+    /// For a person to read.
+    pub fn summary(&self) -> String {
+        match self {
+            Tuner::Full => "full tuning".to_owned(),
+            Tuner::Lora(lora) => format!("LoRA of rank {}", lora.rank),
+        }
+    }
+
     /// As a recipe writes it.
     pub fn name(&self) -> &'static str {
         match self {

@@ -72,10 +72,7 @@ impl Stage<'_> {
 
     /// Policy and value model of ppo go through their passes one after the other.
     fn fullest_pass(&self, logits: u64) -> u64 {
-        let drops = match (self.training.tuner.lora(), self.facts.rollouts) {
-            (_, Some(_)) | (None, _) => false,
-            (Some(lora), None) => lora.dropout > 0.0,
-        };
+        let drops = self.facts.rollouts.is_none() && self.training.tuner.dropout() > 0.0;
         let footprint = Footprint { config: self.model, dtype: self.dtype, drops, logits };
         let training = footprint.pass(self.rows(self.in_training()), keep(self.recomputes()));
         let asking = footprint.pass(self.rows(self.in_asking()), Keep::Nothing);

@@ -2,7 +2,6 @@
 //! like are left out: they are a few per cent.
 
 use super::Stage;
-use super::weights::lora_parameters;
 use crate::kinds::Scored;
 use crate::plan::counts::Tokens;
 
@@ -55,10 +54,10 @@ impl Stage<'_> {
         let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
         // Backward needs two products for each of attention's two, and its scores once more.
         let attention = 3.5 * attention;
-        match self.training.tuner.lora() {
+        match self.training.tuner.adapter_weights(self.model) {
             // Frozen weights have no gradient of their own; the head's direction comes from one pass.
-            Some(lora) => {
-                let adapter = 6.0 * lora_parameters(self.model, lora) as f64 * tokens.shared as f64;
+            Some(adapter) => {
+                let adapter = 6.0 * adapter as f64 * tokens.shared as f64;
                 2.0 * trunk + adapter + attention + 2.0 * head + recomputed
             }
             None => 3.0 * trunk + attention + 4.0 * head + recomputed,

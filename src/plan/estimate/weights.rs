@@ -7,10 +7,7 @@ use super::Stage;
 use super::memory::FLOAT;
 use crate::backend::compute::Dtype;
 use crate::kinds::Trains;
-use crate::model::config::Config;
 use crate::model::pooling;
-use crate::model::tuner::LoraSettings;
-use crate::model::weight_table::{Role, weight_table};
 use crate::plan::openable;
 
 impl Stage<'_> {
@@ -41,13 +38,13 @@ impl Stage<'_> {
 
     /// Weights of the adapter that a lora stage trains: of the one that it continues, or of a new one.
     fn adapter(&self) -> Option<u64> {
-        let lora = self.training.tuner.lora()?;
+        let new = self.training.tuner.adapter_weights(self.model)?;
         let continued = self.policy.adapter.as_deref().filter(|folder| openable::is_adapter(folder));
         // One that cannot be opened is a problem of its own.
         let continued = continued.and_then(|folder| openable::places(folder, self.model, true).ok());
         Some(match continued {
             Some((_, places)) => places.trainable(self.model) as u64,
-            None => lora_parameters(self.model, lora),
+            None => new,
         })
     }
 
@@ -61,16 +58,16 @@ impl Stage<'_> {
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
         let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
         let judge = frozen * adapter + merged;
-        let (policy, trunk) = match self.training.tuner.lora() {
-            Some(_) => (trained * adapter + merged, trained * adapter + merged),
-            None => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
+        let (policy, trunk) = match self.training.tuner.is_adapter() {
+            true => (trained * adapter + merged, trained * adapter + merged),
+            false => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
         };
         match (self.facts.trains, self.reward) {
             (Trains::PolicyAndValue, Some(reward)) => {
                 let reference = self.reference.unwrap_or(self.policy);
                 // Models on one base share its frozen weights.
                 let mut bases: BTreeSet<&Path> = BTreeSet::from([reference.base.as_path(), &reward.base]);
-                if self.training.tuner.lora().is_some() {
+                if self.training.tuner.is_adapter() {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
@@ -79,21 +76,14 @@ impl Stage<'_> {
             }
             (Trains::RewardModel { .. }, _) => {
                 // A result has the output layer, which nothing trains.
-                let frozen = match self.training.tuner.lora() {
-                    Some(_) => base,
-                    None => frozen * model.lm_head_weights(),
+                let frozen = match self.training.tuner.is_adapter() {
+                    true => base,
+                    false => frozen * model.lm_head_weights(),
                 };
                 frozen + trunk + trained * head
             }
-            _ if self.training.tuner.lora().is_some() => base + policy,
+            _ if self.training.tuner.is_adapter() => base + policy,
             _ => policy,
         }
     }
-}
-
-/// Weights of an adapter's A and B.
-pub fn lora_parameters(model: &Config, lora: &LoraSettings) -> u64 {
-    let table = weight_table(model);
-    let adapted = table.iter().filter(|weight| weight.role == Role::Linear && lora.adapts(weight.module()));
-    lora.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>()
 }

@@ -17,10 +17,7 @@ fn stored(folder: &Path) -> Option<AdapterShape> {
 pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&Path>) {
     let of_model = adapter.and_then(stored);
     for (index, stage) in stages.iter().enumerate() {
-        let Some(lora) = stage.training.tuner.lora() else {
-            continue;
-        };
-        let own = AdapterShape::of(lora);
+        let Some(own) = AdapterShape::of(&stage.training.tuner) else { continue };
         match &stage.policy {
             Source::Folder(folder) => {
                 if let Some(theirs) = stored(folder) {
@@ -39,9 +36,8 @@ pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&P
             Source::Stage(name) => {
                 let before = stages[..index].iter().position(|other| other.name == *name);
                 let Some(before) = before else { continue };
-                if let Some(theirs) = stages[before].training.tuner.lora() {
+                if let Some(theirs) = AdapterShape::of(&stages[before].training.tuner) {
                     let whose = format!("the adapter of stage `{name}`");
-                    let theirs = AdapterShape::of(theirs);
                     compare(checker, index, stage, &own, &theirs, Whose::Stage(before), whose);
                 }
             }

@@ -12,7 +12,7 @@ use crate::recipe::{schema, suggest};
 
 /// Keys of a stage that do nothing beside its others.
 fn idle(stage: &StageSettings, data: Option<&DataSpec>) -> Vec<IdleKey> {
-    let has_adapter = stage.training.tuner.lora().is_some();
+    let has_adapter = stage.training.tuner.is_adapter();
     let schedule = stage.training.schedule.lr_scheduler_type;
     let common = [
         (!has_adapter, IdleKey { key: "lora", otherwise: "with `tuner = \"full\"`" }),

@@ -54,9 +54,8 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
             for warning in &places.warnings {
                 checker.warning(at, format!("the adapter's {warning}"));
             }
-            let continuing = stages
-                .iter()
-                .find(|stage| stage.policy == Source::Base && stage.training.tuner.lora().is_some());
+            let continuing =
+                stages.iter().find(|stage| stage.policy == Source::Base && stage.training.tuner.is_adapter());
             if let (Some(stage), Some(why)) = (continuing, places.only_frozen(&adapter.config)) {
                 checker.error(at, format!("stage `{}` trains the adapter further: {why}", stage.name));
             }
@@ -99,9 +98,7 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role
     }
     // The value model of ppo starts from the reward model.
     let trains = used != Use::Generates || role == Role::Policy;
-    if let (true, true, Err(error)) =
-        (trains, stage.training.tuner.lora().is_some(), opened.check_continued())
-    {
+    if let (true, true, Err(error)) = (trains, stage.training.tuner.is_adapter(), opened.check_continued()) {
         checker.error(&at, format!("stage `{}` trains the adapter further: {error:#}", stage.name));
     }
 }

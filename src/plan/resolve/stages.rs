@@ -82,7 +82,7 @@ fn training(table: &StageTable, seed: u64) -> serde_json::Result<TrainingSetting
     let mut training: TrainingSettings = serde_json::from_value(Value::Object(table.keys.clone()))?;
     let rates = table.kind.unwrap_or(Kind::Sft).defaults().facts().learning_rate;
     if !table.keys.contains_key("learning_rate") {
-        let has_adapter = training.tuner.lora().is_some();
+        let has_adapter = training.tuner.is_adapter();
         training.schedule.learning_rate = if has_adapter { rates.lora } else { rates.full };
     }
     if !table.keys.contains_key("seed") {

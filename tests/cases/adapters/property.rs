@@ -192,10 +192,10 @@ proptest! {
     /// check refuses, it refuses too.
     #[test]
     fn a_check_and_the_loader_agree(case in cases()) {
-        use runner::model::config::Config;
         use runner::model::artifact::Artifact;
-use runner::model::policy::Models;
-        use runner::model::tuner::LoraSettings;
+        use runner::model::config::Config;
+        use runner::model::policy::Models;
+        use runner::model::tuner::{LoraSettings, Tuner};
 
         let desk = Desk::new();
         write(&case, &desk);
@@ -210,9 +210,11 @@ use runner::model::policy::Models;
         let lora = LoraSettings {
             rank: config["r"].as_u64().unwrap_or(4) as usize,
             alpha: 8.0,
+            target_modules: serde_json::from_value(json!(case.modules)).unwrap(),
             ..LoraSettings::default()
         };
-        let loaded = Models::default().trained(&input, case.lora.then_some(&lora), 1);
+        let tuner = if case.lora { Tuner::Lora(lora) } else { Tuner::Full };
+        let loaded = Models::default().trained(&input, &tuner, 1);
         match loaded {
             Ok(_) => prop_assert!(said.ok, "refused, and it loads: {}", said.err),
             Err(error) => prop_assert!(!said.ok, "sound, and the loader says: {error:#}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::contents::Adapter;
-use crate::model::tuner::LoraSettings;
+use crate::model::tuner::Tuner;
 
 /// The numbers and modules of an adapter.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,15 +24,16 @@ pub struct Difference {
 }
 
 impl AdapterShape {
-    /// Of a new adapter.
-    pub fn of(lora: &LoraSettings) -> Self {
+    /// Of a new adapter, if the tuner trains one.
+    pub fn of(tuner: &Tuner) -> Option<Self> {
+        let lora = tuner.lora()?;
         let modules = lora.target_modules.of_layer().iter();
-        AdapterShape {
+        Some(AdapterShape {
             rank: lora.rank,
             alpha: lora.alpha,
             target_modules: Some(modules.map(|module| module.name().to_owned()).collect()),
             rslora: lora.rslora,
-        }
+        })
     }
 
     /// Of one that lies in a folder.
