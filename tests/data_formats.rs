@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use runner::data::row_schema;
 use runner::data::spec::{DataSpec, Format};
-use runner::data::{Ledger, Need, Row, Turns, read_rows};
+use runner::data::{Ledger, Need, Row, RowTurns, read_rows};
 use runner::template::Message;
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ fn said(messages: &[Message]) -> String {
 /// `prompt > answer | answer`, or the conversation.
 fn told(row: &Row) -> String {
     match &row.turns {
-        Turns::Conversation(messages) => said(messages),
-        Turns::Text(text) => text.clone(),
-        Turns::Answers { prompt, answers } => {
+        RowTurns::Conversation(messages) => said(messages),
+        RowTurns::Text(text) => text.clone(),
+        RowTurns::Answers { prompt, answers } => {
             let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
             format!("{} > {}", said(prompt), answers.join(" | "))
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use runner::data::hub::{self, RepoKind};
 use runner::data::named::{Named, named, names};
 use runner::data::spec::{DataSpec, Format};
-use runner::data::{Ledger, Need, Row, Turns, read_rows, row_schema};
+use runner::data::{Ledger, Need, Row, RowTurns, read_rows, row_schema};
 use runner::template::Message;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn said(messages: &[Message]) -> String {
 
 /// `prompt > answer | answer +`, with the label's sign if there is one.
 fn told(row: &Row) -> String {
-    let Turns::Answers { prompt, answers } = &row.turns else { return "a conversation".into() };
+    let RowTurns::Answers { prompt, answers } = &row.turns else { return "a conversation".into() };
     let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
     let label = row.label.map_or("", |desirable| if desirable { " +" } else { " -" });
     format!("{} > {}{label}", said(prompt), answers.join(" | "))

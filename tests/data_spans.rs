@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::data::row::{Origin, Row};
-use runner::data::{Ledger, Lengths, Longer, Tokenizer, Turns, tokenize, train_tokenizer};
+use runner::data::row::{Row, RowOrigin};
+use runner::data::{Ledger, Lengths, Longer, RowTurns, Tokenizer, tokenize, train_tokenizer};
 use runner::template::Message;
 use runner::template::{ChatTemplate, Rendering, SpecialTokens};
 
@@ -20,8 +20,8 @@ fn own(folder: &Path) -> ChatTemplate {
     ChatTemplate::for_model(None, folder, Some(folder)).unwrap()
 }
 
-fn row(turns: Turns) -> Row {
-    let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
+fn row(turns: RowTurns) -> Row {
+    let origin = RowOrigin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
     Row {
         origin,
         turns,
@@ -39,7 +39,7 @@ fn talk(turns: &[(&str, &str)]) -> Vec<Message> {
 
 fn pair(question: &str, chosen: &str, rejected: &str) -> Row {
     let answers = [chosen, rejected].map(|answer| talk(&[("assistant", answer)])).to_vec();
-    row(Turns::Answers { prompt: talk(&[("user", question)]), answers })
+    row(RowTurns::Answers { prompt: talk(&[("user", question)]), answers })
 }
 
 const LONG: Lengths = Lengths { max_length: 512, max_prompt_length: None, longer: Longer::Cut };
@@ -67,7 +67,7 @@ fn refusal(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer, lengths: L
 fn conversations_train_every_assistant_turn() {
     let folder = model("qwen2");
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
-    let talk = row(Turns::Conversation(talk(&[
+    let talk = row(RowTurns::Conversation(talk(&[
         ("system", "Answer in two lines."),
         ("user", "Please count."),
         ("assistant", "One."),

@@ -12,7 +12,7 @@ use super::marked::{Mark, write_example};
 use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
 use crate::data::example::{Completion, Example};
-use crate::data::row::Origin;
+use crate::data::row::RowOrigin;
 use crate::data::spec::DataSpec;
 use crate::data::tokens::tokenize_row;
 use crate::data::{Ledger, Need, Tokenizer, read_rows, split};
@@ -191,7 +191,7 @@ pub fn render_rows(
 }
 
 /// A row's tokens as JSON: `prompt` is what its completions share.
-fn example_json(origin: &Origin, example: &Example, names: &[&str], notes: &[String]) -> Value {
+fn example_json(origin: &RowOrigin, example: &Example, names: &[&str], notes: &[String]) -> Value {
     let completion = |(found, name): (&Completion, &&str)| json!({ "name": name, "tokens": found.tokens, "trained": found.trained });
     json!({
         "file": origin.file.display().to_string(),

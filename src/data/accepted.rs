@@ -4,21 +4,21 @@
 use serde_json::{Map, Value};
 
 use super::format::{python_list, texts};
-use super::reason::Reason;
+use super::reason::RowReason;
 
 pub const KEY: &str = "accepted_answers";
 
 /// Takes the list out of a row; empty where there is none. One text stands for a list of one, or is
 /// the list as JSON.
-pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, Reason> {
-    let wrong = |at: String, found: &Value| Reason::wrong_type(at, found, "a text or a list of texts");
+pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, RowReason> {
+    let wrong = |at: String, found: &Value| RowReason::wrong_type(at, found, "a text or a list of texts");
     let list = match row.shift_remove(KEY) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::String(text)) if ["", "[]"].contains(&text.trim()) => return Ok(Vec::new()),
         Some(Value::String(text)) if python_list(&text) => {
             let accepted =
                 "a text, or a list of texts as JSON (this is Python's form; write it with `json.dumps`)";
-            return Err(Reason::wrong_type(format!("/{KEY}"), &text.into(), accepted));
+            return Err(RowReason::wrong_type(format!("/{KEY}"), &text.into(), accepted));
         }
         Some(Value::String(text)) => texts(&text).unwrap_or_else(|| vec![text.into()]),
         Some(Value::Array(texts)) => texts,
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    fn taken(value: Value) -> Result<Vec<String>, Reason> {
+    fn taken(value: Value) -> Result<Vec<String>, RowReason> {
         let mut row = Map::from_iter([("prompt".to_owned(), json!("q")), (KEY.to_owned(), value)]);
         let found = take(&mut row);
         assert_eq!(row.keys().collect::<Vec<_>>(), ["prompt"]);

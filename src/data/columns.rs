@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
 
-use super::format::Notes;
+use super::format::FileNotes;
 
 /// Keys of a row that an error names at most.
 const NAMED: usize = 20;
 
 /// The columns of a data set's files, as rows come by.
-pub struct Columns<'a> {
+pub struct ColumnCheck<'a> {
     /// Our name → theirs, of those that no row had yet.
     absent: IndexMap<&'a str, &'a str>,
     columns: &'a IndexMap<String, String>,
@@ -18,14 +18,14 @@ pub struct Columns<'a> {
     keys: IndexSet<String>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> ColumnCheck<'a> {
     pub fn new(columns: &'a IndexMap<String, String>) -> Self {
         let absent = columns.iter().map(|(ours, theirs)| (ours.as_str(), theirs.as_str())).collect();
         Self { absent, columns, keys: IndexSet::new() }
     }
 
     /// Looks at a row as its file has it. A column that gives its name to another is not read.
-    pub fn look(&mut self, row: &Map<String, Value>, notes: &mut Notes) {
+    pub fn look(&mut self, row: &Map<String, Value>, notes: &mut FileNotes) {
         self.absent.retain(|_, theirs| !has(row, theirs));
         if !self.absent.is_empty() {
             let new = row.keys().filter(|key| self.keys.len() < NAMED && !self.keys.contains(*key));

@@ -5,9 +5,9 @@ use std::ops::Range;
 use anyhow::{Result, bail};
 
 use super::opening::whole_tags;
-use super::reason::Reason;
+use super::reason::RowReason;
 use super::render_row::RenderedText;
-use super::row::{Row, Turns};
+use super::row::{Row, RowTurns};
 use super::tokenizer::{Encoded, Tokenizer};
 use super::vary::{self, common};
 use crate::template::{ChatTemplate, Message, Rendering};
@@ -54,7 +54,7 @@ pub fn check(
     row: &Row,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
-) -> Result<Result<(), Reason>> {
+) -> Result<Result<(), RowReason>> {
     if let (Some(bos), [first, second, ..]) = (tokenizer.bos_id(), encoded.ids.as_slice())
         && bos == *first
         && bos == *second
@@ -72,7 +72,7 @@ pub fn check(
     }
     text.trained.retain(|part| !part.is_empty());
     if row.is_answered() && text.trained.is_empty() {
-        return Ok(Err(Reason::NothingLeft));
+        return Ok(Err(RowReason::NothingLeft));
     }
     Ok(extend(encoded, text, row, template, tokenizer))
 }
@@ -85,7 +85,7 @@ fn extend(
     row: &Row,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
-) -> Result<(), Reason> {
+) -> Result<(), RowReason> {
     // Where the last token that may end a turn stops, of those in a part.
     let last_end = |part: &Range<usize>| {
         let covers = |(start, end): &(usize, usize)| *start < part.end && *end > part.start;
@@ -95,7 +95,7 @@ fn extend(
     };
     let has_end = |part: &Range<usize>| last_end(part).is_some();
     let messages: &[Message] = match &row.turns {
-        Turns::Conversation(messages) => messages,
+        RowTurns::Conversation(messages) => messages,
         _ => &[],
     };
     let mut known: Option<Vec<Range<usize>>> = None;
@@ -118,7 +118,7 @@ fn extend(
         if let Some(closing) = closing.filter(|closing| has_end(closing)) {
             text.trained[last].end = closing.end;
         } else if !(has_end(&whole) || asks_again(messages) && end == text.text.len()) {
-            return Err(Reason::NoEnd(lacks_end(&text.text[..end], tokenizer)));
+            return Err(RowReason::NoEnd(lacks_end(&text.text[..end], tokenizer)));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::reason::Reason;
+use super::reason::RowReason;
 use crate::template::Message;
 
 /// Texts from this length on (bytes) are not found by chance.
@@ -19,7 +19,7 @@ const THOUGHT: &str = "</think>";
 
 /// What a piece of content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum PieceKind {
     Text,
     Reasoning,
     Call,
@@ -29,8 +29,8 @@ enum What {
 
 /// A piece of a row's content, and where it stands.
 #[derive(Debug, Clone)]
-struct Piece<'a> {
-    what: What,
+struct ContentPiece<'a> {
+    what: PieceKind,
     text: &'a str,
     /// The turn; `None` for tools.
     turn: Option<usize>,
@@ -49,21 +49,22 @@ pub fn check(
     tools: Option<&Value>,
     text: &str,
     render: impl Fn(&[Message], Option<&Value>) -> Option<String>,
-) -> Result<bool, Reason> {
+) -> Result<bool, RowReason> {
     let last_question = messages.iter().rposition(|message| message.role == "user").unwrap_or(0);
-    let lost = |piece: &Piece| Reason::ContentLost(told(piece, messages));
-    let may_lack =
-        |piece: &Piece| piece.what == What::Reasoning && piece.turn.is_some_and(|turn| turn < last_question);
+    let lost = |piece: &ContentPiece| RowReason::ContentLost(told(piece, messages));
+    let may_lack = |piece: &ContentPiece| {
+        piece.what == PieceKind::Reasoning && piece.turn.is_some_and(|turn| turn < last_question)
+    };
     let pieces = pieces(messages, tools);
-    let mut written = Written::new(text);
+    let mut written = SearchedText::new(text);
     let mut left_out = false;
     let mut unsure = Vec::new();
     for piece in &pieces {
-        let is_name = matches!(piece.what, What::Call | What::Tool | What::Argument);
+        let is_name = matches!(piece.what, PieceKind::Call | PieceKind::Tool | PieceKind::Argument);
         if is_name {
             unsure.push(Cow::Borrowed(piece));
         } else if written.holds(piece.text) {
-            let again = |other: &Piece| !std::ptr::eq(other, piece) && other.text.contains(piece.text);
+            let again = |other: &ContentPiece| !std::ptr::eq(other, piece) && other.text.contains(piece.text);
             if piece.text.len() < TELLING || pieces.iter().any(again) {
                 unsure.push(Cow::Borrowed(piece));
             }
@@ -102,7 +103,7 @@ pub fn check(
     // Where other words cannot be rendered, the row's own were found.
     let Some(other) = render(&others, other_tools.as_ref()) else {
         let missing =
-            unsure.into_iter().find(|piece| piece.what != What::Argument && !written.holds(piece.text));
+            unsure.into_iter().find(|piece| piece.what != PieceKind::Argument && !written.holds(piece.text));
         return missing.map_or(Ok(left_out), |piece| Err(lost(&piece)));
     };
     for (piece, word) in unsure.iter().zip(&words) {
@@ -118,36 +119,36 @@ pub fn check(
 }
 
 /// Everything that must be in the text.
-fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<Piece<'a>> {
+fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<ContentPiece<'a>> {
     let mut pieces = Vec::new();
     let mut add = |what, text: &'a str, turn, key, pointer| {
         if !text.trim().is_empty() {
-            pieces.push(Piece { what, text: text.trim(), turn, key, pointer, within: false });
+            pieces.push(ContentPiece { what, text: text.trim(), turn, key, pointer, within: false });
         }
     };
     for (turn, message) in messages.iter().enumerate() {
         let turn = Some(turn);
         match &message.content {
-            Value::String(text) => add(What::Text, text, turn, "content", String::new()),
+            Value::String(text) => add(PieceKind::Text, text, turn, "content", String::new()),
             Value::Array(parts) => {
                 for (index, part) in parts.iter().enumerate() {
                     let text = part.get("text").and_then(Value::as_str).unwrap_or_default();
-                    add(What::Text, text, turn, "content", format!("/{index}/text"));
+                    add(PieceKind::Text, text, turn, "content", format!("/{index}/text"));
                 }
             }
             _ => {}
         }
         if let Some((key, Value::String(text))) = message.reasoning() {
-            add(What::Reasoning, text, turn, key, String::new());
+            add(PieceKind::Reasoning, text, turn, key, String::new());
         }
         for (index, call) in message.calls().iter().enumerate() {
             let (function, at) = function(call, index);
             if let Some(name) = function.get("name").and_then(Value::as_str) {
-                add(What::Call, name, turn, "tool_calls", format!("{at}/name"));
+                add(PieceKind::Call, name, turn, "tool_calls", format!("{at}/name"));
             }
             if let Some(arguments) = function.get("arguments") {
                 for (text, at) in leaves(arguments, format!("{at}/arguments")) {
-                    add(What::Argument, text, turn, "tool_calls", at);
+                    add(PieceKind::Argument, text, turn, "tool_calls", at);
                 }
             }
         }
@@ -155,7 +156,7 @@ fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<Piece<'a
     for (index, tool) in tools.and_then(Value::as_array).into_iter().flatten().enumerate() {
         let (function, at) = function(tool, index);
         if let Some(name) = function.get("name").and_then(Value::as_str) {
-            add(What::Tool, name, None, "", format!("{at}/name"));
+            add(PieceKind::Tool, name, None, "", format!("{at}/name"));
         }
     }
     pieces
@@ -185,7 +186,7 @@ fn leaves(value: &Value, at: String) -> Vec<(&str, String)> {
 }
 
 /// Puts `word` in a piece's place.
-fn put(piece: &Piece, word: &str, messages: &mut [Message], tools: Option<&mut Value>) {
+fn put(piece: &ContentPiece, word: &str, messages: &mut [Message], tools: Option<&mut Value>) {
     let value = match piece.turn.and_then(|turn| messages.get_mut(turn)) {
         Some(message) if piece.key == "content" => Some(&mut message.content),
         Some(message) => message.extra.get_mut(piece.key),
@@ -196,7 +197,7 @@ fn put(piece: &Piece, word: &str, messages: &mut [Message], tools: Option<&mut V
         let answer = text.rfind(THOUGHT).map_or(0, |at| at + THOUGHT.len());
         let (thought, answer) = text.split_at(answer);
         match piece.what {
-            What::Reasoning => thought.replacen(piece.text, word, 1) + answer,
+            PieceKind::Reasoning => thought.replacen(piece.text, word, 1) + answer,
             _ => thought.to_owned() + &answer.replacen(piece.text, word, 1),
         }
     });
@@ -204,41 +205,42 @@ fn put(piece: &Piece, word: &str, messages: &mut [Message], tools: Option<&mut V
 }
 
 /// An assistant's content that holds its reasoning: that, and what is said after it.
-fn taken_apart<'a>(piece: &Piece<'a>, messages: &[Message]) -> Option<[Piece<'a>; 2]> {
+fn taken_apart<'a>(piece: &ContentPiece<'a>, messages: &[Message]) -> Option<[ContentPiece<'a>; 2]> {
     let turn = messages.get(piece.turn?)?;
     let (before, answer) = piece.text.rsplit_once(THOUGHT)?;
     let thought = before.rsplit_once("<think>").map_or(before, |(_, thought)| thought);
-    (piece.what == What::Text && turn.role == "assistant").then(|| {
-        let part = |what, text: &'a str| Piece { what, text: text.trim(), within: true, ..piece.clone() };
-        [part(What::Reasoning, thought), part(What::Text, answer)]
+    (piece.what == PieceKind::Text && turn.role == "assistant").then(|| {
+        let part =
+            |what, text: &'a str| ContentPiece { what, text: text.trim(), within: true, ..piece.clone() };
+        [part(PieceKind::Reasoning, thought), part(PieceKind::Text, answer)]
     })
 }
 
 /// The piece in words.
-fn told(piece: &Piece, messages: &[Message]) -> String {
+fn told(piece: &ContentPiece, messages: &[Message]) -> String {
     let text: String = piece.text.chars().take(40).collect();
     let Some((turn, message)) = piece.turn.and_then(|turn| Some((turn + 1, messages.get(turn)?))) else {
         return format!("the tool `{text}`");
     };
     match piece.what {
-        What::Text if message.content.is_array() => {
+        PieceKind::Text if message.content.is_array() => {
             format!("the text of turn {turn} ({}), which is a list of parts: {text:?}", message.role)
         }
-        What::Text => format!("the text of turn {turn} ({}): {text:?}", message.role),
-        What::Reasoning => format!("the reasoning of turn {turn} ({}): {text:?}", message.role),
-        What::Call => format!("the call of `{text}` in turn {turn} ({})", message.role),
-        What::Argument => format!("an argument of a call in turn {turn} ({}): {text:?}", message.role),
-        What::Tool => format!("the tool `{text}`"),
+        PieceKind::Text => format!("the text of turn {turn} ({}): {text:?}", message.role),
+        PieceKind::Reasoning => format!("the reasoning of turn {turn} ({}): {text:?}", message.role),
+        PieceKind::Call => format!("the call of `{text}` in turn {turn} ({})", message.role),
+        PieceKind::Argument => format!("an argument of a call in turn {turn} ({}): {text:?}", message.role),
+        PieceKind::Tool => format!("the tool `{text}`"),
     }
 }
 
 /// A text in the forms that content is looked for in, each made when it is first needed.
-struct Written<'a> {
+struct SearchedText<'a> {
     text: &'a str,
     folded: Option<[String; 2]>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> SearchedText<'a> {
     fn new(text: &'a str) -> Self {
         Self { text, folded: None }
     }
@@ -310,7 +312,8 @@ mod tests {
 
     #[test]
     fn texts_are_found_trimmed_folded_and_escaped() {
-        let mut written = Written::new("user\\u4f60\\ud83d\\ude00 \"a\\n\\\"b\\\"\" one\n  two \\frac{1}");
+        let mut written =
+            SearchedText::new("user\\u4f60\\ud83d\\ude00 \"a\\n\\\"b\\\"\" one\n  two \\frac{1}");
         for content in ["你😀", "a\n\"b\"", "one two", "one\ntwo", "\\frac{1}"] {
             assert!(written.holds(content), "{content}");
         }

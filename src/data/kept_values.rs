@@ -5,7 +5,7 @@
 use serde_json::{Number, Value};
 
 use super::kept::function;
-use super::reason::Reason;
+use super::reason::RowReason;
 use crate::template::Message;
 
 /// Numbers that stand in the places of others begin here.
@@ -24,7 +24,7 @@ pub fn check(
     messages: &[Message],
     text: &str,
     render: impl Fn(&[Message]) -> Option<String>,
-) -> Result<(), Reason> {
+) -> Result<(), RowReason> {
     let (mut numbers, mut truths) = (Vec::new(), Vec::new());
     for (turn, message) in messages.iter().enumerate() {
         for (index, call) in message.calls().iter().enumerate() {
@@ -42,7 +42,7 @@ pub fn check(
         let role = &messages[place.turn].role;
         let value = calls(messages, place.turn).and_then(|calls| calls.pointer(&place.pointer));
         let value = value.unwrap_or(&Value::Null);
-        Reason::ContentLost(format!("an argument of a call in turn {} ({role}): {value}", place.turn + 1))
+        RowReason::ContentLost(format!("an argument of a call in turn {} ({role}): {value}", place.turn + 1))
     };
     let digits: Vec<u64> =
         (FROM..).filter(|number| !text.contains(&number.to_string())).take(numbers.len()).collect();

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
-use super::reason::{Effect, Reason};
-use super::row::Origin;
+use super::reason::{Effect, RowReason};
+use super::row::RowOrigin;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub origin: Origin,
-    pub reason: Reason,
+pub struct LedgerEntry {
+    pub origin: RowOrigin,
+    pub reason: RowReason,
 }
 
 /// An entry as a line of `ledger.jsonl`.
@@ -25,7 +25,7 @@ struct Line<'a> {
     reason: &'a str,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// The entry as one line of JSON, without the line's end.
     pub fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string(&Line {
@@ -45,13 +45,13 @@ pub struct ReasonCount<'a> {
     pub effect: Effect,
     pub rows: usize,
     /// Of the entry that came up first.
-    pub first: &'a Origin,
+    pub first: &'a RowOrigin,
 }
 
 /// The entries of one stage's data, in the order they came up.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    entries: Vec<Entry>,
+    entries: Vec<LedgerEntry>,
     /// What a person should know before training on the rows, each once.
     warnings: IndexSet<String>,
     /// The same, of rows that are counted.
@@ -65,8 +65,8 @@ impl Ledger {
         Ledger::default()
     }
 
-    pub fn add(&mut self, origin: &Origin, reason: Reason) {
-        self.entries.push(Entry { origin: origin.clone(), reason });
+    pub fn add(&mut self, origin: &RowOrigin, reason: RowReason) {
+        self.entries.push(LedgerEntry { origin: origin.clone(), reason });
     }
 
     /// Notes what a person should know before training on the rows; the same words are kept once.
@@ -112,12 +112,12 @@ impl Ledger {
         self.warnings.iter().cloned().chain(unread).chain(counted)
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[LedgerEntry] {
         &self.entries
     }
 
     /// Entries with this effect.
-    pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Entry> {
+    pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &LedgerEntry> {
         self.entries.iter().filter(move |entry| entry.reason.effect() == effect)
     }
 
@@ -133,7 +133,7 @@ impl Ledger {
     /// Entries by kind of reason, the most frequent first.
     pub fn by_reason(&self) -> Vec<ReasonCount<'_>> {
         let mut counts: IndexMap<&'static str, ReasonCount<'_>> = IndexMap::new();
-        for Entry { origin, reason } in &self.entries {
+        for LedgerEntry { origin, reason } in &self.entries {
             let (kind, effect) = (reason.kind(), reason.effect());
             counts.entry(kind).or_insert(ReasonCount { kind, effect, rows: 0, first: origin }).rows += 1;
         }

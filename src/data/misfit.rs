@@ -3,54 +3,54 @@
 use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 use serde_json::Value;
 
-use super::reason::Reason;
+use super::reason::RowReason;
 
 /// Where a row departs from its schema.
 #[derive(Debug, Clone, PartialEq)]
-enum Misfit {
+enum SchemaMisfit {
     Missing { above: String, key: String },
     Wrong { pointer: String, accepted: Vec<String> },
 }
 
 /// The most particular reason of an error of validating `row`.
-pub fn reason(error: &ValidationError, row: &Value) -> Reason {
+pub fn reason(error: &ValidationError, row: &Value) -> RowReason {
     let (_, misfit) = deepest(error);
     match misfit {
-        Misfit::Missing { above, key } => {
+        SchemaMisfit::Missing { above, key } => {
             let object = row.pointer(&above).and_then(Value::as_object);
             let keys: Vec<String> = object.into_iter().flat_map(|object| object.keys().cloned()).collect();
             // A turn that says who speaks in ShareGPT's way lacks what is said in the same way.
             let is_share_gpt = key == "role" && keys.iter().any(|key| key == "from");
             let key = if is_share_gpt { "value" } else { key.as_str() };
-            Reason::Missing { pointer: format!("{above}/{key}"), keys }
+            RowReason::Missing { pointer: format!("{above}/{key}"), keys }
         }
-        Misfit::Wrong { pointer, accepted } => {
+        SchemaMisfit::Wrong { pointer, accepted } => {
             let found = row.pointer(&pointer).unwrap_or(&Value::Null);
             let at = if pointer.is_empty() { "/" } else { pointer.as_str() };
-            Reason::wrong_type(at, found, listed(&accepted))
+            RowReason::wrong_type(at, found, listed(&accepted))
         }
     }
 }
 
 /// Where a value fits none of several types, the one that it comes nearest to is the one it fails
 /// deepest in; of those that it fails at once all are accepted.
-fn deepest(error: &ValidationError) -> (usize, Misfit) {
+fn deepest(error: &ValidationError) -> (usize, SchemaMisfit) {
     let pointer = error.instance_path().as_str().to_owned();
     let depth = pointer.matches('/').count();
     match error.kind() {
         ValidationErrorKind::AnyOf { context } => {
-            let mut best = (depth, Misfit::Wrong { pointer, accepted: Vec::new() });
+            let mut best = (depth, SchemaMisfit::Wrong { pointer, accepted: Vec::new() });
             for inner in context.iter().flatten().map(deepest) {
                 let nearer = inner.0 > best.0
                     || (inner.0 == best.0
-                        && matches!(best.1, Misfit::Missing { .. })
-                        && matches!(inner.1, Misfit::Wrong { .. }));
+                        && matches!(best.1, SchemaMisfit::Missing { .. })
+                        && matches!(inner.1, SchemaMisfit::Wrong { .. }));
                 match (nearer, &mut best.1, inner.1) {
                     (true, _, misfit) => best = (inner.0, misfit),
                     (
                         false,
-                        Misfit::Wrong { pointer, accepted },
-                        Misfit::Wrong { pointer: other, accepted: also },
+                        SchemaMisfit::Wrong { pointer, accepted },
+                        SchemaMisfit::Wrong { pointer: other, accepted: also },
                     ) if *pointer == other => {
                         accepted.extend(
                             also.into_iter().filter(|word| !accepted.contains(word)).collect::<Vec<_>>(),
@@ -63,9 +63,9 @@ fn deepest(error: &ValidationError) -> (usize, Misfit) {
         }
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default().to_owned();
-            (depth + 1, Misfit::Missing { above: pointer, key })
+            (depth + 1, SchemaMisfit::Missing { above: pointer, key })
         }
-        kind => (depth, Misfit::Wrong { pointer, accepted: accepted(kind) }),
+        kind => (depth, SchemaMisfit::Wrong { pointer, accepted: accepted(kind) }),
     }
 }
 

@@ -37,7 +37,7 @@ mod vary;
 pub use format::Need;
 pub use ledger::Ledger;
 pub use read::read_rows;
-pub use row::{Row, Turns};
+pub use row::{Row, RowTurns};
 pub use split::split;
 pub use tokenizer::Tokenizer;
 pub use tokens::{Lengths, Longer, Tokenized, tokenize};

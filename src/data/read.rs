@@ -9,12 +9,12 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::accepted;
-use super::columns::Columns;
-use super::format::{Need, Notes, Shape, decode};
-use super::ledger::{Entry, Ledger};
+use super::columns::ColumnCheck;
+use super::format::{FileNotes, Need, RowShape, decode};
+use super::ledger::{Ledger, LedgerEntry};
 use super::nulls;
-use super::reason::{Effect, Reason};
-use super::row::{Content, Origin, Row, Turns};
+use super::reason::{Effect, RowReason};
+use super::row::{Content, Row, RowOrigin, RowTurns};
 use super::source::{self, for_each_row};
 use super::spec::DataSpec;
 
@@ -28,25 +28,25 @@ const QUOTED: usize = 5;
 pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut refused = Ledger::new();
-    let mut columns = Columns::new(&spec.columns);
+    let mut columns = ColumnCheck::new(&spec.columns);
     let mut next = 0;
     for file in &spec.files {
         let file = Arc::new(file.clone());
         // A file's rows have one shape: that of the first that has any.
         let mut shape = None;
-        let mut notes = Notes::default();
+        let mut notes = FileNotes::default();
         for_each_row(&file, &mut |raw| {
             if spec.limit.is_some_and(|limit| next >= limit) {
                 return Ok(ControlFlow::Break(()));
             }
-            let origin = Origin { row: next, file: Arc::clone(&file), line: raw.line };
+            let origin = RowOrigin { row: next, file: Arc::clone(&file), line: raw.line };
             next += 1;
             let row = raw.object.map(|row| {
                 columns.look(&row, &mut notes);
                 renamed(row, &spec.columns, &mut notes)
             });
             if let (None, Ok(row)) = (shape, &row) {
-                shape = Shape::detect(row, need, spec.format);
+                shape = RowShape::detect(row, need, spec.format);
                 if let (None, Some(advice)) = (shape, need.unpair_advice(row)) {
                     bail!("data `{}` {advice}", spec.name);
                 }
@@ -88,7 +88,7 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
 
 /// The first malformed rows, and how many there are.
 fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger) -> String {
-    let malformed: Vec<&Entry> = refused.with_effect(Effect::Malformed).collect();
+    let malformed: Vec<&LedgerEntry> = refused.with_effect(Effect::Malformed).collect();
     let mut text = format!(
         "{} of {read} rows are malformed, {} may be (`max_bad_rows`):",
         malformed.len(),
@@ -105,7 +105,7 @@ fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger
     if malformed.len() > QUOTED {
         text.push_str(&format!("\n  and {} more", malformed.len() - QUOTED));
     }
-    if malformed.iter().any(|entry| matches!(entry.reason, Reason::NoKnownFormat { .. })) {
+    if malformed.iter().any(|entry| matches!(entry.reason, RowReason::NoKnownFormat { .. })) {
         text.push_str(&format!("\n  expected {}", need.expected()));
     }
     text
@@ -126,25 +126,25 @@ fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
 
 fn contents(
     row: Map<String, Value>,
-    shape: Option<Shape>,
+    shape: Option<RowShape>,
     need: Need,
     spec: &DataSpec,
-    notes: &mut Notes,
-) -> Vec<Result<Content, Reason>> {
+    notes: &mut FileNotes,
+) -> Vec<Result<Content, RowReason>> {
     match shape {
         Some(shape) => decode(row, shape, need, &spec.roles, notes),
-        None => vec![Err(Reason::NoKnownFormat { keys: row.keys().cloned().collect() })],
+        None => vec![Err(RowReason::NoKnownFormat { keys: row.keys().cloned().collect() })],
     }
 }
 
 /// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
-fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, need: Need) -> Vec<Row> {
+fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &RowOrigin, need: Need) -> Vec<Row> {
     let Content { turns, tools, chat_template_kwargs, margin, label } = content;
     match (need, turns) {
-        (Need::Unpaired { unpair: true }, Turns::Answers { prompt, answers }) => {
+        (Need::Unpaired { unpair: true }, RowTurns::Answers { prompt, answers }) => {
             let row = |(answer, desirable)| Row {
                 origin: origin.clone(),
-                turns: Turns::Answers { prompt: prompt.clone(), answers: vec![answer] },
+                turns: RowTurns::Answers { prompt: prompt.clone(), answers: vec![answer] },
                 tools: tools.clone(),
                 chat_template_kwargs: chat_template_kwargs.clone(),
                 margin: None,
@@ -170,7 +170,7 @@ fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &Origin, nee
 fn renamed(
     mut row: Map<String, Value>,
     columns: &IndexMap<String, String>,
-    notes: &mut Notes,
+    notes: &mut FileNotes,
 ) -> Map<String, Value> {
     let taken: Vec<(String, Value)> = columns
         .iter()
@@ -196,7 +196,7 @@ fn take_nested(row: &mut Map<String, Value>, name: &str) -> Option<Value> {
 }
 
 /// The reason with its pointer under the file's own name of the column.
-fn as_in_file(reason: Reason, columns: &IndexMap<String, String>) -> Reason {
+fn as_in_file(reason: RowReason, columns: &IndexMap<String, String>) -> RowReason {
     let pointer = |pointer: String| {
         let (column, rest) = match pointer[1..].split_once('/') {
             Some((column, rest)) => (column, format!("/{rest}")),

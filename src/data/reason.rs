@@ -27,7 +27,7 @@ use super::format::known_roles;
 /// Characters of a value that a reason quotes.
 const QUOTED: usize = 60;
 
-/// What happens to a row for a [`Reason`].
+/// What happens to a row for a [`RowReason`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
@@ -40,7 +40,7 @@ pub enum Effect {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub enum RowReason {
     NotUtf8,
     NotJson(String),
     NotAnObject,
@@ -138,19 +138,19 @@ pub enum Reason {
     CutToMaxPromptLength,
 }
 
-impl Reason {
+impl RowReason {
     /// `accepted`: what may stand there, in words.
     pub fn wrong_type(pointer: impl Into<String>, found: &Value, accepted: impl Into<String>) -> Self {
         let found = quoted(&found.to_string());
-        Reason::WrongType { pointer: pointer.into(), found, accepted: accepted.into() }
+        RowReason::WrongType { pointer: pointer.into(), found, accepted: accepted.into() }
     }
 
     pub fn contradiction(pointer: &str, other: &str, why: impl Into<String>) -> Self {
-        Reason::Contradiction { pointer: pointer.into(), other: other.into(), why: why.into() }
+        RowReason::Contradiction { pointer: pointer.into(), other: other.into(), why: why.into() }
     }
 
     pub fn effect(&self) -> Effect {
-        use Reason::*;
+        use RowReason::*;
         match self {
             NotUtf8
             | NotJson(_)
@@ -195,61 +195,61 @@ impl Reason {
     /// The reason without what is particular to a row, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
-            Reason::NotUtf8 => "not UTF-8",
-            Reason::NotJson(_) => "not JSON",
-            Reason::NotAnObject => "not an object",
-            Reason::NotCsv(_) => "not a CSV record",
-            Reason::NoKnownFormat { .. } => "no known format",
-            Reason::Missing { .. } => "missing key",
-            Reason::WrongType { .. } => "wrong type",
-            Reason::UnknownRole { .. } => "unknown role",
-            Reason::Media { .. } => "not text alone",
-            Reason::Contradiction { .. } => "contradictory keys",
-            Reason::WouldBeLost { .. } => "key that would be lost",
-            Reason::EmptyPrompt => "empty prompt",
-            Reason::EmptyAnswer => "empty answer",
-            Reason::NoAnswer => "no answer",
-            Reason::PromptEndsInAnswer => "prompt ends in an answer",
-            Reason::NoQuestion => "prompt asks nothing",
-            Reason::AnswerOfOthers { .. } => "answer is not the assistant's",
-            Reason::Tie(_) => "tie",
-            Reason::ChosenEqualsRejected => "chosen equals rejected",
-            Reason::EqualOnceRendered => "chosen equals rejected in the tokens that are trained",
-            Reason::EqualOnceCut => "chosen equals rejected once cut to max_length",
-            Reason::UndesirableAnswer => "undesirable answer",
-            Reason::NoCommonPrompt { .. } => "no common prompt",
-            Reason::PromptFillsMaxLength => "prompt fills max_length",
-            Reason::LongerThanMaxLength => "longer than max_length",
-            Reason::PromptNotAPrefix => "prompt is not a prefix of the rendered row",
-            Reason::TemplateFails(_) => "the template fails",
-            Reason::ContentLost(_) => "the template leaves out content",
-            Reason::ReasoningUnread(_) => "the template reads no reasoning",
-            Reason::RowNotTrained { .. } => "the row is not to be trained",
-            Reason::NothingTrained => "no turn is to be trained",
-            Reason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
-            Reason::NothingLeft => "the template leaves no token to train on in this row",
-            Reason::NoEnd(_) => {
+            RowReason::NotUtf8 => "not UTF-8",
+            RowReason::NotJson(_) => "not JSON",
+            RowReason::NotAnObject => "not an object",
+            RowReason::NotCsv(_) => "not a CSV record",
+            RowReason::NoKnownFormat { .. } => "no known format",
+            RowReason::Missing { .. } => "missing key",
+            RowReason::WrongType { .. } => "wrong type",
+            RowReason::UnknownRole { .. } => "unknown role",
+            RowReason::Media { .. } => "not text alone",
+            RowReason::Contradiction { .. } => "contradictory keys",
+            RowReason::WouldBeLost { .. } => "key that would be lost",
+            RowReason::EmptyPrompt => "empty prompt",
+            RowReason::EmptyAnswer => "empty answer",
+            RowReason::NoAnswer => "no answer",
+            RowReason::PromptEndsInAnswer => "prompt ends in an answer",
+            RowReason::NoQuestion => "prompt asks nothing",
+            RowReason::AnswerOfOthers { .. } => "answer is not the assistant's",
+            RowReason::Tie(_) => "tie",
+            RowReason::ChosenEqualsRejected => "chosen equals rejected",
+            RowReason::EqualOnceRendered => "chosen equals rejected in the tokens that are trained",
+            RowReason::EqualOnceCut => "chosen equals rejected once cut to max_length",
+            RowReason::UndesirableAnswer => "undesirable answer",
+            RowReason::NoCommonPrompt { .. } => "no common prompt",
+            RowReason::PromptFillsMaxLength => "prompt fills max_length",
+            RowReason::LongerThanMaxLength => "longer than max_length",
+            RowReason::PromptNotAPrefix => "prompt is not a prefix of the rendered row",
+            RowReason::TemplateFails(_) => "the template fails",
+            RowReason::ContentLost(_) => "the template leaves out content",
+            RowReason::ReasoningUnread(_) => "the template reads no reasoning",
+            RowReason::RowNotTrained { .. } => "the row is not to be trained",
+            RowReason::NothingTrained => "no turn is to be trained",
+            RowReason::TurnNotFound => "a turn that is not to be trained cannot be found in the text",
+            RowReason::NothingLeft => "the template leaves no token to train on in this row",
+            RowReason::NoEnd(_) => {
                 "no end-of-turn token is trained after an answer, so the model would not learn to stop"
             }
-            Reason::ResultInTurn(_) => {
+            RowReason::ResultInTurn(_) => {
                 "a tool's result stands in the assistant's turn and cannot be told from it"
             }
-            Reason::ReservedKwarg(_) => "reserved template variable",
-            Reason::CutToMaxLength => "cut to max_length",
-            Reason::CutToMaxPromptLength => "cut to max_prompt_length",
+            RowReason::ReservedKwarg(_) => "reserved template variable",
+            RowReason::CutToMaxLength => "cut to max_length",
+            RowReason::CutToMaxPromptLength => "cut to max_prompt_length",
         }
     }
 
     /// The reason with its pointers under other names.
     pub fn with_pointers(mut self, name: impl Fn(&str) -> String) -> Self {
         match &mut self {
-            Reason::Missing { pointer, .. }
-            | Reason::WrongType { pointer, .. }
-            | Reason::UnknownRole { pointer, .. }
-            | Reason::Media { pointer, .. }
-            | Reason::RowNotTrained { pointer, .. }
-            | Reason::WouldBeLost { pointer } => *pointer = name(pointer),
-            Reason::Contradiction { pointer, other, .. } => {
+            RowReason::Missing { pointer, .. }
+            | RowReason::WrongType { pointer, .. }
+            | RowReason::UnknownRole { pointer, .. }
+            | RowReason::Media { pointer, .. }
+            | RowReason::RowNotTrained { pointer, .. }
+            | RowReason::WouldBeLost { pointer } => *pointer = name(pointer),
+            RowReason::Contradiction { pointer, other, .. } => {
                 *pointer = name(pointer);
                 *other = name(other);
             }
@@ -259,21 +259,21 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for RowReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NotJson(why)
-            | Reason::NotCsv(why)
-            | Reason::TemplateFails(why)
-            | Reason::ReasoningUnread(why)
-            | Reason::NoEnd(why)
-            | Reason::ResultInTurn(why)
-            | Reason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
-            Reason::ContentLost(what) => write!(f, "the template leaves out {what}"),
-            Reason::NoKnownFormat { keys } => {
+            RowReason::NotJson(why)
+            | RowReason::NotCsv(why)
+            | RowReason::TemplateFails(why)
+            | RowReason::ReasoningUnread(why)
+            | RowReason::NoEnd(why)
+            | RowReason::ResultInTurn(why)
+            | RowReason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
+            RowReason::ContentLost(what) => write!(f, "the template leaves out {what}"),
+            RowReason::NoKnownFormat { keys } => {
                 write!(f, "no known format: the row has {}", named(keys))
             }
-            Reason::Missing { pointer, keys } => {
+            RowReason::Missing { pointer, keys } => {
                 write!(f, "missing {pointer}")?;
                 let (above, key) = pointer.rsplit_once('/').unwrap_or_default();
                 match (above.is_empty(), keys.is_empty()) {
@@ -286,34 +286,34 @@ impl fmt::Display for Reason {
                     ),
                 }
             }
-            Reason::WrongType { pointer, found, accepted } => {
+            RowReason::WrongType { pointer, found, accepted } => {
                 write!(f, "wrong type at {pointer}: {found}; accepted: {accepted}")
             }
-            Reason::UnknownRole { role, pointer } => write!(
+            RowReason::UnknownRole { role, pointer } => write!(
                 f,
                 "unknown role `{role}` at {pointer}; say whose it is, e.g. `roles = {{ user = [{role:?}] }}`: \
                  {}",
                 known_roles()
             ),
-            Reason::Media { what, pointer } => write!(
+            RowReason::Media { what, pointer } => write!(
                 f,
                 "{what} at {pointer}: models are trained on text alone; take such rows out, or what stands \
                  for pictures and sounds out of them"
             ),
-            Reason::Contradiction { pointer, other, why } => {
+            RowReason::Contradiction { pointer, other, why } => {
                 write!(f, "{pointer} contradicts {other}: {why}")
             }
-            Reason::WouldBeLost { pointer } => write!(
+            RowReason::WouldBeLost { pointer } => write!(
                 f,
                 "{pointer} would be lost: rows of this format have no place for it; put it into the \
                  question, or take it out"
             ),
-            Reason::AnswerOfOthers { role } => {
+            RowReason::AnswerOfOthers { role } => {
                 write!(f, "{}: it begins or ends with a turn of `{role}`", self.kind())
             }
-            Reason::RowNotTrained { pointer, value } => write!(f, "{}: {pointer} is {value}", self.kind()),
-            Reason::Tie(found) => write!(f, "tie: {found}"),
-            Reason::NoCommonPrompt { chosen, rejected } => {
+            RowReason::RowNotTrained { pointer, value } => write!(f, "{}: {pointer} is {value}", self.kind()),
+            RowReason::Tie(found) => write!(f, "tie: {found}"),
+            RowReason::NoCommonPrompt { chosen, rejected } => {
                 write!(f, "no common prompt: chosen begins with {chosen}, rejected with {rejected}")
             }
             plain => f.write_str(plain.kind()),

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::opening::parts;
-use super::reason::Reason;
-use super::row::{Row, Turns};
+use super::reason::RowReason;
+use super::row::{Row, RowTurns};
 use super::spans;
 use super::{kept, kept_values};
 use crate::template::{ChatTemplate, Message, Rendering, is_reserved, reserved};
@@ -39,25 +39,25 @@ pub struct RenderedRow {
 /// the assistant's turn opened), as TRL does. Conversations train what the template's generation blocks
 /// hold, or, where it has none, of each assistant turn what [`spans`] finds. Turns that a row marks as
 /// not trained are left out of either.
-pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Reason> {
+pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, RowReason> {
     let rendering = Rendering {
         tools: row.tools.as_ref(),
         add_generation_prompt: false,
         kwargs: row.chat_template_kwargs.as_ref(),
     };
     if let Some(name) = row.chat_template_kwargs.as_ref().and_then(reserved) {
-        return Err(Reason::ReservedKwarg(format!("/chat_template_kwargs/{name}: {}", is_reserved(name))));
+        return Err(RowReason::ReservedKwarg(format!("/chat_template_kwargs/{name}: {}", is_reserved(name))));
     }
     let renderer = Renderer { template, rendering };
     match &row.turns {
         // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
-        Turns::Text(text) => {
+        RowTurns::Text(text) => {
             let whole = 0..text.len();
             let text = RenderedText { text: text.clone(), trained: vec![whole], ..RenderedText::default() };
             Ok(RenderedRow { texts: vec![text], asked: None, lacks_reasoning: false })
         }
-        Turns::Answers { prompt, answers } => renderer.answers(prompt, answers),
-        Turns::Conversation(messages) => renderer.conversation(messages),
+        RowTurns::Answers { prompt, answers } => renderer.answers(prompt, answers),
+        RowTurns::Conversation(messages) => renderer.conversation(messages),
     }
 }
 
@@ -68,7 +68,7 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn answers(&self, prompt: &[Message], answers: &[Vec<Message>]) -> Result<RenderedRow, Reason> {
+    fn answers(&self, prompt: &[Message], answers: &[Vec<Message>]) -> Result<RenderedRow, RowReason> {
         self.check_reasoning(prompt, 0)?;
         let open = Rendering { add_generation_prompt: true, ..self.rendering };
         let asked = self.template.render(prompt, open).map_err(fails)?;
@@ -85,7 +85,7 @@ impl Renderer<'_> {
             let text = self.template.render(&whole, self.rendering).map_err(fails)?;
             lacks_reasoning |= self.check(&whole, self.rendering, &text)?;
             let start = spans::completion_start(self.template, prompt, open, &asked, &text);
-            let start = start.ok_or(Reason::PromptNotAPrefix)?;
+            let start = start.ok_or(RowReason::PromptNotAPrefix)?;
             let untrained: Vec<usize> = (prompt.len()..whole.len())
                 .filter(|&turn| whole[turn].role == "assistant" && !whole[turn].trained)
                 .collect();
@@ -93,12 +93,12 @@ impl Renderer<'_> {
             let trained = match untrained.is_empty() {
                 true => vec![completion],
                 false if answer.iter().all(|turn| !turn.trained || turn.role != "assistant") => {
-                    return Err(Reason::NothingTrained);
+                    return Err(RowReason::NothingTrained);
                 }
                 false => {
                     let parts = parts(self.template, &whole, self.rendering, &text);
-                    let parts = parts.ok_or(Reason::TurnNotFound)?;
-                    spans::without(vec![completion], &parts, &untrained).ok_or(Reason::TurnNotFound)?
+                    let parts = parts.ok_or(RowReason::TurnNotFound)?;
+                    spans::without(vec![completion], &parts, &untrained).ok_or(RowReason::TurnNotFound)?
                 }
             };
             texts.push(RenderedText { text, trained, completion: Some(start) });
@@ -106,9 +106,9 @@ impl Renderer<'_> {
         Ok(RenderedRow { texts, asked: Some(asked), lacks_reasoning })
     }
 
-    fn conversation(&self, messages: &[Message]) -> Result<RenderedRow, Reason> {
+    fn conversation(&self, messages: &[Message]) -> Result<RenderedRow, RowReason> {
         if !messages.iter().any(|turn| turn.role == "assistant" && turn.trained) {
-            return Err(Reason::NothingTrained);
+            return Err(RowReason::NothingTrained);
         }
         self.check_reasoning(messages, 0)?;
         let text = self.template.render(messages, self.rendering).map_err(fails)?;
@@ -122,29 +122,29 @@ impl Renderer<'_> {
     }
 
     /// What the template's generation blocks hold, but for turns that are not trained.
-    fn marked(&self, messages: &[Message], text: &str) -> Result<Vec<Range<usize>>, Reason> {
+    fn marked(&self, messages: &[Message], text: &str) -> Result<Vec<Range<usize>>, RowReason> {
         let (_, marked) = self.template.render_marked(messages, self.rendering).map_err(fails)?;
         let is_untrained = |&turn: &usize| messages[turn].role == "assistant" && !messages[turn].trained;
         let untrained: Vec<usize> = (0..messages.len()).filter(is_untrained).collect();
         if untrained.is_empty() {
             return Ok(marked);
         }
-        let parts = parts(self.template, messages, self.rendering, text).ok_or(Reason::TurnNotFound)?;
-        spans::without(marked, &parts, &untrained).ok_or(Reason::TurnNotFound)
+        let parts = parts(self.template, messages, self.rendering, text).ok_or(RowReason::TurnNotFound)?;
+        spans::without(marked, &parts, &untrained).ok_or(RowReason::TurnNotFound)
     }
 
     /// Errors if turns hold reasoning and the template reads none. `before`: turns before them.
-    fn check_reasoning(&self, messages: &[Message], before: usize) -> Result<(), Reason> {
+    fn check_reasoning(&self, messages: &[Message], before: usize) -> Result<(), RowReason> {
         let held = |(turn, message): (usize, &Message)| Some((turn, message.reasoning()?.0));
         match messages.iter().enumerate().find_map(held) {
             Some((turn, key)) if !self.template.reads_reasoning(self.rendering) => {
-                Err(Reason::ReasoningUnread(format!("`{key}` of turn {}", before + turn + 1)))
+                Err(RowReason::ReasoningUnread(format!("`{key}` of turn {}", before + turn + 1)))
             }
             _ => Ok(()),
         }
     }
 
-    fn check(&self, messages: &[Message], rendering: Rendering, text: &str) -> Result<bool, Reason> {
+    fn check(&self, messages: &[Message], rendering: Rendering, text: &str) -> Result<bool, RowReason> {
         let tools = rendering.tools.filter(|tools| tools.as_array().is_none_or(|list| !list.is_empty()));
         let lacks_reasoning = kept::check(messages, tools, text, |messages, tools| {
             self.template.render(messages, Rendering { tools, ..rendering }).ok()
@@ -154,6 +154,6 @@ impl Renderer<'_> {
     }
 }
 
-fn fails(error: anyhow::Error) -> Reason {
-    Reason::TemplateFails(format!("{error:#}"))
+fn fails(error: anyhow::Error) -> RowReason {
+    RowReason::TemplateFails(format!("{error:#}"))
 }

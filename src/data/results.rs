@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::kept::function;
 use super::opening::whole_tags;
 use super::ranges::less;
-use super::reason::Reason;
+use super::reason::RowReason;
 use super::vary::{self, changed, common, common_end};
 use crate::template::{ChatTemplate, Message, Rendering};
 
@@ -25,12 +25,12 @@ pub fn cut_out(
     messages: &[Message],
     rendering: Rendering,
     text: &str,
-) -> Result<Vec<Range<usize>>, Reason> {
+) -> Result<Vec<Range<usize>>, RowReason> {
     let holds = |turn: &Message| turn.trained && turn.extra.get(WITHIN).is_some_and(|held| !held.is_null());
     if let Some(turn) = messages.iter().position(holds)
         && template.reads_key(WITHIN, rendering)
     {
-        return Err(Reason::ResultInTurn(format!("`{WITHIN}` of turn {}", turn + 1)));
+        return Err(RowReason::ResultInTurn(format!("`{WITHIN}` of turn {}", turn + 1)));
     }
     let results: Vec<usize> = (0..messages.len()).filter(|&turn| is_result(&messages[turn])).collect();
     if results.is_empty() || stand_apart(&results, template, messages, rendering, text) {
@@ -41,7 +41,7 @@ pub fn cut_out(
     for run in results.chunk_by(|one, next| one + 1 == *next) {
         let last = run[run.len() - 1];
         let told =
-            || Reason::ResultInTurn(format!("the text of turn {} ({})", last + 1, messages[last].role));
+            || RowReason::ResultInTurn(format!("the text of turn {} ({})", last + 1, messages[last].role));
         let own: Vec<Range<usize>> =
             run.iter().map(|&turn| found.own(turn)).collect::<Option<_>>().ok_or_else(told)?;
         let within =

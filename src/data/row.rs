@@ -11,7 +11,7 @@ use crate::template::Message;
 
 /// Where a row comes from, for keys, errors and the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct RowOrigin {
     /// Index in the data set as read (0-based, over all files, unusable rows included).
     pub row: usize,
     pub file: Arc<PathBuf>,
@@ -19,7 +19,7 @@ pub struct Origin {
     pub line: usize,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for RowOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {} {}", self.file.display(), source::unit(&self.file), self.line)
     }
@@ -27,7 +27,7 @@ impl fmt::Display for Origin {
 
 /// What a row says.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Turns {
+pub enum RowTurns {
     /// A prompt and the answers that continue it; everything after the prompt is trained.
     /// Preference rows read as preference: `[chosen, rejected]`; as sft and unpaired rows: one
     /// answer; prompts: none.
@@ -41,7 +41,7 @@ pub enum Turns {
 /// What a row says, before it is told where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content {
-    pub turns: Turns,
+    pub turns: RowTurns,
     pub tools: Option<Value>,
     pub chat_template_kwargs: Option<Map<String, Value>>,
     pub margin: Option<f64>,
@@ -51,8 +51,8 @@ pub struct Content {
 /// One usable row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    pub origin: Origin,
-    pub turns: Turns,
+    pub origin: RowOrigin,
+    pub turns: RowTurns,
     /// Tool schemas for the template, as the row gives them.
     pub tools: Option<Value>,
     /// Further variables of the template, as the row gives them.
@@ -69,14 +69,14 @@ pub struct Row {
 impl Row {
     /// Whether the row asks and has no answer.
     pub fn is_prompt(&self) -> bool {
-        matches!(&self.turns, Turns::Answers { answers, .. } if answers.is_empty())
+        matches!(&self.turns, RowTurns::Answers { answers, .. } if answers.is_empty())
     }
 
     /// Whether there is an answer, or only a question.
     pub fn is_answered(&self) -> bool {
         match &self.turns {
-            Turns::Answers { answers, .. } => !answers.is_empty(),
-            Turns::Conversation(_) | Turns::Text(_) => true,
+            RowTurns::Answers { answers, .. } => !answers.is_empty(),
+            RowTurns::Conversation(_) | RowTurns::Text(_) => true,
         }
     }
 
@@ -84,23 +84,23 @@ impl Row {
     /// first assistant turn.
     pub fn question(&self) -> &[Message] {
         match &self.turns {
-            Turns::Answers { prompt, .. } => prompt,
-            Turns::Conversation(messages) => {
+            RowTurns::Answers { prompt, .. } => prompt,
+            RowTurns::Conversation(messages) => {
                 let end = messages.iter().position(|message| message.role == "assistant");
                 &messages[..end.unwrap_or(messages.len())]
             }
-            Turns::Text(_) => &[],
+            RowTurns::Text(_) => &[],
         }
     }
 
     /// All texts of the row, for training a tokenizer: prompt, then each answer.
     pub fn texts(&self) -> Vec<String> {
         match &self.turns {
-            Turns::Answers { prompt, answers } => {
+            RowTurns::Answers { prompt, answers } => {
                 prompt.iter().chain(answers.iter().flatten()).map(Message::text).collect()
             }
-            Turns::Conversation(messages) => messages.iter().map(Message::text).collect(),
-            Turns::Text(text) => vec![text.clone()],
+            RowTurns::Conversation(messages) => messages.iter().map(Message::text).collect(),
+            RowTurns::Text(text) => vec![text.clone()],
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::accepted;
 use super::format::wire;
 use super::misfit;
-use super::reason::Reason;
+use super::reason::RowReason;
 
 /// The schema (draft-07) of a row that serves `sft` stages.
 pub fn sft() -> Value {
@@ -57,7 +57,7 @@ fn any_shape<T: JsonSchema>() -> Value {
 /// A type of row with its own schema.
 pub trait Checked {
     /// Why `row` is not of this type.
-    fn misfit(row: &Value) -> Reason;
+    fn misfit(row: &Value) -> RowReason;
 
     /// The keys that the type reads.
     fn keys() -> &'static BTreeSet<String>;
@@ -66,14 +66,14 @@ pub trait Checked {
 macro_rules! checked {
     ($($row:ty),* $(,)?) => {
         $(impl Checked for $row {
-            fn misfit(row: &Value) -> Reason {
+            fn misfit(row: &Value) -> RowReason {
                 static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
                     jsonschema::draft7::new(&schema::<$row>()).ok()
                 });
                 let error = VALIDATOR.as_ref().and_then(|schema| schema.validate(row).err());
                 match error {
                     Some(error) => misfit::reason(&error, row),
-                    None => Reason::wrong_type("/", row, "a row as `schemas/` describe it"),
+                    None => RowReason::wrong_type("/", row, "a row as `schemas/` describe it"),
                 }
             }
 
@@ -110,7 +110,7 @@ checked!(
     wire::Labelled<wire::PromptResponse>,
     wire::Labelled<wire::Alpaca>,
     wire::Labelled<wire::QueryResponse>,
-    wire::Prompt,
+    wire::PromptOnly,
 );
 
 /// The properties of a schema's root and of its alternatives.

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::opening::{self, opened, opening, parts, reasoning_tag, whole_tags};
 use super::ranges::less;
-use super::reason::Reason;
+use super::reason::RowReason;
 use super::results;
 use super::vary::{self, common};
 use crate::template::{ChatTemplate, Message, Rendering, TurnParts};
@@ -23,11 +23,11 @@ pub fn of_turns(
     messages: &[Message],
     rendering: Rendering,
     text: &str,
-) -> Result<Vec<Range<usize>>, Reason> {
+) -> Result<Vec<Range<usize>>, RowReason> {
     let spans = by_parts(template, messages, rendering, text)
         .or_else(|| by_prefixes(template, messages, rendering, text))
         .or_else(|| by_words(template, messages, rendering, text))
-        .ok_or(Reason::PromptNotAPrefix)?;
+        .ok_or(RowReason::PromptNotAPrefix)?;
     results::cut_out(spans, template, messages, rendering, text)
 }
 

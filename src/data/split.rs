@@ -30,14 +30,14 @@ fn share(row: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::row::{Origin, Turns};
+    use crate::data::row::{RowOrigin, RowTurns};
     use crate::template::Message;
 
     fn rows(indices: impl Iterator<Item = usize>) -> Vec<Row> {
         indices
             .map(|row| Row {
-                origin: Origin { row, file: Default::default(), line: row + 1 },
-                turns: Turns::Conversation(vec![Message::new("user", "hi")]),
+                origin: RowOrigin { row, file: Default::default(), line: row + 1 },
+                turns: RowTurns::Conversation(vec![Message::new("user", "hi")]),
                 tools: None,
                 chat_template_kwargs: None,
                 margin: None,

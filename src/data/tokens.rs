@@ -14,9 +14,9 @@ use rayon::prelude::*;
 use super::ends;
 use super::example::{Completion, Example};
 use super::ledger::Ledger;
-use super::reason::Reason;
+use super::reason::RowReason;
 use super::render_row::{RenderedText, render_row};
-use super::row::{Row, Turns};
+use super::row::{Row, RowTurns};
 use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
 use super::unread;
@@ -46,22 +46,22 @@ pub enum Longer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokenized {
     pub example: Example,
-    pub cuts: Vec<Reason>,
+    pub cuts: Vec<RowReason>,
     /// An unpaired row's answer before it was cut to `max_length`, if it was.
     pub uncut: Option<Completion>,
-    pub notes: Notes,
+    pub notes: RowNotes,
 }
 
 /// What a person should know of a row that is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct RowNotes {
     /// The end of the prompt, where the template opens a turn, that the row's texts do not have.
     pub left_of_prompt: Option<String>,
     /// Whether the template leaves out reasoning of turns before the last question.
     pub lacks_reasoning: bool,
 }
 
-impl Notes {
+impl RowNotes {
     /// Each note in words.
     pub fn told(&self) -> impl Iterator<Item = String> {
         let left = self.left_of_prompt.as_ref().map(|left| {
@@ -85,7 +85,7 @@ pub fn tokenize(
     lengths: Lengths,
     ledger: &mut Ledger,
 ) -> Result<Vec<Tokenized>> {
-    let tokenized: Vec<Result<Result<Tokenized, Reason>>> =
+    let tokenized: Vec<Result<Result<Tokenized, RowReason>>> =
         rows.par_iter().map(|row| tokenize_row(row, template, tokenizer, lengths)).collect();
     let mut kept = Vec::with_capacity(rows.len());
     let mut entries = Ledger::new();
@@ -100,7 +100,7 @@ pub fn tokenize(
         }
     }
     if let (true, Some(first)) = (kept.is_empty(), entries.entries().first()) {
-        if let Reason::TemplateFails(_) = first.reason {
+        if let RowReason::TemplateFails(_) = first.reason {
             bail!("{}: {}", first.origin, first.reason);
         }
         let advice = advice(&first.reason, rows);
@@ -117,22 +117,24 @@ pub fn tokenize(
 }
 
 /// What to do about rows that are all dropped, the first for `reason`.
-fn advice(reason: &Reason, rows: &[Row]) -> &'static str {
+fn advice(reason: &RowReason, rows: &[Row]) -> &'static str {
     match reason {
-        Reason::PromptNotAPrefix => {
+        RowReason::PromptNotAPrefix => {
             "the template renders a prompt otherwise once an answer follows it; use another `template`"
         }
-        Reason::ContentLost(_) | Reason::ReasoningUnread(_) => {
+        RowReason::ContentLost(_) | RowReason::ReasoningUnread(_) => {
             "use a `template` that reads it, or take it out of the rows"
         }
-        Reason::EqualOnceRendered => {
+        RowReason::EqualOnceRendered => {
             "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
         }
-        Reason::NothingTrained => "mark a turn as trained",
-        Reason::NothingLeft | Reason::NoEnd(_) => "use a template that does, see `template` in `[model]`",
-        Reason::ResultInTurn(_) => "use a `template` that writes a tool's result for the tool's turn",
-        Reason::TurnNotFound => "use a `template` that goes over `messages` in a loop",
-        Reason::ReservedKwarg(_) => "take it out of the rows",
+        RowReason::NothingTrained => "mark a turn as trained",
+        RowReason::NothingLeft | RowReason::NoEnd(_) => {
+            "use a template that does, see `template` in `[model]`"
+        }
+        RowReason::ResultInTurn(_) => "use a `template` that writes a tool's result for the tool's turn",
+        RowReason::TurnNotFound => "use a `template` that goes over `messages` in a loop",
+        RowReason::ReservedKwarg(_) => "take it out of the rows",
         _ if rows.iter().all(Row::is_prompt) => {
             "raise `max_length`, or lower `response_length`, for which it must leave room"
         }
@@ -146,15 +148,15 @@ pub fn tokenize_row(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
     lengths: Lengths,
-) -> Result<Result<Tokenized, Reason>> {
-    if let Turns::Text(text) = &row.turns {
+) -> Result<Result<Tokenized, RowReason>> {
+    if let RowTurns::Text(text) = &row.turns {
         return Ok(fit(text_row::example(text, row, tokenizer)?, lengths));
     }
     let rendered = match render_row(row, template) {
         Ok(rendered) => rendered,
         Err(reason) => return Ok(Err(reason)),
     };
-    let mut notes = Notes { lacks_reasoning: rendered.lacks_reasoning, left_of_prompt: None };
+    let mut notes = RowNotes { lacks_reasoning: rendered.lacks_reasoning, left_of_prompt: None };
     let mut encoded = Vec::with_capacity(rendered.texts.len());
     for text in &rendered.texts {
         encoded.push(tokenizer.encode_with_offsets(&text.text)?);
@@ -242,39 +244,39 @@ fn share_prompt(mut completions: Vec<Completion>) -> (Vec<u32>, Vec<Completion>)
 }
 
 /// Cuts an example to its bounds.
-fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, Reason> {
+fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, RowReason> {
     let mut cuts = Vec::new();
     let bound = lengths.max_prompt_length.unwrap_or(usize::MAX);
     if example.prompt.len() > bound {
         example.prompt.drain(..example.prompt.len() - bound);
-        cuts.push(Reason::CutToMaxPromptLength);
+        cuts.push(RowReason::CutToMaxPromptLength);
     }
     let room = lengths.max_length.saturating_sub(example.prompt.len());
     if room == 0 {
-        return Err(Reason::PromptFillsMaxLength);
+        return Err(RowReason::PromptFillsMaxLength);
     }
     let mut uncut = None;
     if example.completions.iter().any(|completion| completion.tokens.len() > room) {
         if lengths.longer == Longer::Drop {
-            return Err(Reason::LongerThanMaxLength);
+            return Err(RowReason::LongerThanMaxLength);
         }
-        cuts.push(Reason::CutToMaxLength);
+        cuts.push(RowReason::CutToMaxLength);
         uncut = example.label.and_then(|_| example.completions.first().cloned());
     }
     for completion in &mut example.completions {
         completion.truncate(room);
         if !completion.trained.contains(&true) {
-            return Err(Reason::PromptFillsMaxLength);
+            return Err(RowReason::PromptFillsMaxLength);
         }
     }
     // Of unpaired rows no answer is compared with another.
     if let (None, [chosen, rejected]) = (example.label, example.completions.as_slice())
         && up_to_last_trained(chosen) == up_to_last_trained(rejected)
     {
-        let cut = cuts.contains(&Reason::CutToMaxLength);
-        return Err(if cut { Reason::EqualOnceCut } else { Reason::EqualOnceRendered });
+        let cut = cuts.contains(&RowReason::CutToMaxLength);
+        return Err(if cut { RowReason::EqualOnceCut } else { RowReason::EqualOnceRendered });
     }
-    Ok(Tokenized { example, cuts, uncut, notes: Notes::default() })
+    Ok(Tokenized { example, cuts, uncut, notes: RowNotes::default() })
 }
 
 /// All of a completion that its trained tokens' probabilities depend on, and which are trained.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::Ledger;
-use super::row::{Row, Turns};
+use super::row::{Row, RowTurns};
 use crate::template::{ChatTemplate, Message, Rendering};
 
 /// Keys of turns that are looked after elsewhere, or that tie a call to its result.
@@ -22,9 +22,9 @@ pub fn warn(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
     let mut given: BTreeMap<&str, Given> = BTreeMap::new();
     for row in rows {
         let turns: Vec<&Message> = match &row.turns {
-            Turns::Answers { prompt, answers } => prompt.iter().chain(answers.iter().flatten()).collect(),
-            Turns::Conversation(messages) => messages.iter().collect(),
-            Turns::Text(_) => continue,
+            RowTurns::Answers { prompt, answers } => prompt.iter().chain(answers.iter().flatten()).collect(),
+            RowTurns::Conversation(messages) => messages.iter().collect(),
+            RowTurns::Text(_) => continue,
         };
         let rendering = Rendering { tools: row.tools.as_ref(), ..Rendering::default() };
         let Some(name) = template.name_of(rendering) else { continue };

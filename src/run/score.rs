@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::batch::{BatchPolicy, TargetTokens};
-use crate::data::format::Shape;
+use crate::data::format::RowShape;
 use crate::data::source::{KINDS, for_each_row, is_known};
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
@@ -107,7 +107,7 @@ fn are_pairs(files: &[PathBuf]) -> Result<bool> {
     let mut found = None;
     for file in files {
         for_each_row(file, &mut |raw| {
-            found = raw.object.ok().map(|row| Shape::detect(&row, Need::Preference, None).is_some());
+            found = raw.object.ok().map(|row| RowShape::detect(&row, Need::Preference, None).is_some());
             Ok(ControlFlow::Break(()))
         })?;
         if found.is_some() {

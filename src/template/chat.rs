@@ -16,7 +16,7 @@ use super::context::Context as JsonContext;
 use super::environment::environment;
 use super::json::value;
 use super::message::{Message, REASONING};
-use super::sources::{ADDITIONAL, DEFAULT, Sources, TOOL_USE, choices, sources};
+use super::sources::{ADDITIONAL, DEFAULT, TOOL_USE, TemplateSources, choices, sources};
 use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
 use super::{CHAT_TEMPLATE, generation, mentions, rewrite};
@@ -88,11 +88,15 @@ impl ChatTemplate {
 
     /// Compiles `source`; `strftime_now` tells `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
-        Self::of_sources(Sources::from([(DEFAULT.to_owned(), source)]), special_tokens, now)
+        Self::of_sources(TemplateSources::from([(DEFAULT.to_owned(), source)]), special_tokens, now)
     }
 
     /// Compiles templates by name. Errors if one does not compile.
-    pub fn of_sources(sources: Sources, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
+    pub fn of_sources(
+        sources: TemplateSources,
+        special_tokens: SpecialTokens,
+        now: DateTime,
+    ) -> Result<Self> {
         let mut environment = environment(now);
         turns::add_to(&mut environment);
         let several = sources.len() > 1;

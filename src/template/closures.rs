@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{Kind, SyntaxError};
+use super::lexer::{SyntaxError, TokenKind};
 use super::macros;
 use super::rewrite::{Done, Enclosing, Rewriter};
 use super::syntax::{Expr, Node};
@@ -80,7 +80,7 @@ impl Rewriter {
 
     pub(super) fn call(&mut self, line: usize) -> Done {
         let arguments =
-            if *self.parser.kind() == Kind::Operator("(") { self.signature()? } else { Vec::new() };
+            if *self.parser.kind() == TokenKind::Operator("(") { self.signature()? } else { Vec::new() };
         let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
         self.open(
             line,

@@ -29,19 +29,19 @@ pub fn dumps(value: &Value, style: &Style) -> Result<String, Error> {
         None if style.indent.is_some() => (",", ": "),
         None => (", ", ": "),
     };
-    let mut writer = Writer { out: String::new(), style, item, key };
+    let mut writer = JsonWriter { out: String::new(), style, item, key };
     writer.value(value, 0)?;
     Ok(writer.out)
 }
 
-struct Writer<'a> {
+struct JsonWriter<'a> {
     out: String,
     style: &'a Style,
     item: &'a str,
     key: &'a str,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),

@@ -17,7 +17,7 @@ impl SyntaxError {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum TokenKind {
     /// Text between tags.
     Data(String),
     /// `{{` and `}}`.
@@ -38,7 +38,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
-    pub kind: Kind,
+    pub kind: TokenKind,
     pub line: usize,
 }
 
@@ -48,7 +48,7 @@ const OPERATORS: [&str; 26] = [
     "=", ".", ":", "|", ",", ";",
 ];
 
-/// The tokens of `source`, the last of them [`Kind::End`].
+/// The tokens of `source`, the last of them [`TokenKind::End`].
 pub fn tokens(source: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
     if source.ends_with('\n') {
@@ -57,7 +57,7 @@ pub fn tokens(source: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut lexer =
         Lexer { source: &source, at: 0, line: 1, line_start: true, tokens: Vec::new(), open: Vec::new() };
     lexer.text()?;
-    lexer.push(Kind::End);
+    lexer.push(TokenKind::End);
     Ok(lexer.tokens)
 }
 
@@ -77,7 +77,7 @@ impl<'a> Lexer<'a> {
         &self.source[self.at..]
     }
 
-    fn push(&mut self, kind: Kind) {
+    fn push(&mut self, kind: TokenKind) {
         self.tokens.push(Token { kind, line: self.line });
     }
 
@@ -97,7 +97,7 @@ impl<'a> Lexer<'a> {
     fn text(&mut self) -> Result<(), SyntaxError> {
         while !self.rest().is_empty() {
             let Some((length, opener)) = next_opener(self.rest()) else {
-                self.push(Kind::Data(self.rest().to_owned()));
+                self.push(TokenKind::Data(self.rest().to_owned()));
                 self.skip(self.rest().len());
                 return Ok(());
             };
@@ -108,9 +108,9 @@ impl<'a> Lexer<'a> {
                 '#' => self.comment(2 + sign.len())?,
                 '%' => match raw_opening(&after[sign.len()..]) {
                     Some(opening) => self.raw(2 + sign.len() + opening)?,
-                    None => self.tag(2 + sign.len(), Kind::TagBegin, "%}")?,
+                    None => self.tag(2 + sign.len(), TokenKind::TagBegin, "%}")?,
                 },
-                _ => self.tag(2 + sign.len(), Kind::PrintBegin, "}}")?,
+                _ => self.tag(2 + sign.len(), TokenKind::PrintBegin, "}}")?,
             }
         }
         Ok(())
@@ -129,7 +129,7 @@ impl<'a> Lexer<'a> {
             }
         };
         if !kept.is_empty() {
-            self.push(Kind::Data(kept.to_owned()));
+            self.push(TokenKind::Data(kept.to_owned()));
         }
         if length > 0 {
             self.skip(length);
@@ -177,7 +177,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A tag that begins with `opening` bytes and goes up to `end`.
-    fn tag(&mut self, opening: usize, begin: Kind, end: &'static str) -> Result<(), SyntaxError> {
+    fn tag(&mut self, opening: usize, begin: TokenKind, end: &'static str) -> Result<(), SyntaxError> {
         let first = self.line;
         self.push(begin);
         self.skip(opening);
@@ -191,7 +191,7 @@ impl<'a> Lexer<'a> {
                         ("}}", "") => 2,
                         _ => self.closing(sign.len() + 2, sign),
                     };
-                    self.push(if end == "%}" { Kind::TagEnd } else { Kind::PrintEnd });
+                    self.push(if end == "%}" { TokenKind::TagEnd } else { TokenKind::PrintEnd });
                     self.skip(length);
                     return Ok(());
                 }
@@ -220,11 +220,11 @@ impl<'a> Lexer<'a> {
         if let Some(length) = literals::float_length(rest).filter(|_| !follows_dot) {
             // Digits and an exponent: always a float.
             let number = rest[..length].replace('_', "").parse().unwrap_or(f64::NAN);
-            self.push(Kind::Float(number));
+            self.push(TokenKind::Float(number));
             return self.skip(length);
         }
         let (digits, length) = literals::integer(rest);
-        self.push(Kind::Integer(digits));
+        self.push(TokenKind::Integer(digits));
         self.skip(length);
     }
 
@@ -234,7 +234,7 @@ impl<'a> Lexer<'a> {
         if !name.is_ascii() {
             return self.error(format!("the name `{name}` has letters that are not ASCII; rename it"));
         }
-        self.push(Kind::Name(name.to_owned()));
+        self.push(TokenKind::Name(name.to_owned()));
         self.skip(name.len());
         Ok(())
     }
@@ -252,7 +252,7 @@ impl<'a> Lexer<'a> {
             }
         }
         match super::escapes::unescape(&rest[1..end]) {
-            Ok(text) => self.push(Kind::Text(text)),
+            Ok(text) => self.push(TokenKind::Text(text)),
             Err(what) => return self.error(what),
         }
         self.skip(end + 1);
@@ -278,7 +278,7 @@ impl<'a> Lexer<'a> {
             },
             _ => {}
         }
-        self.push(Kind::Operator(operator));
+        self.push(TokenKind::Operator(operator));
         self.skip(operator.len());
         Ok(())
     }
@@ -325,8 +325,8 @@ mod unit_tests {
 
     fn data(source: &str) -> String {
         let texts = tokens(source).unwrap().into_iter().filter_map(|token| match token.kind {
-            Kind::Data(text) => Some(text),
-            Kind::Name(name) => Some(format!("<{name}>")),
+            TokenKind::Data(text) => Some(text),
+            TokenKind::Name(name) => Some(format!("<{name}>")),
             _ => None,
         });
         texts.collect()
@@ -347,13 +347,13 @@ mod unit_tests {
     fn numbers_are_python_s() {
         let kinds = |text: &str| {
             let tokens = tokens(&format!("{{{{ {text} }}}}")).unwrap();
-            tokens[1..tokens.len() - 2].iter().map(|token| token.kind.clone()).collect::<Vec<Kind>>()
+            tokens[1..tokens.len() - 2].iter().map(|token| token.kind.clone()).collect::<Vec<TokenKind>>()
         };
-        assert_eq!(kinds("1_000"), [Kind::Integer("1000".into())]);
+        assert_eq!(kinds("1_000"), [TokenKind::Integer("1000".into())]);
         assert_eq!(kinds("0x_ff"), kinds("0 x_ff"));
-        assert_eq!(kinds("0xff"), [Kind::Integer("255".into())]);
-        assert_eq!(kinds("1e3"), [Kind::Float(1000.0)]);
-        assert_eq!(kinds("1.5"), [Kind::Float(1.5)]);
+        assert_eq!(kinds("0xff"), [TokenKind::Integer("255".into())]);
+        assert_eq!(kinds("1e3"), [TokenKind::Float(1000.0)]);
+        assert_eq!(kinds("1.5"), [TokenKind::Float(1.5)]);
         assert_eq!(kinds("x.0.5").len(), 5);
     }
 

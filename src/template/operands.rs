@@ -1,15 +1,15 @@
 //! The parts of Jinja2's expressions between operators: literals, names, subscripts, calls, filters
 //! and tests; and what is assigned to.
 
-use super::lexer::{Kind, SyntaxError, Token};
-use super::parser::{Ends, Parsed, Parser};
-use super::syntax::{Arguments, Expr, Node};
+use super::lexer::{SyntaxError, Token, TokenKind};
+use super::parser::{EndKeywords, Parsed, Parser};
+use super::syntax::{CallArguments, Expr, Node};
 
 impl Parser {
     pub(super) fn primary(&mut self) -> Parsed {
         let Token { kind, line } = self.token().clone();
         let node = match kind {
-            Kind::Name(name) => {
+            TokenKind::Name(name) => {
                 self.next();
                 match name.as_str() {
                     "true" | "True" => Node::Bool(true),
@@ -18,33 +18,33 @@ impl Parser {
                     _ => Node::Name(name),
                 }
             }
-            Kind::Text(mut text) => {
+            TokenKind::Text(mut text) => {
                 self.next();
-                while let Kind::Text(more) = self.kind() {
+                while let TokenKind::Text(more) = self.kind() {
                     text.push_str(more);
                     self.next();
                 }
                 Node::Text(text)
             }
-            Kind::Integer(digits) => {
+            TokenKind::Integer(digits) => {
                 self.next();
                 Node::Integer(digits)
             }
-            Kind::Float(number) => {
+            TokenKind::Float(number) => {
                 self.next();
                 Node::Float(number)
             }
-            Kind::Operator("(") => {
+            TokenKind::Operator("(") => {
                 self.next();
                 let inside = self.tuple_or_one(true, &[], true)?;
                 self.expect(")")?;
                 return Ok(inside);
             }
-            Kind::Operator("[") => {
+            TokenKind::Operator("[") => {
                 self.next();
                 Node::List(self.items("]", Self::expression)?)
             }
-            Kind::Operator("{") => {
+            TokenKind::Operator("{") => {
                 self.next();
                 Node::Dict(self.items("}", |parser| {
                     let key = parser.expression()?;
@@ -83,8 +83,8 @@ impl Parser {
             let inner = Box::new(expression);
             let node = if self.skip(".") {
                 match self.next().kind {
-                    Kind::Name(name) => Node::Attribute(inner, name),
-                    Kind::Integer(digits) => {
+                    TokenKind::Name(name) => Node::Attribute(inner, name),
+                    TokenKind::Integer(digits) => {
                         Node::Item(inner, Box::new(Expr { line, node: Node::Integer(digits) }))
                     }
                     _ => return Err(SyntaxError::new(line, "a name or a number must follow `.`")),
@@ -136,7 +136,7 @@ impl Parser {
     }
 
     /// What is assigned to: names, one or several with commas; `object.name` for a namespace.
-    pub fn target(&mut self, ends: Ends) -> Parsed {
+    pub fn target(&mut self, ends: EndKeywords) -> Parsed {
         let line = self.line();
         let mut items = Vec::new();
         loop {
@@ -158,7 +158,7 @@ impl Parser {
                 }
             };
             let more = self.skip(",");
-            let at_end = *self.kind() == Kind::TagEnd
+            let at_end = *self.kind() == TokenKind::TagEnd
                 || self.is("=")
                 || self.is(")")
                 || self.is("]")
@@ -219,7 +219,7 @@ impl Parser {
     fn filter(&mut self, expression: Option<Expr>) -> Parsed {
         let line = self.line();
         let name = self.dotted("a filter's name")?;
-        let arguments = if self.is("(") { self.arguments()? } else { Arguments::default() };
+        let arguments = if self.is("(") { self.arguments()? } else { CallArguments::default() };
         Ok(Expr { line, node: Node::Filter(expression.map(Box::new), name, arguments) })
     }
 
@@ -235,8 +235,11 @@ impl Parser {
         let negated = self.skip_name("not");
         let name = self.dotted("a test's name")?;
         let takes_one = match self.kind() {
-            Kind::Name(name) => !matches!(name.as_str(), "else" | "or" | "and"),
-            Kind::Text(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Operator("[" | "{") => true,
+            TokenKind::Name(name) => !matches!(name.as_str(), "else" | "or" | "and"),
+            TokenKind::Text(_)
+            | TokenKind::Integer(_)
+            | TokenKind::Float(_)
+            | TokenKind::Operator("[" | "{") => true,
             _ => false,
         };
         let arguments = if self.is("(") {
@@ -246,18 +249,18 @@ impl Parser {
                 return self.error("tests with `is` cannot be chained");
             }
             let argument = self.primary()?;
-            Arguments { positional: vec![self.postfix(argument)?], ..Arguments::default() }
+            CallArguments { positional: vec![self.postfix(argument)?], ..CallArguments::default() }
         } else {
-            Arguments::default()
+            CallArguments::default()
         };
         let node = Node::Test(Box::new(expression), name, arguments);
         let test = Expr { line, node };
         Ok(if negated { Expr { line, node: Node::Not(Box::new(test)) } } else { test })
     }
 
-    pub fn arguments(&mut self) -> Result<Arguments, SyntaxError> {
+    pub fn arguments(&mut self) -> Result<CallArguments, SyntaxError> {
         self.expect("(")?;
-        let mut arguments = Arguments::default();
+        let mut arguments = CallArguments::default();
         let mut first = true;
         while !self.skip(")") {
             if !first {
@@ -278,7 +281,8 @@ impl Parser {
                     return self.error("`*` after `*` or `**` in a call");
                 }
                 arguments.items = Some(Box::new(self.expression()?));
-            } else if matches!(self.kind(), Kind::Name(_)) && *self.second() == Kind::Operator("=") {
+            } else if matches!(self.kind(), TokenKind::Name(_)) && *self.second() == TokenKind::Operator("=")
+            {
                 if arguments.named_items.is_some() {
                     return self.error("an argument after `**` in a call");
                 }

@@ -1,13 +1,13 @@
 //! Jinja2's grammar of expressions: its precedences, its tuples without parentheses.
 
-use super::lexer::{Kind, SyntaxError, Token};
-use super::syntax::{Comparison, Expr, Node};
+use super::lexer::{SyntaxError, Token, TokenKind};
+use super::syntax::{ComparisonOperator, Expr, Node};
 
 /// How deep expressions may be nested.
 const DEEPEST: usize = 60;
 
 /// Where a tuple without parentheses ends, besides a closing bracket or the tag's end.
-pub type Ends<'a> = &'a [&'a str];
+pub type EndKeywords<'a> = &'a [&'a str];
 
 pub struct Parser {
     tokens: Vec<Token>,
@@ -18,7 +18,7 @@ pub struct Parser {
 pub type Parsed = Result<Expr, SyntaxError>;
 
 impl Parser {
-    /// Of tokens whose last is [`Kind::End`].
+    /// Of tokens whose last is [`TokenKind::End`].
     pub fn new(tokens: Vec<Token>) -> Self {
         Parser { tokens, at: 0, depth: 0 }
     }
@@ -32,11 +32,11 @@ impl Parser {
         self.token().line
     }
 
-    pub fn kind(&self) -> &Kind {
+    pub fn kind(&self) -> &TokenKind {
         &self.token().kind
     }
 
-    pub(super) fn second(&self) -> &Kind {
+    pub(super) fn second(&self) -> &TokenKind {
         &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].kind
     }
 
@@ -56,11 +56,11 @@ impl Parser {
     }
 
     pub(super) fn is(&self, operator: &str) -> bool {
-        matches!(self.kind(), Kind::Operator(found) if *found == operator)
+        matches!(self.kind(), TokenKind::Operator(found) if *found == operator)
     }
 
     pub fn is_name(&self, name: &str) -> bool {
-        matches!(self.kind(), Kind::Name(found) if found == name)
+        matches!(self.kind(), TokenKind::Name(found) if found == name)
     }
 
     /// Whether `operator` is at hand; then it is read.
@@ -86,7 +86,7 @@ impl Parser {
 
     pub fn expect_name(&mut self, what: &str) -> Result<String, SyntaxError> {
         match self.kind().clone() {
-            Kind::Name(name) => {
+            TokenKind::Name(name) => {
                 self.next();
                 Ok(name)
             }
@@ -94,7 +94,7 @@ impl Parser {
         }
     }
 
-    pub fn expect_end(&mut self, end: &Kind) -> Result<(), SyntaxError> {
+    pub fn expect_end(&mut self, end: &TokenKind) -> Result<(), SyntaxError> {
         if self.kind() == end {
             self.next();
             return Ok(());
@@ -103,16 +103,21 @@ impl Parser {
     }
 
     /// One expression, or several with commas between them: a tuple.
-    pub fn tuple(&mut self, conditionals: bool, ends: Ends) -> Parsed {
+    pub fn tuple(&mut self, conditionals: bool, ends: EndKeywords) -> Parsed {
         self.tuple_or_one(conditionals, ends, false)
     }
 
-    pub(super) fn tuple_or_one(&mut self, conditionals: bool, ends: Ends, in_parentheses: bool) -> Parsed {
+    pub(super) fn tuple_or_one(
+        &mut self,
+        conditionals: bool,
+        ends: EndKeywords,
+        in_parentheses: bool,
+    ) -> Parsed {
         let line = self.line();
         let mut items = Vec::new();
         let mut is_tuple = false;
         loop {
-            let at_end = matches!(self.kind(), Kind::TagEnd | Kind::PrintEnd)
+            let at_end = matches!(self.kind(), TokenKind::TagEnd | TokenKind::PrintEnd)
                 || self.is(")")
                 || ends.iter().any(|end| self.is_name(end));
             if at_end {
@@ -198,16 +203,16 @@ impl Parser {
         let mut rest = Vec::new();
         loop {
             let comparison = match self.kind() {
-                Kind::Operator("==") => Comparison::By("__eq__"),
-                Kind::Operator("!=") => Comparison::By("__ne__"),
-                Kind::Operator("<") => Comparison::By("__lt__"),
-                Kind::Operator("<=") => Comparison::By("__le__"),
-                Kind::Operator(">") => Comparison::By("__gt__"),
-                Kind::Operator(">=") => Comparison::By("__ge__"),
-                Kind::Name(name) if name == "in" => Comparison::By("__in__"),
-                Kind::Name(name) if name == "not" && is_named(self.second(), "in") => {
+                TokenKind::Operator("==") => ComparisonOperator::By("__eq__"),
+                TokenKind::Operator("!=") => ComparisonOperator::By("__ne__"),
+                TokenKind::Operator("<") => ComparisonOperator::By("__lt__"),
+                TokenKind::Operator("<=") => ComparisonOperator::By("__le__"),
+                TokenKind::Operator(">") => ComparisonOperator::By("__gt__"),
+                TokenKind::Operator(">=") => ComparisonOperator::By("__ge__"),
+                TokenKind::Name(name) if name == "in" => ComparisonOperator::By("__in__"),
+                TokenKind::Name(name) if name == "not" && is_named(self.second(), "in") => {
                     self.next();
-                    Comparison::NotIn
+                    ComparisonOperator::NotIn
                 }
                 _ => break,
             };
@@ -289,23 +294,23 @@ fn one_or(line: usize, mut parts: Vec<Expr>, node: fn(Vec<Expr>) -> Node) -> Exp
     }
 }
 
-fn is_named(kind: &Kind, name: &str) -> bool {
-    matches!(kind, Kind::Name(found) if found == name)
+fn is_named(kind: &TokenKind, name: &str) -> bool {
+    matches!(kind, TokenKind::Name(found) if found == name)
 }
 
 /// A token in words.
-fn described(kind: &Kind) -> String {
+fn described(kind: &TokenKind) -> String {
     match kind {
-        Kind::Data(_) => "text".into(),
-        Kind::PrintBegin => "`{{`".into(),
-        Kind::PrintEnd => "`}}`".into(),
-        Kind::TagBegin => "`{%`".into(),
-        Kind::TagEnd => "`%}`".into(),
-        Kind::Name(name) => format!("`{name}`"),
-        Kind::Text(_) => "a string".into(),
-        Kind::Integer(digits) => format!("`{digits}`"),
-        Kind::Float(number) => format!("`{number}`"),
-        Kind::Operator(operator) => format!("`{operator}`"),
-        Kind::End => "end of the template".into(),
+        TokenKind::Data(_) => "text".into(),
+        TokenKind::PrintBegin => "`{{`".into(),
+        TokenKind::PrintEnd => "`}}`".into(),
+        TokenKind::TagBegin => "`{%`".into(),
+        TokenKind::TagEnd => "`%}`".into(),
+        TokenKind::Name(name) => format!("`{name}`"),
+        TokenKind::Text(_) => "a string".into(),
+        TokenKind::Integer(digits) => format!("`{digits}`"),
+        TokenKind::Float(number) => format!("`{number}`"),
+        TokenKind::Operator(operator) => format!("`{operator}`"),
+        TokenKind::End => "end of the template".into(),
     }
 }

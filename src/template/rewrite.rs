@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{Kind, SyntaxError, tokens};
+use super::lexer::{SyntaxError, TokenKind, tokens};
 use super::parser::Parser;
 use super::syntax::{Expr, Node};
 use super::writer::Writer;
@@ -75,13 +75,13 @@ impl Rewriter {
         loop {
             let token = self.parser.next();
             match token.kind {
-                Kind::Data(text) => self.writer.data(&text),
-                Kind::PrintBegin => {
+                TokenKind::Data(text) => self.writer.data(&text),
+                TokenKind::PrintBegin => {
                     let printed = self.parser.tuple(true, &[])?;
-                    self.parser.expect_end(&Kind::PrintEnd)?;
+                    self.parser.expect_end(&TokenKind::PrintEnd)?;
                     self.print(&printed);
                 }
-                Kind::TagBegin => {
+                TokenKind::TagBegin => {
                     let line = self.parser.line();
                     let name = self.parser.expect_name("the name of a tag")?;
                     if ends.contains(&name.as_str()) {
@@ -105,7 +105,7 @@ impl Rewriter {
     /// The body of a tag whose head has been read, up to one of `ends`.
     pub(super) fn inside(&mut self, what: Enclosing, ends: &[&str]) -> Result<String, SyntaxError> {
         self.parser.skip(":");
-        self.parser.expect_end(&Kind::TagEnd)?;
+        self.parser.expect_end(&TokenKind::TagEnd)?;
         if self.enclosing.len() >= DEEPEST {
             return self.parser.error("the template's tags are nested too deeply");
         }
@@ -116,7 +116,7 @@ impl Rewriter {
     }
 
     pub(super) fn end_of_tag(&mut self) -> Done {
-        self.parser.expect_end(&Kind::TagEnd)
+        self.parser.expect_end(&TokenKind::TagEnd)
     }
 
     fn print(&mut self, printed: &Expr) {
@@ -309,7 +309,7 @@ impl Rewriter {
 
     fn with(&mut self, line: usize) -> Done {
         let mut bound: Vec<(String, Expr)> = Vec::new();
-        while *self.parser.kind() != Kind::TagEnd {
+        while *self.parser.kind() != TokenKind::TagEnd {
             if !bound.is_empty() {
                 self.parser.expect(",")?;
             }

@@ -19,10 +19,14 @@ pub const ADDITIONAL: &str = "additional_chat_templates";
 pub const OF_MODEL: &str = "model:";
 
 /// Name → source. A recipe's own choice goes by the name `default`.
-pub type Sources = IndexMap<String, String>;
+pub type TemplateSources = IndexMap<String, String>;
 
 /// The templates of a recipe: see [`ChatTemplate::for_model`](super::ChatTemplate::for_model).
-pub fn sources(template: Option<&str>, recipe_dir: &Path, model_dir: Option<&Path>) -> Result<Sources> {
+pub fn sources(
+    template: Option<&str>,
+    recipe_dir: &Path,
+    model_dir: Option<&Path>,
+) -> Result<TemplateSources> {
     let template = template.filter(|name| *name != "model");
     match (template.map(|name| (name, name.strip_prefix(OF_MODEL))), model_dir) {
         (Some((_, Some(name))), Some(folder)) => one_of(own(folder)?, name, folder),
@@ -39,8 +43,8 @@ pub fn sources(template: Option<&str>, recipe_dir: &Path, model_dir: Option<&Pat
 /// All templates of a model's folder, as transformers reads them: `chat_template.jinja`, which is
 /// called `default`, and those in `additional_chat_templates/`; without any of these files what
 /// `tokenizer_config.json` has under `chat_template`. Empty if there are none.
-pub fn own(folder: &Path) -> Result<Sources> {
-    let mut sources = Sources::new();
+pub fn own(folder: &Path) -> Result<TemplateSources> {
+    let mut sources = TemplateSources::new();
     let path = folder.join(CHAT_TEMPLATE);
     if path.is_file() {
         sources.insert(DEFAULT.to_owned(), read(&path)?);
@@ -92,7 +96,7 @@ pub fn own(folder: &Path) -> Result<Sources> {
 }
 
 /// The templates of a folder, if one of them is for rows without tools or for rows with them.
-fn usable(sources: Sources, folder: &Path) -> Result<Sources> {
+fn usable(sources: TemplateSources, folder: &Path) -> Result<TemplateSources> {
     if sources.contains_key(DEFAULT) || sources.contains_key(TOOL_USE) {
         return Ok(sources);
     }
@@ -116,7 +120,7 @@ fn usable(sources: Sources, folder: &Path) -> Result<Sources> {
     )
 }
 
-fn one_of(mut sources: Sources, name: &str, folder: &Path) -> Result<Sources> {
+fn one_of(mut sources: TemplateSources, name: &str, folder: &Path) -> Result<TemplateSources> {
     match sources.shift_remove(name) {
         Some(source) => Ok(only(source)),
         None if sources.is_empty() => bail!("`{}` has no chat template of its own", folder.display()),
@@ -132,8 +136,8 @@ pub fn choices<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.join(", ")
 }
 
-fn only(source: String) -> Sources {
-    Sources::from([(DEFAULT.to_owned(), source)])
+fn only(source: String) -> TemplateSources {
+    TemplateSources::from([(DEFAULT.to_owned(), source)])
 }
 
 fn named(name: &str, recipe_dir: &Path) -> Result<String> {

@@ -29,7 +29,7 @@ pub enum Node {
     And(Vec<Expr>),
     Not(Box<Expr>),
     /// A chain of comparisons; operators by the name of their filter.
-    Compare(Box<Expr>, Vec<(Comparison, Expr)>),
+    Compare(Box<Expr>, Vec<(ComparisonOperator, Expr)>),
     /// Arithmetic, by the name of its filter.
     Binary(&'static str, Box<Expr>, Box<Expr>),
     Concat(Vec<Expr>),
@@ -37,21 +37,21 @@ pub enum Node {
     Attribute(Box<Expr>, String),
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
-    Call(Box<Expr>, Arguments),
+    Call(Box<Expr>, CallArguments),
     /// `None`: what a block of text is filtered with.
-    Filter(Option<Box<Expr>>, String, Arguments),
-    Test(Box<Expr>, String, Arguments),
+    Filter(Option<Box<Expr>>, String, CallArguments),
+    Test(Box<Expr>, String, CallArguments),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
+pub enum ComparisonOperator {
     By(&'static str),
     NotIn,
 }
 
 /// Arguments of a call, in Python's order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Arguments {
+pub struct CallArguments {
     pub positional: Vec<Expr>,
     pub named: Vec<(String, Expr)>,
     /// `*items` and `**items`.
@@ -59,8 +59,8 @@ pub struct Arguments {
     pub named_items: Option<Box<Expr>>,
 }
 
-impl Arguments {
+impl CallArguments {
     pub fn is_empty(&self) -> bool {
-        *self == Arguments::default()
+        *self == CallArguments::default()
     }
 }

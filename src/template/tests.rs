@@ -9,7 +9,7 @@ use super::python::{self, error, type_name};
 
 /// A test of a value, and one of a value and an argument.
 type Test = fn(&Value) -> bool;
-type Comparison = fn(&Value, &Value) -> Result<bool, Error>;
+type ComparisonTest = fn(&Value, &Value) -> Result<bool, Error>;
 
 pub fn add_to(environment: &mut Environment) {
     for unknown_to_jinja2 in ["startingwith", "endingwith", "safe", "int"] {
@@ -43,7 +43,7 @@ pub fn add_to(environment: &mut Environment) {
     for (name, test) in of_value {
         environment.add_test(name, move |value: &Value| test(value));
     }
-    let of_two: [(&[&'static str], Comparison); 8] = [
+    let of_two: [(&[&'static str], ComparisonTest); 8] = [
         (&["eq", "==", "equalto"], |a, b| Ok(equal(a, b))),
         (&["ne", "!="], |a, b| Ok(!equal(a, b))),
         (&["lt", "<", "lessthan"], |a, b| ordered("<", a, b, std::cmp::Ordering::is_lt)),

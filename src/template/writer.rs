@@ -3,7 +3,7 @@
 
 use super::escapes::literal;
 use super::method_names::is_method;
-use super::syntax::{Arguments, Comparison, Expr, Node};
+use super::syntax::{CallArguments, ComparisonOperator, Expr, Node};
 use super::{filters, lookup};
 
 /// The source for minijinja as it grows. A tag is never on an earlier line than in the template.
@@ -185,15 +185,15 @@ impl Writer {
     }
 
     /// `a < b < c` as `(a < b and b < c)`.
-    fn comparisons(&mut self, first: &Expr, rest: &[(Comparison, Expr)]) {
-        let chained = rest.len() > 1 || rest[0].0 == Comparison::NotIn;
+    fn comparisons(&mut self, first: &Expr, rest: &[(ComparisonOperator, Expr)]) {
+        let chained = rest.len() > 1 || rest[0].0 == ComparisonOperator::NotIn;
         self.push(if chained { "(" } else { "" });
         let mut left = first;
         for (index, (comparison, right)) in rest.iter().enumerate() {
             self.push(if index > 0 { " and " } else { "" });
             let filter = match comparison {
-                Comparison::By(filter) => filter,
-                Comparison::NotIn => {
+                ComparisonOperator::By(filter) => filter,
+                ComparisonOperator::NotIn => {
                     self.push("not ");
                     "__in__"
                 }
@@ -241,7 +241,7 @@ impl Writer {
         }
     }
 
-    fn call(&mut self, callee: &Expr, arguments: &Arguments) {
+    fn call(&mut self, callee: &Expr, arguments: &CallArguments) {
         match &callee.node {
             // Recursion: what is given to `loop` is gone over as the loop's own items are.
             Node::Name(name) if name == "loop" && arguments.positional.len() == 1 => {
@@ -260,7 +260,7 @@ impl Writer {
     }
 
     /// A call as minijinja writes it.
-    pub fn plain_call(&mut self, callee: &Expr, arguments: &Arguments) {
+    pub fn plain_call(&mut self, callee: &Expr, arguments: &CallArguments) {
         match &callee.node {
             Node::Attribute(object, name) => {
                 self.primary(object);
@@ -272,7 +272,7 @@ impl Writer {
     }
 
     /// Arguments in parentheses, `first` before the others.
-    fn arguments(&mut self, first: &str, arguments: &Arguments) {
+    fn arguments(&mut self, first: &str, arguments: &CallArguments) {
         self.push("(");
         self.push(first);
         let mut any = !first.is_empty();

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::wire;
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 const ACCEPTED: &str = r#"`{"name": "…", "arguments": {…}}` or a list of such, as JSON or as its text"#;
 const LIST: &str =
@@ -19,12 +19,12 @@ pub fn calls(
     content: Option<&wire::TurnContent>,
     pointer: &str,
     mut unread: impl FnMut(&str),
-) -> Result<Vec<Value>, Reason> {
+) -> Result<Vec<Value>, RowReason> {
     let found = match content {
         None => Value::Null,
         Some(wire::TurnContent::Text(text)) => {
             let text = text.trim();
-            serde_json::from_str(text).map_err(|_| Reason::wrong_type(pointer, &text.into(), ACCEPTED))?
+            serde_json::from_str(text).map_err(|_| RowReason::wrong_type(pointer, &text.into(), ACCEPTED))?
         }
         Some(wire::TurnContent::Parts(calls)) => calls.iter().cloned().map(Value::Object).collect(),
         Some(wire::TurnContent::Call(call)) => Value::Object(call.clone()),
@@ -37,8 +37,8 @@ pub fn calls(
 }
 
 /// One call, its arguments as an object.
-fn call(found: Value, pointer: &str, unread: &mut impl FnMut(&str)) -> Result<Value, Reason> {
-    let wrong = || Reason::wrong_type(pointer, &found, ACCEPTED);
+fn call(found: Value, pointer: &str, unread: &mut impl FnMut(&str)) -> Result<Value, RowReason> {
+    let wrong = || RowReason::wrong_type(pointer, &found, ACCEPTED);
     let outer = found.as_object().ok_or_else(wrong)?;
     let inner = match outer.get("function") {
         Some(function) => function.as_object().ok_or_else(wrong)?,
@@ -71,10 +71,10 @@ fn is_unknown(key: &str) -> bool {
 
 /// Makes `tool_calls` of a turn a list of objects, each with a name; what of it is JSON text is read.
 /// None of them is no such key.
-pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
+pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     let Some(found) = extra.get("tool_calls").cloned() else { return Ok(()) };
     let at = format!("{pointer}/tool_calls");
-    let wrong = || Reason::wrong_type(at.as_str(), &found, LIST);
+    let wrong = || RowReason::wrong_type(at.as_str(), &found, LIST);
     let list = match &found {
         Value::Null => None,
         Value::String(text) if text.trim().is_empty() => None,
@@ -87,7 +87,7 @@ pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), Reaso
         let at = format!("{at}/{index}");
         if let Value::String(text) = &*call {
             let object = serde_json::from_str::<Map<String, Value>>(text);
-            *call = Value::Object(object.map_err(|_| Reason::wrong_type(at.clone(), call, ACCEPTED))?);
+            *call = Value::Object(object.map_err(|_| RowReason::wrong_type(at.clone(), call, ACCEPTED))?);
         }
         name_arguments(call, &at)?;
     }
@@ -100,8 +100,8 @@ pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), Reaso
 
 /// A call has a name, and its arguments under the name that templates read. Errors if it has no
 /// arguments and keys that are not known: they may stand there.
-fn name_arguments(call: &mut Value, at: &str) -> Result<(), Reason> {
-    let wrong = |at: &str, found: &Value| Err(Reason::wrong_type(at, found, ACCEPTED));
+fn name_arguments(call: &mut Value, at: &str) -> Result<(), RowReason> {
+    let wrong = |at: &str, found: &Value| Err(RowReason::wrong_type(at, found, ACCEPTED));
     let Value::Object(outer) = call else { return wrong(at, call) };
     let (function, at) = match outer.contains_key("function") {
         false => (outer, at.to_owned()),
@@ -113,8 +113,8 @@ fn name_arguments(call: &mut Value, at: &str) -> Result<(), Reason> {
     let keys = || function.keys().cloned().collect::<Vec<_>>();
     match function.get("name") {
         Some(Value::String(_)) => {}
-        Some(other) => return Err(Reason::wrong_type(format!("{at}/name"), other, "text")),
-        None => return Err(Reason::Missing { pointer: format!("{at}/name"), keys: keys() }),
+        Some(other) => return Err(RowReason::wrong_type(format!("{at}/name"), other, "text")),
+        None => return Err(RowReason::Missing { pointer: format!("{at}/name"), keys: keys() }),
     }
     if function.contains_key("arguments") {
         return Ok(());
@@ -122,7 +122,7 @@ fn name_arguments(call: &mut Value, at: &str) -> Result<(), Reason> {
     if !function.contains_key("parameters")
         && function.iter().any(|(key, value)| is_unknown(key) && !value.is_null())
     {
-        return Err(Reason::Missing { pointer: format!("{at}/arguments"), keys: keys() });
+        return Err(RowReason::Missing { pointer: format!("{at}/arguments"), keys: keys() });
     }
     if let Some(arguments) = function.shift_remove("parameters") {
         function.insert("arguments".to_owned(), arguments);
@@ -136,7 +136,7 @@ pub fn take_older(
     role: &str,
     pointer: &str,
     unread: impl FnMut(&str),
-) -> Result<(), Reason> {
+) -> Result<(), RowReason> {
     let Some(found) = extra.shift_remove("function_call") else { return Ok(()) };
     let at = format!("{pointer}/function_call");
     let content = match &found {
@@ -145,15 +145,15 @@ pub fn take_older(
         Value::Object(call) if call.is_empty() => return Ok(()),
         Value::String(text) => wire::TurnContent::Text(text.clone()),
         Value::Object(call) => wire::TurnContent::Call(call.clone()),
-        _ => return Err(Reason::wrong_type(at, &found, ACCEPTED)),
+        _ => return Err(RowReason::wrong_type(at, &found, ACCEPTED)),
     };
     if role != "assistant" {
         let accepted = format!("no such key: turns of `{role}` call nothing");
-        return Err(Reason::wrong_type(at, &found, accepted));
+        return Err(RowReason::wrong_type(at, &found, accepted));
     }
     if extra.contains_key("tool_calls") {
         let why = "both say what the turn calls; keep one of them";
-        return Err(Reason::contradiction(&at, &format!("{pointer}/tool_calls"), why));
+        return Err(RowReason::contradiction(&at, &format!("{pointer}/tool_calls"), why));
     }
     extra.insert("tool_calls".to_owned(), calls(Some(&content), &at, unread)?.into());
     Ok(())
@@ -163,7 +163,7 @@ pub fn take_older(
 mod unit_tests {
     use super::*;
 
-    fn called(text: &str) -> Result<Vec<Value>, Reason> {
+    fn called(text: &str) -> Result<Vec<Value>, RowReason> {
         calls(Some(&wire::TurnContent::Text(text.to_owned())), "/m/1/content", |_| {})
     }
 

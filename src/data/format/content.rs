@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::turns::{Reader, starred};
+use super::turns::{MessageReader, starred};
 use super::{media, wire};
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 /// Kinds of parts that hold what the assistant thinks, each under the key of its own name.
 const THOUGHTS: [&str; 2] = ["thinking", "reasoning"];
@@ -24,9 +24,9 @@ pub struct Said {
     pub thought: Option<String>,
 }
 
-impl Reader<'_> {
+impl MessageReader<'_> {
     /// `role`: ours.
-    pub fn said(&mut self, content: wire::TurnContent, role: &str, pointer: &str) -> Result<Said, Reason> {
+    pub fn said(&mut self, content: wire::TurnContent, role: &str, pointer: &str) -> Result<Said, RowReason> {
         let accepted = if role == "tool" { RESULT } else { TEXT };
         match content {
             wire::TurnContent::Text(text) => {
@@ -34,7 +34,7 @@ impl Reader<'_> {
                 Ok(Said { content: Value::String(text), thought: None })
             }
             wire::TurnContent::Call(found) => {
-                Err(Reason::wrong_type(pointer, &Value::Object(found), accepted))
+                Err(RowReason::wrong_type(pointer, &Value::Object(found), accepted))
             }
             wire::TurnContent::Parts(parts) => {
                 let is_part =
@@ -42,7 +42,7 @@ impl Reader<'_> {
                 match parts.iter().any(|part| !is_part(part)) && role == "tool" {
                     true => {
                         let found = parts.into_iter().map(Value::Object).collect();
-                        Err(Reason::wrong_type(pointer, &found, accepted))
+                        Err(RowReason::wrong_type(pointer, &found, accepted))
                     }
                     false => self.parts(parts, role, pointer),
                 }
@@ -50,7 +50,12 @@ impl Reader<'_> {
         }
     }
 
-    fn parts(&mut self, parts: Vec<Map<String, Value>>, role: &str, pointer: &str) -> Result<Said, Reason> {
+    fn parts(
+        &mut self,
+        parts: Vec<Map<String, Value>>,
+        role: &str,
+        pointer: &str,
+    ) -> Result<Said, RowReason> {
         let mut thoughts = Vec::new();
         let mut read = Vec::with_capacity(parts.len());
         for (index, mut part) in parts.into_iter().enumerate() {
@@ -70,7 +75,7 @@ impl Reader<'_> {
                 continue;
             }
             if kind != "text" {
-                return Err(Reason::wrong_type(format!("{at}/type"), &part["type"], PART));
+                return Err(RowReason::wrong_type(format!("{at}/type"), &part["type"], PART));
             }
             media::refuse_tags(text_of(&part, "text", &at)?, &format!("{at}/text"))?;
             self.note_unknown(&part, &["type", "text"], &starred(&at));
@@ -86,10 +91,12 @@ impl Reader<'_> {
 }
 
 /// The text of a part.
-fn text_of<'a>(part: &'a Map<String, Value>, key: &str, at: &str) -> Result<&'a str, Reason> {
+fn text_of<'a>(part: &'a Map<String, Value>, key: &str, at: &str) -> Result<&'a str, RowReason> {
     match part.get(key) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(Reason::wrong_type(format!("{at}/{key}"), other, "text")),
-        None => Err(Reason::Missing { pointer: format!("{at}/{key}"), keys: part.keys().cloned().collect() }),
+        Some(other) => Err(RowReason::wrong_type(format!("{at}/{key}"), other, "text")),
+        None => {
+            Err(RowReason::Missing { pointer: format!("{at}/{key}"), keys: part.keys().cloned().collect() })
+        }
     }
 }

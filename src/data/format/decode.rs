@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 use super::finish::{self, Aside};
 use super::label::{LABELS, Label};
 use super::left::account_for;
-use super::notes::Notes;
-use super::roles::Roles;
-use super::turns::{Reader, said};
-use super::{Need, Shape, json_text, marks, media, tools, wire};
-use crate::data::reason::Reason;
+use super::notes::FileNotes;
+use super::roles::RoleMap;
+use super::turns::{MessageReader, said};
+use super::{Need, RowShape, json_text, marks, media, tools, wire};
+use crate::data::reason::RowReason;
 use crate::data::row::Content;
 use crate::data::row_schema::Checked;
 
 /// Reads rows for one need.
-pub struct Decoder<'a> {
+pub struct RowReader<'a> {
     pub need: Need,
-    pub reader: Reader<'a>,
+    pub reader: MessageReader<'a>,
     /// Keys of the row that its type does not have.
     pub left: Map<String, Value>,
 }
@@ -26,21 +26,21 @@ pub struct Decoder<'a> {
 /// one of its pairs, cannot be used; `notes` gets what is to be said of the file.
 pub fn decode(
     row: Map<String, Value>,
-    shape: Shape,
+    shape: RowShape,
     need: Need,
-    roles: &Roles,
-    notes: &mut Notes,
-) -> Vec<Result<Content, Reason>> {
-    let mut decoder = Decoder { need, reader: Reader { roles, notes }, left: Map::new() };
+    roles: &RoleMap,
+    notes: &mut FileNotes,
+) -> Vec<Result<Content, RowReason>> {
+    let mut decoder = RowReader { need, reader: MessageReader { roles, notes }, left: Map::new() };
     decoder.row(row, shape).unwrap_or_else(|reason| vec![Err(reason)])
 }
 
-impl Decoder<'_> {
+impl RowReader<'_> {
     fn row(
         &mut self,
         mut row: Map<String, Value>,
-        shape: Shape,
-    ) -> Result<Vec<Result<Content, Reason>>, Reason> {
+        shape: RowShape,
+    ) -> Result<Vec<Result<Content, RowReason>>, RowReason> {
         media::refuse_keys(&mut row, "")?;
         marks::take_row(&mut row)?;
         tools::take_older(&mut row)?;
@@ -49,7 +49,7 @@ impl Decoder<'_> {
         if self.need == Need::Sft && shape.has_one_answer() {
             match label {
                 Some((pointer, label)) if !self.reader.notes.desirable(label, pointer)? => {
-                    return Err(Reason::UndesirableAnswer);
+                    return Err(RowReason::UndesirableAnswer);
                 }
                 Some(_) => row.retain(|key, _| !LABELS.contains(&key.as_str())),
                 None => {}
@@ -66,19 +66,19 @@ impl Decoder<'_> {
         Ok(contents)
     }
 
-    fn single(&mut self, row: Map<String, Value>, shape: Shape) -> Result<Content, Reason> {
+    fn single(&mut self, row: Map<String, Value>, shape: RowShape) -> Result<Content, RowReason> {
         match shape {
-            Shape::Messages => {
+            RowShape::Messages => {
                 let (row, label): (wire::Messages, _) = self.one_answer(row)?;
                 let turns = self.reader.messages(row.messages, "/messages")?;
                 finish::conversation(turns, self.aside(row.beside, "/messages", None, label)?, self.need)
             }
-            Shape::Conversations => {
+            RowShape::Conversations => {
                 let (row, label): (wire::Conversations, _) = self.one_answer(row)?;
                 let turns = self.reader.messages(row.conversations, "/conversations")?;
                 finish::conversation(turns, self.aside(row.beside, "/conversations", None, label)?, self.need)
             }
-            Shape::PromptCompletion => {
+            RowShape::PromptCompletion => {
                 let (row, label): (wire::PromptCompletion, _) = self.one_answer(row)?;
                 let prompt = self.prompt(Some(row.prompt), row.input, row.history)?;
                 let answer = self.reader.answer(row.completion, "/completion")?;
@@ -89,7 +89,7 @@ impl Decoder<'_> {
                     self.need,
                 )
             }
-            Shape::PromptResponse => {
+            RowShape::PromptResponse => {
                 let (row, label): (wire::PromptResponse, _) = self.one_answer(row)?;
                 let prompt = self.prompt(Some(row.prompt), row.input, row.history)?;
                 let answer = self.reader.answer(row.response, "/response")?;
@@ -100,7 +100,7 @@ impl Decoder<'_> {
                     self.need,
                 )
             }
-            Shape::QueryResponse => {
+            RowShape::QueryResponse => {
                 let (row, label): (wire::QueryResponse, _) = self.one_answer(row)?;
                 let query = Some(wire::Turns::Text(row.query));
                 let prompt = self.prompt(query, row.input, row.history)?;
@@ -112,12 +112,12 @@ impl Decoder<'_> {
                     self.need,
                 )
             }
-            Shape::Prompt => {
-                let row: wire::Prompt = self.typed(row)?;
+            RowShape::Prompt => {
+                let row: wire::PromptOnly = self.typed(row)?;
                 let prompt = self.prompt(Some(row.prompt), row.input, row.history)?;
                 finish::answers(prompt, Vec::new(), self.aside(row.beside, "/prompt", None, None)?, self.need)
             }
-            Shape::Text => {
+            RowShape::Text => {
                 let row: wire::Text = self.typed(row)?;
                 self.reader.notes.text();
                 finish::text(row.text)
@@ -140,7 +140,7 @@ impl Decoder<'_> {
         turns: &'static str,
         margin: Option<f64>,
         label: Option<bool>,
-    ) -> Result<Aside, Reason> {
+    ) -> Result<Aside, RowReason> {
         let aside = Aside::new(beside, turns, margin, label)?;
         for tool in aside.tools().iter().filter_map(Value::as_object) {
             self.reader.note_unknown(tool, &["type", "function"], "/tools/*");
@@ -153,7 +153,10 @@ impl Decoder<'_> {
 
     /// The row as its type; where it does not fit, the schema of the same type says at which pointer.
     /// What the type has no key for is left.
-    pub fn typed<T: DeserializeOwned + Checked>(&mut self, mut row: Map<String, Value>) -> Result<T, Reason> {
+    pub fn typed<T: DeserializeOwned + Checked>(
+        &mut self,
+        mut row: Map<String, Value>,
+    ) -> Result<T, RowReason> {
         let keys = T::keys();
         let left = row.keys().filter(|key| !keys.contains(*key)).cloned().collect::<Vec<_>>();
         let whole = row.clone();
@@ -168,7 +171,7 @@ impl Decoder<'_> {
     }
 
     /// A row with one answer, and its label where `need` has it looked at.
-    fn one_answer<T>(&mut self, row: Map<String, Value>) -> Result<(T, Option<bool>), Reason>
+    fn one_answer<T>(&mut self, row: Map<String, Value>) -> Result<(T, Option<bool>), RowReason>
     where
         T: DeserializeOwned + Checked,
         wire::Labelled<T>: Checked,
@@ -186,12 +189,12 @@ impl Decoder<'_> {
 
 /// The label of a row, where it has one that says good or bad, with its pointer. Errors if its two
 /// names disagree.
-fn label(row: &Map<String, Value>) -> Result<Option<(&'static str, Label)>, Reason> {
+fn label(row: &Map<String, Value>) -> Result<Option<(&'static str, Label)>, RowReason> {
     let read = |key: &str| row.get(key).and_then(|value| Label::try_from(value.clone()).ok());
     match (read(LABELS[0]), read(LABELS[1])) {
         (Some(label), Some(tag)) if label.desirable != tag.desirable => {
             let why = "one says that the answer is desirable, the other that it is not";
-            Err(Reason::contradiction("/label", "/kto_tag", why))
+            Err(RowReason::contradiction("/label", "/kto_tag", why))
         }
         (Some(label), _) => Ok(Some(("/label", label))),
         (None, tag) => Ok(tag.map(|tag| ("/kto_tag", tag))),

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{Need, media, tools, wire};
-use crate::data::reason::Reason;
-use crate::data::row::{Content, Turns};
+use crate::data::reason::RowReason;
+use crate::data::row::{Content, RowTurns};
 use crate::template::Message;
 
 /// What stands beside what is said.
@@ -26,7 +26,7 @@ impl Aside {
         turns: &'static str,
         margin: Option<f64>,
         label: Option<bool>,
-    ) -> Result<Self, Reason> {
+    ) -> Result<Self, RowReason> {
         let wire::Beside { system, tools, chat_template_kwargs } = beside;
         media::refuse_tags(system.as_deref().unwrap_or_default(), "/system")?;
         let chat_template_kwargs = match chat_template_kwargs {
@@ -36,7 +36,7 @@ impl Aside {
                 Ok(map) => Some(map),
                 Err(_) => {
                     let accepted = "an object, or its text as JSON";
-                    return Err(Reason::wrong_type("/chat_template_kwargs", &text.into(), accepted));
+                    return Err(RowReason::wrong_type("/chat_template_kwargs", &text.into(), accepted));
                 }
             },
         };
@@ -56,12 +56,12 @@ pub fn answers(
     mut answers: Vec<Vec<Message>>,
     aside: Aside,
     need: Need,
-) -> Result<Content, Reason> {
-    let Some(last) = prompt.last() else { return Err(Reason::EmptyPrompt) };
+) -> Result<Content, RowReason> {
+    let Some(last) = prompt.last() else { return Err(RowReason::EmptyPrompt) };
     match last.role.as_str() {
-        "user" if last.is_empty() => return Err(Reason::EmptyPrompt),
-        "assistant" => return Err(Reason::PromptEndsInAnswer),
-        _ if prompt.iter().all(is_systems) => return Err(Reason::NoQuestion),
+        "user" if last.is_empty() => return Err(RowReason::EmptyPrompt),
+        "assistant" => return Err(RowReason::PromptEndsInAnswer),
+        _ if prompt.iter().all(is_systems) => return Err(RowReason::NoQuestion),
         _ => {}
     }
     let prompt = with_system(prompt, &aside)?;
@@ -70,25 +70,25 @@ pub fn answers(
     }
     for answer in &answers {
         if answer.last().is_none_or(Message::is_empty) {
-            return Err(Reason::EmptyAnswer);
+            return Err(RowReason::EmptyAnswer);
         }
         if let Some(other) =
             [answer.first(), answer.last()].into_iter().flatten().find(|turn| !is_assistants(turn))
         {
-            return Err(Reason::AnswerOfOthers { role: other.role.clone() });
+            return Err(RowReason::AnswerOfOthers { role: other.role.clone() });
         }
     }
-    Ok(content(Turns::Answers { prompt, answers }, aside))
+    Ok(content(RowTurns::Answers { prompt, answers }, aside))
 }
 
 /// A conversation up to its last answer: what follows it trains nothing. Prompts and unpaired rows
 /// part before that answer; a prompt that ends in a question is whole.
-pub fn conversation(mut turns: Vec<Message>, aside: Aside, need: Need) -> Result<Content, Reason> {
+pub fn conversation(mut turns: Vec<Message>, aside: Aside, need: Need) -> Result<Content, RowReason> {
     if need == Need::Prompt {
         while turns.pop_if(|last| is_assistants(last)).is_some() {}
         return answers(turns, Vec::new(), aside, need);
     }
-    let end = turns.iter().rposition(is_assistants).ok_or(Reason::NoAnswer)?;
+    let end = turns.iter().rposition(is_assistants).ok_or(RowReason::NoAnswer)?;
     turns.truncate(end + 1);
     if matches!(need, Need::Unpaired { .. }) {
         let start = turns.iter().rposition(|turn| !is_assistants(turn)).map_or(0, |last| last + 1);
@@ -97,21 +97,21 @@ pub fn conversation(mut turns: Vec<Message>, aside: Aside, need: Need) -> Result
     }
     let turns = with_system(turns, &aside)?;
     if turns.iter().any(|turn| is_assistants(turn) && turn.trained && turn.is_empty()) {
-        return Err(Reason::EmptyAnswer);
+        return Err(RowReason::EmptyAnswer);
     }
-    Ok(content(Turns::Conversation(turns), aside))
+    Ok(content(RowTurns::Conversation(turns), aside))
 }
 
 /// Text that is trained whole.
-pub fn text(text: String) -> Result<Content, Reason> {
+pub fn text(text: String) -> Result<Content, RowReason> {
     media::refuse_tags(&text, "/text")?;
     match text.trim().is_empty() {
-        true => Err(Reason::EmptyAnswer),
-        false => Ok(content(Turns::Text(text), Aside::default())),
+        true => Err(RowReason::EmptyAnswer),
+        false => Ok(content(RowTurns::Text(text), Aside::default())),
     }
 }
 
-fn content(turns: Turns, aside: Aside) -> Content {
+fn content(turns: RowTurns, aside: Aside) -> Content {
     let Aside { tools, chat_template_kwargs, margin, label, .. } = aside;
     Content { turns, tools, chat_template_kwargs, margin, label }
 }
@@ -125,13 +125,13 @@ fn is_systems(turn: &Message) -> bool {
 }
 
 /// The conversation with the row's own system text first. Errors if it begins with another one.
-fn with_system(mut turns: Vec<Message>, aside: &Aside) -> Result<Vec<Message>, Reason> {
+fn with_system(mut turns: Vec<Message>, aside: &Aside) -> Result<Vec<Message>, RowReason> {
     let Some(system) = aside.system.as_ref().filter(|text| !text.trim().is_empty()) else { return Ok(turns) };
     match turns.first().filter(|first| is_systems(first)) {
         Some(first) if first.text().trim() == system.trim() => {}
         Some(_) => {
             let why = "both are what the system says first; keep one of them";
-            return Err(Reason::contradiction("/system", &format!("{}/0", aside.turns), why));
+            return Err(RowReason::contradiction("/system", &format!("{}/0", aside.turns), why));
         }
         None => turns.insert(0, Message::new("system", system.as_str())),
     }

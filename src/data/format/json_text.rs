@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::notes::Notes;
-use super::roles::{Roles, role};
-use crate::data::reason::Reason;
+use super::notes::FileNotes;
+use super::roles::{RoleMap, role};
+use crate::data::reason::RowReason;
 
 /// Keys that hold lists and nothing else.
 const LISTS: [&str; 7] = [
@@ -68,7 +68,7 @@ const ANSWERS: [&str; 11] = [
 const PYTHON: &str = "(this is Python's form; write it with `json.dumps`)";
 
 /// Reads what is written as text.
-pub fn parse(row: &mut Map<String, Value>, roles: &Roles, notes: &mut Notes) -> Result<(), Reason> {
+pub fn parse(row: &mut Map<String, Value>, roles: &RoleMap, notes: &mut FileNotes) -> Result<(), RowReason> {
     row.retain(|key, value| !(OPTIONAL.contains(&key.as_str()) && value == ""));
     several(row)?;
     for (key, value) in row.iter_mut() {
@@ -87,18 +87,18 @@ pub fn parse(row: &mut Map<String, Value>, roles: &Roles, notes: &mut Notes) -> 
                     let accepted = "a list, or its text as JSON";
                     let accepted =
                         if is_python { format!("{accepted} {PYTHON}") } else { accepted.to_owned() };
-                    return Err(Reason::wrong_type(pointer(), value, accepted));
+                    return Err(RowReason::wrong_type(pointer(), value, accepted));
                 }
             };
         } else if TURNS.contains(&key) {
             if is_python(text) {
                 let accepted = format!("text, turns, or turns as JSON {PYTHON}");
-                return Err(Reason::wrong_type(pointer(), value, accepted));
+                return Err(RowReason::wrong_type(pointer(), value, accepted));
             }
             if is_broken(text) {
                 let accepted =
                     "text, turns, or turns as JSON (this begins as turns in JSON do, and is no JSON)";
-                return Err(Reason::wrong_type(pointer(), value, accepted));
+                return Err(RowReason::wrong_type(pointer(), value, accepted));
             }
             if let Some(turns) = turns(text, roles) {
                 *value = turns;
@@ -113,7 +113,7 @@ pub fn parse(row: &mut Map<String, Value>, roles: &Roles, notes: &mut Notes) -> 
 
 /// Reads several rejected answers. Where the chosen answer is such a list too, lists are what the answers
 /// say.
-fn several(row: &mut Map<String, Value>) -> Result<(), Reason> {
+fn several(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     for (key, better) in SEVERAL {
         let Some(Value::String(text)) = row.get(key) else { continue };
         let (list, is_python) = (list(text), python_list(text));
@@ -128,7 +128,7 @@ fn several(row: &mut Map<String, Value>) -> Result<(), Reason> {
         }
         if is_python {
             let accepted = format!("text, turns, or a list of answers as JSON {PYTHON}");
-            return Err(Reason::wrong_type(format!("/{key}"), &text.as_str().into(), accepted));
+            return Err(RowReason::wrong_type(format!("/{key}"), &text.as_str().into(), accepted));
         }
         if let Some(list) = list {
             row.insert(key.to_owned(), list);
@@ -159,7 +159,7 @@ fn is_list(text: &str) -> bool {
 
 /// The turns that a text holds as JSON: one, or a list with any in it. What else is wrong with them is
 /// told where they are read.
-fn turns(text: &str, roles: &Roles) -> Option<Value> {
+fn turns(text: &str, roles: &RoleMap) -> Option<Value> {
     let parsed = text.trim_start().starts_with(['[', '{']).then(|| serde_json::from_str::<Value>(text).ok());
     let is_speaker = |item: &Value| {
         let name = item.get("role").or_else(|| item.get("from")).and_then(Value::as_str);
@@ -252,7 +252,7 @@ mod unit_tests {
 
     #[test]
     fn turns_are_told_from_answers_in_json() {
-        let is_turns = |value: Value| turns(&value.to_string(), &Roles::new()).is_some();
+        let is_turns = |value: Value| turns(&value.to_string(), &RoleMap::new()).is_some();
         let turn = json!({"role": "assistant", "content": "y"});
         for value in [
             turn.clone(),

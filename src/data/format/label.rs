@@ -14,12 +14,12 @@ pub const LABELS: [&str; 2] = ["label", "kto_tag"];
 #[serde(try_from = "Value")]
 pub struct Label {
     pub desirable: bool,
-    pub written: Written,
+    pub written: LabelForm,
 }
 
 /// How an undesirable answer is written. A file that has both 0 and −1 may mean a third thing by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum LabelForm {
     Zero,
     MinusOne,
     Otherwise,
@@ -30,11 +30,11 @@ impl TryFrom<Value> for Label {
 
     fn try_from(value: Value) -> Result<Self, Self::Error> {
         let (desirable, written) = match (&value, value.as_f64(), value.as_str()) {
-            (Value::Bool(desirable), ..) => (*desirable, Written::Otherwise),
-            (_, Some(1.0), _) | (.., Some("true" | "True" | "1")) => (true, Written::Otherwise),
-            (.., Some("false" | "False")) => (false, Written::Otherwise),
-            (_, Some(0.0), _) | (.., Some("0")) => (false, Written::Zero),
-            (_, Some(-1.0), _) | (.., Some("-1")) => (false, Written::MinusOne),
+            (Value::Bool(desirable), ..) => (*desirable, LabelForm::Otherwise),
+            (_, Some(1.0), _) | (.., Some("true" | "True" | "1")) => (true, LabelForm::Otherwise),
+            (.., Some("false" | "False")) => (false, LabelForm::Otherwise),
+            (_, Some(0.0), _) | (.., Some("0")) => (false, LabelForm::Zero),
+            (_, Some(-1.0), _) | (.., Some("-1")) => (false, LabelForm::MinusOne),
             _ => return Err("neither true nor false"),
         };
         Ok(Label { desirable, written })

@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use super::Shape;
-use super::notes::Notes;
-use crate::data::reason::Reason;
-use crate::data::row::{Content, Turns};
+use super::RowShape;
+use super::notes::FileNotes;
+use crate::data::reason::RowReason;
+use crate::data::row::{Content, RowTurns};
 
 /// Keys that hold what is asked in some format.
 const QUESTIONS: [&str; 6] = ["prompt", "instruction", "query", "input", "history", "system"];
@@ -20,10 +20,10 @@ const OTHER_QUESTIONS: [&str; 6] = ["question", "context", "user", "human", "con
 /// Accounts for what `left` holds beside what was read of a row.
 pub fn account_for(
     left: &Map<String, Value>,
-    contents: &[Result<Content, Reason>],
-    shape: Shape,
-    notes: &mut Notes,
-) -> Result<(), Reason> {
+    contents: &[Result<Content, RowReason>],
+    shape: RowShape,
+    notes: &mut FileNotes,
+) -> Result<(), RowReason> {
     let texts = texts(contents);
     let told = |value: &Value| is_told(value, &texts, shape);
     for (key, value) in left {
@@ -34,10 +34,10 @@ pub fn account_for(
         }
         let repeats = (is_question || CONVERSATIONS.contains(&key)) && told(value);
         // Rows of conversations often have the name or the source of their question beside them.
-        let is_name = key == "prompt" && matches!(shape, Shape::Messages | Shape::Conversations);
+        let is_name = key == "prompt" && matches!(shape, RowShape::Messages | RowShape::Conversations);
         match (repeats, is_question && !is_name) {
             (true, _) => {}
-            (false, true) => return Err(Reason::WouldBeLost { pointer: format!("/{key}") }),
+            (false, true) => return Err(RowReason::WouldBeLost { pointer: format!("/{key}") }),
             (false, false) => notes.unread(format!("/{key}")),
         }
     }
@@ -47,23 +47,23 @@ pub fn account_for(
 /// Errors if conversations beside a pair that has no other question say what the pair does not.
 pub fn account_for_conversations(
     left: &Map<String, Value>,
-    contents: &[Result<Content, Reason>],
-) -> Result<(), Reason> {
+    contents: &[Result<Content, RowReason>],
+) -> Result<(), RowReason> {
     let texts = texts(contents);
     for key in CONVERSATIONS {
-        if left.get(key).is_some_and(|value| !is_told(value, &texts, Shape::ChosenRejected)) {
-            return Err(Reason::WouldBeLost { pointer: format!("/{key}") });
+        if left.get(key).is_some_and(|value| !is_told(value, &texts, RowShape::ChosenRejected)) {
+            return Err(RowReason::WouldBeLost { pointer: format!("/{key}") });
         }
     }
     Ok(())
 }
 
 /// Whether all texts of a value are among those that were read.
-fn is_told(value: &Value, texts: &[String], shape: Shape) -> bool {
+fn is_told(value: &Value, texts: &[String], shape: RowShape) -> bool {
     let mut strings = Vec::new();
     said(value, &mut strings);
     strings.into_iter().map(str::trim).all(|string| match shape {
-        Shape::Text => texts.iter().any(|text| text.contains(string)),
+        RowShape::Text => texts.iter().any(|text| text.contains(string)),
         _ => texts.iter().any(|text| text.trim() == string),
     })
 }
@@ -75,11 +75,11 @@ pub fn has_question(left: &Map<String, Value>) -> bool {
 }
 
 /// Everything that was read.
-fn texts(contents: &[Result<Content, Reason>]) -> Vec<String> {
+fn texts(contents: &[Result<Content, RowReason>]) -> Vec<String> {
     let said = |content: &Content| match &content.turns {
-        Turns::Text(text) => vec![text.clone()],
-        Turns::Conversation(turns) => turns.iter().map(|turn| turn.text()).collect(),
-        Turns::Answers { prompt, answers } => {
+        RowTurns::Text(text) => vec![text.clone()],
+        RowTurns::Conversation(turns) => turns.iter().map(|turn| turn.text()).collect(),
+        RowTurns::Answers { prompt, answers } => {
             prompt.iter().chain(answers.iter().flatten()).map(|turn| turn.text()).collect()
         }
     };

@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 /// Keys that say whether a turn is trained.
 pub const MARKS: [&str; 4] = ["loss", "weight", "training", "train"];
 
 /// Takes the marks out of a turn's keys: whether it is trained, where it is the assistant's.
-pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result<bool, Reason> {
+pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result<bool, RowReason> {
     let mut trained: Option<(bool, &str)> = None;
     for key in MARKS {
         let Some(value) = extra.shift_remove(key).filter(|value| !value.is_null()) else { continue };
@@ -19,7 +19,7 @@ pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result
             (_, Some(0.0)) => false,
             (_, Some(1.0)) => true,
             _ => {
-                return Err(Reason::wrong_type(
+                return Err(RowReason::wrong_type(
                     at,
                     &value,
                     "`true` or 1, `false` or 0: a turn is trained or it is not",
@@ -28,12 +28,12 @@ pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result
         };
         if says && role != "assistant" {
             let accepted = format!("`false`, or no such key: turns of `{role}` are not trained");
-            return Err(Reason::wrong_type(at, &value, accepted));
+            return Err(RowReason::wrong_type(at, &value, accepted));
         }
         match trained {
             Some((before, other)) if before != says => {
                 let why = "one says that the turn is trained, the other that it is not";
-                return Err(Reason::contradiction(&at, &format!("{pointer}/{other}"), why));
+                return Err(RowReason::contradiction(&at, &format!("{pointer}/{other}"), why));
             }
             _ => trained = Some((says, key)),
         }
@@ -43,7 +43,7 @@ pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result
 
 /// Takes the marks out of a row's own keys. Errors if it is not to be trained. What is neither yes nor no
 /// (a loss that was measured, a weight between) is no mark.
-pub fn take_row(row: &mut Map<String, Value>) -> Result<(), Reason> {
+pub fn take_row(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     let mut trained: Option<&str> = None;
     let mut untrained: Option<(&str, Value)> = None;
     for key in MARKS {
@@ -64,11 +64,11 @@ pub fn take_row(row: &mut Map<String, Value>) -> Result<(), Reason> {
     match (trained, untrained) {
         (_, None) => Ok(()),
         (None, Some((key, value))) => {
-            Err(Reason::RowNotTrained { pointer: format!("/{key}"), value: value.to_string() })
+            Err(RowReason::RowNotTrained { pointer: format!("/{key}"), value: value.to_string() })
         }
         (Some(other), Some((key, _))) => {
             let why = "one says that the row is trained, the other that it is not";
-            Err(Reason::contradiction(&format!("/{key}"), &format!("/{other}"), why))
+            Err(RowReason::contradiction(&format!("/{key}"), &format!("/{other}"), why))
         }
     }
 }

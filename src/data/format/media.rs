@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 /// Keys of a row, of a turn or of a part that hold such things.
 pub const KEYS: [&str; 9] =
@@ -12,7 +12,7 @@ pub const KEYS: [&str; 9] =
 const PLACEHOLDERS: [&str; 3] = ["image", "video", "audio"];
 
 /// Takes the empty ones out of the keys of a row or a turn. Errors if any holds something.
-pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
+pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     for key in KEYS {
         let Some(value) = keys.get(key) else { continue };
         let is_empty = match value {
@@ -22,7 +22,7 @@ pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), R
             _ => false,
         };
         if !is_empty {
-            return Err(Reason::Media { what: key.to_owned(), pointer: format!("{pointer}/{key}") });
+            return Err(RowReason::Media { what: key.to_owned(), pointer: format!("{pointer}/{key}") });
         }
         keys.shift_remove(key);
     }
@@ -30,9 +30,9 @@ pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), R
 }
 
 /// Errors if a text has a place for a picture, a video or a sound.
-pub fn refuse_tags(text: &str, pointer: &str) -> Result<(), Reason> {
+pub fn refuse_tags(text: &str, pointer: &str) -> Result<(), RowReason> {
     match PLACEHOLDERS.into_iter().find(|name| holds_place(text, name)) {
-        Some(name) => Err(Reason::Media { what: format!("`<{name}>`"), pointer: pointer.to_owned() }),
+        Some(name) => Err(RowReason::Media { what: format!("`<{name}>`"), pointer: pointer.to_owned() }),
         None => Ok(()),
     }
 }
@@ -46,10 +46,13 @@ fn holds_place(text: &str, name: &str) -> bool {
 }
 
 /// Errors if a part of a turn is no text.
-pub fn refuse_part(part: &mut Map<String, Value>, pointer: &str) -> Result<(), Reason> {
+pub fn refuse_part(part: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
     if KEYS.contains(&kind) {
-        return Err(Reason::Media { what: format!("a part of type `{kind}`"), pointer: pointer.to_owned() });
+        return Err(RowReason::Media {
+            what: format!("a part of type `{kind}`"),
+            pointer: pointer.to_owned(),
+        });
     }
     refuse_keys(part, pointer)
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use indexmap::IndexSet;
 
-use super::label::{Label, Written};
-use crate::data::reason::Reason;
+use super::label::{Label, LabelForm};
+use crate::data::reason::RowReason;
 
 /// Keys that a warning names at most.
 const NAMED: usize = 12;
 
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct FileNotes {
     /// Pointers of a row's keys that nothing reads, `*` for the place in a list.
     unread: IndexSet<String>,
     /// The same of turns, parts, calls and tools, which the template gets as they are.
@@ -28,7 +28,7 @@ pub struct Notes {
     has_minus_one: bool,
 }
 
-impl Notes {
+impl FileNotes {
     /// A key that nothing reads.
     pub fn unread(&mut self, pointer: impl Into<String>) {
         self.unread.insert(pointer.into());
@@ -60,16 +60,16 @@ impl Notes {
     }
 
     /// Whether the answer is desirable. Errors if the file has both 0 and −1.
-    pub fn desirable(&mut self, label: Label, pointer: &str) -> Result<bool, Reason> {
-        self.has_zero |= label.written == Written::Zero;
-        self.has_minus_one |= label.written == Written::MinusOne;
+    pub fn desirable(&mut self, label: Label, pointer: &str) -> Result<bool, RowReason> {
+        self.has_zero |= label.written == LabelForm::Zero;
+        self.has_minus_one |= label.written == LabelForm::MinusOne;
         match (label.written, self.has_zero && self.has_minus_one) {
-            (Written::Otherwise, _) | (_, false) => Ok(label.desirable),
+            (LabelForm::Otherwise, _) | (_, false) => Ok(label.desirable),
             (written, true) => {
-                let found = if written == Written::Zero { 0 } else { -1 };
+                let found = if written == LabelForm::Zero { 0 } else { -1 };
                 let accepted = "`true` or 1, and one way to write the opposite: `false`, 0 or -1; this file has \
                                 both 0 and -1, and one of them may mean neither";
-                Err(Reason::wrong_type(pointer, &found.into(), accepted))
+                Err(RowReason::wrong_type(pointer, &found.into(), accepted))
             }
         }
     }

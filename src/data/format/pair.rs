@@ -1,17 +1,20 @@
 //! A question and its two answers, out of rows that repeat the question in both.
 
-use crate::data::reason::{Reason, quoted};
+use crate::data::reason::{RowReason, quoted};
 use crate::template::Message;
 
 /// The first character of scripts that put no spaces between words.
 const CJK: char = '\u{2e80}';
 
 /// Prompt, chosen answer, rejected answer.
-pub type Pair = (Vec<Message>, Vec<Message>, Vec<Message>);
+pub type PreferencePair = (Vec<Message>, Vec<Message>, Vec<Message>);
 
 /// Takes what two conversations begin with as their prompt. The prompt ends before an assistant
 /// turn, and both answers have at least one turn.
-pub fn split_common_prompt(mut chosen: Vec<Message>, rejected: Vec<Message>) -> Result<Pair, Reason> {
+pub fn split_common_prompt(
+    mut chosen: Vec<Message>,
+    rejected: Vec<Message>,
+) -> Result<PreferencePair, RowReason> {
     let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
     let longest = common.min(chosen.len().saturating_sub(1)).min(rejected.len().saturating_sub(1));
     let ends_in_question =
@@ -21,7 +24,7 @@ pub fn split_common_prompt(mut chosen: Vec<Message>, rejected: Vec<Message>) -> 
             Some(turn) => format!("`{}: {}`", turn.role, quoted(&turn.text())),
             None => "nothing".to_owned(),
         };
-        return Err(Reason::NoCommonPrompt { chosen: begins(&chosen), rejected: begins(&rejected) });
+        return Err(RowReason::NoCommonPrompt { chosen: begins(&chosen), rejected: begins(&rejected) });
     };
     let answer = chosen.split_off(length);
     Ok((chosen, answer, rejected[length..].to_vec()))
@@ -29,7 +32,7 @@ pub fn split_common_prompt(mut chosen: Vec<Message>, rejected: Vec<Message>) -> 
 
 /// Takes the words that two texts begin with as their prompt. TRL parts them within a word too; a
 /// prompt that ends in half a word is one that nobody asks.
-pub fn split_common_text(chosen: &str, rejected: &str) -> Result<(String, String, String), Reason> {
+pub fn split_common_text(chosen: &str, rejected: &str) -> Result<(String, String, String), RowReason> {
     let same = chosen.chars().zip(rejected.chars()).take_while(|(a, b)| a == b);
     let common: usize = same.map(|(same, _)| same.len_utf8()).sum();
     // Words end at white space; a character of a script that has none between words is one by itself.
@@ -48,10 +51,10 @@ pub fn split_common_text(chosen: &str, rejected: &str) -> Result<(String, String
             let answer = |text: &str| text[end..].trim_start().to_owned();
             Ok((chosen[..end].trim_end().to_owned(), answer(chosen), answer(rejected)))
         }
-        None if chosen == rejected => Err(Reason::ChosenEqualsRejected),
+        None if chosen == rejected => Err(RowReason::ChosenEqualsRejected),
         None => {
             let begins = |text: &str| format!("`{}`", quoted(text));
-            Err(Reason::NoCommonPrompt { chosen: begins(chosen), rejected: begins(rejected) })
+            Err(RowReason::NoCommonPrompt { chosen: begins(chosen), rejected: begins(rejected) })
         }
     }
 }
@@ -94,8 +97,10 @@ mod tests {
         for (chosen, rejected) in [("u1 a1", "u2 a1"), ("u1", "u1")] {
             let (chosen_begins, rejected_begins) = (&chosen[..2], &rejected[..2]);
             let begins = |turn: &str| format!("`user: {turn}`");
-            let reason =
-                Reason::NoCommonPrompt { chosen: begins(chosen_begins), rejected: begins(rejected_begins) };
+            let reason = RowReason::NoCommonPrompt {
+                chosen: begins(chosen_begins),
+                rejected: begins(rejected_begins),
+            };
             assert_eq!(lengths(chosen, rejected), Err(reason));
         }
     }

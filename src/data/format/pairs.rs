@@ -2,26 +2,26 @@
 
 use serde_json::{Map, Value};
 
-use super::decode::Decoder;
+use super::decode::RowReader;
 use super::finish::{self, Aside};
 use super::left::{account_for_conversations, has_question};
-use super::pair::{Pair, agrees, is_whole, split_common_prompt, split_common_text};
+use super::pair::{PreferencePair, agrees, is_whole, split_common_prompt, split_common_text};
 use super::question::beside_prompt;
 use super::turns::{asked, said};
-use super::{Need, Shape, transcript, wire};
-use crate::data::reason::Reason;
+use super::{Need, RowShape, transcript, wire};
+use crate::data::reason::RowReason;
 use crate::data::row::Content;
 use crate::template::Message;
 
 /// Pairs of a row, or why one of them is of no use.
-type Pairs = Result<Vec<Result<Content, Reason>>, Reason>;
+type Pairs = Result<Vec<Result<Content, RowReason>>, RowReason>;
 
-impl Decoder<'_> {
+impl RowReader<'_> {
     /// The pairs of a row; of one that serves by its chosen side alone, one.
-    pub fn pairs(&mut self, row: Map<String, Value>, shape: Shape) -> Pairs {
+    pub fn pairs(&mut self, row: Map<String, Value>, shape: RowShape) -> Pairs {
         match shape {
-            Shape::ChosenRejected => self.chosen_rejected(row),
-            Shape::ConversationsChosenRejected => {
+            RowShape::ChosenRejected => self.chosen_rejected(row),
+            RowShape::ConversationsChosenRejected => {
                 let row: wire::ConversationsChosenRejected = self.typed(row)?;
                 let prompt = self.reader.messages(row.conversations, "/conversations")?;
                 let chosen = self.one(row.chosen, "/chosen")?;
@@ -29,7 +29,7 @@ impl Decoder<'_> {
                 let aside = self.aside(row.beside, "/conversations", row.margin, None)?;
                 self.finish(Some(prompt), chosen, rejected, aside)
             }
-            Shape::MessagesRejected if row.contains_key("rejected_messages") => {
+            RowShape::MessagesRejected if row.contains_key("rejected_messages") => {
                 let row: wire::MessagesRejectedMessages = self.typed(row)?;
                 let chosen = self.reader.messages(row.messages, "/messages")?;
                 let rejected = match row.rejected_messages {
@@ -40,7 +40,7 @@ impl Decoder<'_> {
                 let aside = self.aside(row.beside, "/messages", row.margin, None)?;
                 self.finish(None, chosen, rejected, aside)
             }
-            Shape::MessagesRejected => {
+            RowShape::MessagesRejected => {
                 let row: wire::MessagesRejectedResponse = self.typed(row)?;
                 let mut prompt = self.reader.messages(row.messages, "/messages")?;
                 let rejected = self.reader.answers(row.rejected_response, "/rejected_response")?;
@@ -48,10 +48,10 @@ impl Decoder<'_> {
                 if rejected.iter().all(|answer| is_whole(answer)) {
                     return self.finish(None, prompt, rejected, aside);
                 }
-                let chosen = prompt.pop_if(|last| last.role == "assistant").ok_or(Reason::NoAnswer)?;
+                let chosen = prompt.pop_if(|last| last.role == "assistant").ok_or(RowReason::NoAnswer)?;
                 self.finish(Some(prompt), vec![chosen], rejected, aside)
             }
-            Shape::QueryResponseRejected => {
+            RowShape::QueryResponseRejected => {
                 let row: wire::QueryResponseRejected = self.typed(row)?;
                 let prompt = self.prompt(Some(wire::Turns::Text(row.query)), row.input, row.history)?;
                 let chosen = self.one(wire::Answers::Text(row.response), "/response")?;
@@ -59,7 +59,7 @@ impl Decoder<'_> {
                 let aside = self.aside(row.beside, "/query", row.margin, None)?;
                 self.finish(Some(prompt), chosen, rejected, aside)
             }
-            Shape::AlpacaPair => {
+            RowShape::AlpacaPair => {
                 let row: wire::AlpacaPair = self.typed(row)?;
                 let prompt = self.prompt(Some(wire::Turns::Text(row.instruction)), row.input, row.history)?;
                 let [chosen, rejected] = row.output.map(wire::Answers::Text);
@@ -75,7 +75,7 @@ impl Decoder<'_> {
     fn chosen_rejected(&mut self, row: Map<String, Value>) -> Pairs {
         let keys: Vec<String> = row.keys().cloned().collect();
         let row: wire::ChosenRejected = self.typed(row)?;
-        let missing = || Reason::Missing { pointer: "/prompt".into(), keys: keys.clone() };
+        let missing = || RowReason::Missing { pointer: "/prompt".into(), keys: keys.clone() };
         let is_text = matches!(row.question.prompt, None | Some(wire::Turns::Text(_)));
         let has_prompt = row.question.prompt.is_some();
         let beside_prompt = beside_prompt(&row.question);
@@ -106,7 +106,7 @@ impl Decoder<'_> {
                     let lost = beside_prompt.iter().find(|(_, texts)| !texts.iter().all(is_told));
                     let agrees = agrees(&prompt, common);
                     if let (false, Some((key, _))) = (agrees, lost) {
-                        return Err(Reason::WouldBeLost { pointer: (*key).to_owned() });
+                        return Err(RowReason::WouldBeLost { pointer: (*key).to_owned() });
                     }
                     match agrees {
                         true => {}
@@ -116,7 +116,7 @@ impl Decoder<'_> {
                         false => {
                             let why =
                                 "chosen and rejected are whole conversations that begin with other turns";
-                            return Err(Reason::contradiction("/prompt", "/chosen", why));
+                            return Err(RowReason::contradiction("/prompt", "/chosen", why));
                         }
                     }
                 }
@@ -134,13 +134,13 @@ impl Decoder<'_> {
     }
 
     /// The one answer of a key that must not hold several.
-    fn one(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Message>, Reason> {
+    fn one(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Message>, RowReason> {
         let mut answers = self.reader.answers(answers, pointer)?;
         match (answers.pop(), answers.len()) {
             (Some(answer), 0) => Ok(answer),
             (_, others) => {
                 let found = format!("a list of {} answers", others + 1).into();
-                Err(Reason::wrong_type(
+                Err(RowReason::wrong_type(
                     pointer,
                     &found,
                     "one answer: of several it is not said which is the best",
@@ -164,20 +164,20 @@ impl Decoder<'_> {
         self.each(rejected.into_iter().map(pair).collect(), aside)
     }
 
-    fn each(&mut self, pairs: Vec<Result<Pair, Reason>>, aside: Aside) -> Pairs {
+    fn each(&mut self, pairs: Vec<Result<PreferencePair, RowReason>>, aside: Aside) -> Pairs {
         if matches!(self.need, Need::Sft | Need::Prompt) {
             // Rejected answers are not read: any pair gives prompt and chosen answer.
             let pair = pairs.into_iter().reduce(|a, b| if a.is_ok() { a } else { b });
-            let (prompt, chosen, _) = pair.unwrap_or(Err(Reason::NoAnswer))?;
+            let (prompt, chosen, _) = pair.unwrap_or(Err(RowReason::NoAnswer))?;
             return Ok(vec![Ok(finish::answers(prompt, vec![chosen], aside, self.need)?)]);
         }
         if pairs.len() > 1 {
             self.reader.notes.several_pairs(pairs.len());
         }
-        let content = |pair: Result<Pair, Reason>| {
+        let content = |pair: Result<PreferencePair, RowReason>| {
             let (prompt, chosen, rejected) = pair?;
             match chosen == rejected {
-                true => Err(Reason::ChosenEqualsRejected),
+                true => Err(RowReason::ChosenEqualsRejected),
                 false => finish::answers(prompt, vec![chosen, rejected], aside.clone(), self.need),
             }
         };
@@ -186,7 +186,7 @@ impl Decoder<'_> {
 }
 
 /// The pair of two texts without a prompt: transcripts, or texts that begin alike.
-fn split_texts(chosen: &[Message], rejected: &[Message]) -> Result<Pair, Reason> {
+fn split_texts(chosen: &[Message], rejected: &[Message]) -> Result<PreferencePair, RowReason> {
     let text = |turns: &[Message]| turns.iter().map(Message::text).collect::<String>();
     let (chosen, rejected) = (text(chosen), text(rejected));
     if let (Some(chosen), Some(rejected)) = (transcript::turns(&chosen), transcript::turns(&rejected)) {

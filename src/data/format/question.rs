@@ -1,25 +1,25 @@
 //! What a row asks, from the keys that it is spread over.
 
-use super::decode::Decoder;
+use super::decode::RowReader;
 use super::turns::{asked, earlier};
 use super::wire;
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 use crate::template::Message;
 
-impl Decoder<'_> {
+impl RowReader<'_> {
     /// The question of a row that must have one: `input` follows on a line of its own, earlier turns come first.
     pub fn prompt(
         &mut self,
         prompt: Option<wire::Turns>,
         input: Option<String>,
         history: Option<wire::History>,
-    ) -> Result<Vec<Message>, Reason> {
+    ) -> Result<Vec<Message>, RowReason> {
         let question = wire::Question { prompt, input, history, ..wire::Question::default() };
         Ok(self.question(question)?.unwrap_or_default())
     }
 
     /// The question of a row; `None` if it has no key for one.
-    pub fn question(&mut self, question: wire::Question) -> Result<Option<Vec<Message>>, Reason> {
+    pub fn question(&mut self, question: wire::Question) -> Result<Option<Vec<Message>>, RowReason> {
         let wire::Question { prompt, instruction, query, input, history } = question;
         let is_blank =
             |turns: &wire::Turns| matches!(turns, wire::Turns::Text(text) if text.trim().is_empty());
@@ -34,14 +34,14 @@ impl Decoder<'_> {
         given.dedup_by(|later, first| later.1 == first.1);
         if let [(first, _), (second, _), ..] = given.as_slice() {
             let why = "both say what is asked; keep one, or say with `columns` what each is";
-            return Err(Reason::contradiction(second, first, why));
+            return Err(RowReason::contradiction(second, first, why));
         }
         let input = input.filter(|input| !input.trim().is_empty());
         let earlier = earlier(history.filter(is_said).unwrap_or_default())?;
         let turns = match (given.pop(), input) {
             (None, None) if has_key => asked(""),
             (None, None) if !earlier.is_empty() => {
-                return Err(Reason::WouldBeLost { pointer: "/history".into() });
+                return Err(RowReason::WouldBeLost { pointer: "/history".into() });
             }
             (None, None) => return Ok(None),
             (None, Some(input)) => self.reader.question(wire::Turns::Text(input), "/input")?,
@@ -49,7 +49,7 @@ impl Decoder<'_> {
             (Some((key, wire::Turns::Text(text))), Some(input)) if !text.starts_with("\n\nHuman:") => {
                 self.reader.question(wire::Turns::Text(format!("{text}\n{input}")), key)?
             }
-            (Some(_), Some(_)) => return Err(Reason::WouldBeLost { pointer: "/input".into() }),
+            (Some(_), Some(_)) => return Err(RowReason::WouldBeLost { pointer: "/input".into() }),
         };
         after(earlier, turns).map(Some)
     }
@@ -75,12 +75,12 @@ pub fn beside_prompt(question: &wire::Question) -> Vec<(&'static str, Vec<String
 }
 
 /// Turns after earlier ones. Errors if they hold a conversation of their own.
-fn after(mut earlier: Vec<Message>, mut turns: Vec<Message>) -> Result<Vec<Message>, Reason> {
+fn after(mut earlier: Vec<Message>, mut turns: Vec<Message>) -> Result<Vec<Message>, RowReason> {
     if earlier.is_empty() {
         return Ok(turns);
     }
     if turns.iter().any(|turn| turn.role == "assistant") {
-        return Err(Reason::WouldBeLost { pointer: "/history".into() });
+        return Err(RowReason::WouldBeLost { pointer: "/history".into() });
     }
     let head = turns.iter().take_while(|turn| matches!(turn.role.as_str(), "system" | "developer")).count();
     let asked = turns.split_off(head);

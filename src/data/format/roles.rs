@@ -16,7 +16,7 @@ const ROLES: [(&str, &[&str]); 6] = [
 ];
 
 /// Names of roles in a data set that the recipe maps: our role → theirs.
-pub type Roles = IndexMap<String, Vec<String>>;
+pub type RoleMap = IndexMap<String, Vec<String>>;
 
 /// Our role of that name.
 fn ours(name: &str) -> Option<&'static str> {
@@ -25,7 +25,7 @@ fn ours(name: &str) -> Option<&'static str> {
 
 /// Our role for a name in a data set: as the recipe maps it, else as it is known. `None`: not a role
 /// that is known.
-pub fn role(name: &str, roles: &Roles) -> Option<&'static str> {
+pub fn role(name: &str, roles: &RoleMap) -> Option<&'static str> {
     let same = |known: &str| known.to_lowercase() == name.to_lowercase();
     let mapped = roles.iter().find(|(_, theirs)| theirs.iter().any(|known| same(known)));
     match mapped {
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn names_are_known_in_any_case_and_the_recipe_s_come_first() {
-        let none = Roles::new();
+        let none = RoleMap::new();
         for (name, role) in [("Human", "user"), ("GPT", "assistant"), ("Tool_Call", TOOL_CALL)] {
             assert_eq!(self::role(name, &none), Some(role), "{name}");
         }
         assert_eq!(role("customer", &none), None);
         let theirs = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let mapped = Roles::from_iter([
+        let mapped = RoleMap::from_iter([
             ("user".to_owned(), theirs(&["Customer", "model"])),
             ("assistant".to_owned(), theirs(&["agent"])),
         ]);

@@ -34,7 +34,7 @@ impl Need {
     /// What a stage should be told that reads rows of the other way of giving KTO its answers: pairs
     /// for rows with a label, or the reverse.
     pub fn unpair_advice(self, row: &Map<String, Value>) -> Option<&'static str> {
-        let has = |unpair| Shape::detect(row, Need::Unpaired { unpair }, None).is_some();
+        let has = |unpair| RowShape::detect(row, Need::Unpaired { unpair }, None).is_some();
         match self {
             Need::Unpaired { unpair: false } if has(true) => {
                 Some("has pairs; add `unpair = true` to the stage to use each answer as a row")
@@ -71,7 +71,7 @@ impl Need {
 
 /// One way to write a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum RowShape {
     /// `{prompt, chosen, rejected}`, `{instruction, input, chosen, rejected}`, or `{chosen, rejected}`
     /// with the common prompt implied.
     ChosenRejected,
@@ -108,37 +108,41 @@ pub enum Shape {
 }
 
 /// A shape, the format it belongs to, and the keys that tell it, alternatives in order.
-type Told = (Shape, Format, &'static [&'static [&'static str]]);
+type Told = (RowShape, Format, &'static [&'static [&'static str]]);
 
 /// Shapes and the keys that tell them, the more particular first.
 const SHAPES: [Told; 18] = [
-    (Shape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
-    (Shape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
+    (RowShape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
+    (RowShape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
     (
-        Shape::MessagesRejected,
+        RowShape::MessagesRejected,
         Format::Preference,
         &[&["messages", "rejected_response"], &["messages", "rejected_messages"]],
     ),
-    (Shape::QueryResponseRejected, Format::Preference, &[&["query", "response", "rejected_response"]]),
-    (Shape::ChosenIndex, Format::Preference, &[&["responses", "chosen_index"]]),
-    (Shape::BetterResponse, Format::Preference, &[&["response_0", "response_1", "better_response_id"]]),
-    (Shape::PreferenceStrength, Format::Preference, &[&["response_1", "response_2", "preference_strength"]]),
-    (Shape::Winner, Format::Preference, &[&["response_a", "response_b", "winner"]]),
-    (Shape::ConversationWinner, Format::Preference, &[&["conversation_a", "conversation_b", "winner"]]),
-    (Shape::AlpacaPair, Format::Preference, &[&["instruction", "output"]]),
-    (Shape::Messages, Format::Sft, &[&["messages"]]),
-    (Shape::Conversations, Format::Sft, &[&["conversations"]]),
-    (Shape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),
-    (Shape::Alpaca, Format::Sft, &[&["instruction", "output"]]),
-    (Shape::QueryResponse, Format::Sft, &[&["query", "response"]]),
-    (Shape::PromptResponse, Format::Sft, &[&["prompt", "response"]]),
-    (Shape::Prompt, Format::Prompt, &[&["prompt"]]),
-    (Shape::Text, Format::Sft, &[&["text"]]),
+    (RowShape::QueryResponseRejected, Format::Preference, &[&["query", "response", "rejected_response"]]),
+    (RowShape::ChosenIndex, Format::Preference, &[&["responses", "chosen_index"]]),
+    (RowShape::BetterResponse, Format::Preference, &[&["response_0", "response_1", "better_response_id"]]),
+    (
+        RowShape::PreferenceStrength,
+        Format::Preference,
+        &[&["response_1", "response_2", "preference_strength"]],
+    ),
+    (RowShape::Winner, Format::Preference, &[&["response_a", "response_b", "winner"]]),
+    (RowShape::ConversationWinner, Format::Preference, &[&["conversation_a", "conversation_b", "winner"]]),
+    (RowShape::AlpacaPair, Format::Preference, &[&["instruction", "output"]]),
+    (RowShape::Messages, Format::Sft, &[&["messages"]]),
+    (RowShape::Conversations, Format::Sft, &[&["conversations"]]),
+    (RowShape::PromptCompletion, Format::Sft, &[&["prompt", "completion"]]),
+    (RowShape::Alpaca, Format::Sft, &[&["instruction", "output"]]),
+    (RowShape::QueryResponse, Format::Sft, &[&["query", "response"]]),
+    (RowShape::PromptResponse, Format::Sft, &[&["prompt", "response"]]),
+    (RowShape::Prompt, Format::Prompt, &[&["prompt"]]),
+    (RowShape::Text, Format::Sft, &[&["text"]]),
 ];
 
-impl Shape {
+impl RowShape {
     /// The shape of a row among those that serve `need` and belong to `format`, if one is named.
-    pub fn detect(row: &Map<String, Value>, need: Need, format: Option<Format>) -> Option<Shape> {
+    pub fn detect(row: &Map<String, Value>, need: Need, format: Option<Format>) -> Option<RowShape> {
         // Unpaired rows are sft rows with a label.
         let labelled = LABELS.iter().any(|key| row.contains_key(*key));
         let named = |of: Format| {
@@ -152,11 +156,11 @@ impl Shape {
             Need::Unpaired { unpair: false } => of == Format::Sft && labelled && format != Some(Format::Sft),
             Need::Prompt => true,
         };
-        let fits = |shape: Shape| match shape {
+        let fits = |shape: RowShape| match shape {
             // Alpaca's output is one answer or both.
-            Shape::AlpacaPair => row.get("output").is_some_and(Value::is_array),
+            RowShape::AlpacaPair => row.get("output").is_some_and(Value::is_array),
             // Text that is trained whole asks nothing and answers nothing.
-            Shape::Text => need == Need::Sft,
+            RowShape::Text => need == Need::Sft,
             _ => true,
         };
         SHAPES

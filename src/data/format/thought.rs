@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::media;
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 use crate::template::REASONING;
 
 const ACCEPTED: &str = "text, or a list of parts of text";
 
 /// Makes the reasoning of a turn text. `part`: what stands in parts of its content. Blank reasoning
 /// beside other is none. Errors if two keys say two things.
-pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &str) -> Result<(), Reason> {
+pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &str) -> Result<(), RowReason> {
     let mut found: Option<(&str, String)> = part.map(|thought| ("content", thought));
     for key in REASONING {
         let Some(value) = extra.get_mut(key) else { continue };
@@ -24,7 +24,7 @@ pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &st
         match &found {
             Some((other, before)) if before.trim() != text.trim() => {
                 let why = "both are what the turn's author thinks; keep one of them";
-                return Err(Reason::contradiction(&at, &format!("{pointer}/{other}"), why));
+                return Err(RowReason::contradiction(&at, &format!("{pointer}/{other}"), why));
             }
             Some(_) => {}
             None => found = Some((key, text)),
@@ -38,8 +38,8 @@ pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &st
 }
 
 /// A text, or that of parts.
-fn text(value: &Value, at: &str) -> Result<String, Reason> {
-    let wrong = || Reason::wrong_type(at, value, ACCEPTED);
+fn text(value: &Value, at: &str) -> Result<String, RowReason> {
+    let wrong = || RowReason::wrong_type(at, value, ACCEPTED);
     let part = |part: &Value| {
         let object = part.as_object()?;
         let is_known = |key: &String| ["type", "text"].contains(&key.as_str());

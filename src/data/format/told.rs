@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::decode::Decoder;
+use super::decode::RowReader;
 use super::finish::Aside;
 use super::index::Index;
-use super::{Need, Shape, wire};
-use crate::data::reason::Reason;
+use super::{Need, RowShape, wire};
+use crate::data::reason::RowReason;
 use crate::data::row::Content;
 
 /// What comes before the letter of a winner.
@@ -17,32 +17,32 @@ const BETTER: &str = "0 for `response_0`, 1 for `response_1`";
 const WINNERS: &str = "`a`, `model_a` or `response_a`, the same with `b`, or `tie`";
 
 /// Errors if an index is no place at all.
-fn check_index(row: &Map<String, Value>, key: &str, accepted: impl Fn() -> String) -> Result<(), Reason> {
+fn check_index(row: &Map<String, Value>, key: &str, accepted: impl Fn() -> String) -> Result<(), RowReason> {
     match row.get(key) {
         Some(found) if Index::try_from(found.clone()).is_err() => {
-            Err(Reason::wrong_type(format!("/{key}"), found, accepted()))
+            Err(RowReason::wrong_type(format!("/{key}"), found, accepted()))
         }
         _ => Ok(()),
     }
 }
 
-fn check_winner(row: &Map<String, Value>) -> Result<(), Reason> {
+fn check_winner(row: &Map<String, Value>) -> Result<(), RowReason> {
     match row.get("winner") {
-        Some(found) if !found.is_string() => Err(Reason::wrong_type("/winner", found, WINNERS)),
+        Some(found) if !found.is_string() => Err(RowReason::wrong_type("/winner", found, WINNERS)),
         _ => Ok(()),
     }
 }
 
-impl Decoder<'_> {
+impl RowReader<'_> {
     /// The pairs of a row whose answers stand side by side.
     pub fn told(
         &mut self,
         row: Map<String, Value>,
-        shape: Shape,
-    ) -> Result<Vec<Result<Content, Reason>>, Reason> {
+        shape: RowShape,
+    ) -> Result<Vec<Result<Content, RowReason>>, RowReason> {
         match shape {
-            Shape::ChosenIndex => self.chosen_index(row),
-            Shape::BetterResponse => {
+            RowShape::ChosenIndex => self.chosen_index(row),
+            RowShape::BetterResponse => {
                 check_index(&row, "better_response_id", || BETTER.to_owned())?;
                 let row: wire::BetterResponse = self.typed(row)?;
                 let responses = [("/response_0", row.response_0), ("/response_1", row.response_1)];
@@ -50,13 +50,13 @@ impl Decoder<'_> {
                     Index(0) => true,
                     Index(1) => false,
                     Index(other) => {
-                        return Err(Reason::wrong_type("/better_response_id", &other.into(), BETTER));
+                        return Err(RowReason::wrong_type("/better_response_id", &other.into(), BETTER));
                     }
                 };
                 let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
                 self.side_by_side(row.question, responses, first, aside)
             }
-            Shape::PreferenceStrength => {
+            RowShape::PreferenceStrength => {
                 let row: wire::PreferenceStrength = self.typed(row)?;
                 let responses = [("/response_1", row.response_1), ("/response_2", row.response_2)];
                 let strength = row.preference_strength;
@@ -69,7 +69,7 @@ impl Decoder<'_> {
                 let aside = self.aside(row.beside, "/prompt", row.margin, None)?;
                 self.side_by_side(row.question, responses, first, aside)
             }
-            Shape::Winner => {
+            RowShape::Winner => {
                 check_winner(&row)?;
                 let row: wire::Winner = self.typed(row)?;
                 let responses = [("/response_a", row.response_a), ("/response_b", row.response_b)];
@@ -90,7 +90,10 @@ impl Decoder<'_> {
         }
     }
 
-    fn chosen_index(&mut self, row: Map<String, Value>) -> Result<Vec<Result<Content, Reason>>, Reason> {
+    fn chosen_index(
+        &mut self,
+        row: Map<String, Value>,
+    ) -> Result<Vec<Result<Content, RowReason>>, RowReason> {
         let keys: Vec<String> = row.keys().cloned().collect();
         let place = || {
             let answers = row.get("responses").and_then(Value::as_array).map_or(0, Vec::len);
@@ -100,7 +103,7 @@ impl Decoder<'_> {
         check_index(&row, "rejected_index", place)?;
         let row: wire::ChosenIndex = self.typed(row)?;
         let prompt = self.question(row.question)?;
-        let prompt = prompt.ok_or(Reason::Missing { pointer: "/prompt".into(), keys })?;
+        let prompt = prompt.ok_or(RowReason::Missing { pointer: "/prompt".into(), keys })?;
         let mut answers = Vec::with_capacity(row.responses.len());
         for (place, response) in row.responses.into_iter().enumerate() {
             answers.push(self.reader.answer(response, &format!("/responses/{place}"))?);
@@ -109,7 +112,7 @@ impl Decoder<'_> {
             true => Ok(index),
             false => {
                 let accepted = format!("a place from 0 in `responses`, which has {}", answers.len());
-                Err(Reason::wrong_type(pointer, &index.into(), accepted))
+                Err(RowReason::wrong_type(pointer, &index.into(), accepted))
             }
         };
         let chosen = within("/chosen_index", row.chosen_index)?;
@@ -119,12 +122,12 @@ impl Decoder<'_> {
         };
         if rejected == [chosen] {
             let why = "both name the same answer";
-            return Err(Reason::contradiction("/rejected_index", "/chosen_index", why));
+            return Err(RowReason::contradiction("/rejected_index", "/chosen_index", why));
         }
         let rejected: Vec<_> = rejected.into_iter().map(|place| answers[place].clone()).collect();
         if rejected.is_empty() && self.need != Need::Sft && self.need != Need::Prompt {
             let found = format!("a list of {}", answers.len()).into();
-            return Err(Reason::wrong_type("/responses", &found, "two answers or more"));
+            return Err(RowReason::wrong_type("/responses", &found, "two answers or more"));
         }
         let chosen = answers.swap_remove(chosen);
         let rejected = if rejected.is_empty() { vec![Vec::new()] } else { rejected };
@@ -138,10 +141,10 @@ impl Decoder<'_> {
         [first, second]: [(&str, wire::Turns); 2],
         first_is_better: bool,
         aside: Aside,
-    ) -> Result<Vec<Result<Content, Reason>>, Reason> {
+    ) -> Result<Vec<Result<Content, RowReason>>, RowReason> {
         let names = [first.0, second.0].map(|pointer| pointer[1..].to_owned());
         let prompt = self.question(question)?;
-        let prompt = prompt.ok_or(Reason::Missing { pointer: "/prompt".into(), keys: names.to_vec() })?;
+        let prompt = prompt.ok_or(RowReason::Missing { pointer: "/prompt".into(), keys: names.to_vec() })?;
         let (better, worse) = if first_is_better { (first, second) } else { (second, first) };
         let chosen = self.reader.answer(better.1, better.0)?;
         let rejected = self.reader.answer(worse.1, worse.0)?;
@@ -149,7 +152,7 @@ impl Decoder<'_> {
     }
 
     /// Whether the first of two won.
-    fn first_won(&self, winner: &str) -> Result<bool, Reason> {
+    fn first_won(&self, winner: &str) -> Result<bool, RowReason> {
         let lower = winner.trim().to_lowercase();
         let letter = PREFIXES.iter().find_map(|prefix| lower.strip_prefix(prefix)).unwrap_or(&lower);
         match letter {
@@ -161,15 +164,15 @@ impl Decoder<'_> {
             {
                 self.tie(format!("`winner` is `{winner}`"))
             }
-            _ => Err(Reason::wrong_type("/winner", &winner.into(), WINNERS)),
+            _ => Err(RowReason::wrong_type("/winner", &winner.into(), WINNERS)),
         }
     }
 
     /// A tie: of no use, but for its question.
-    fn tie(&self, found: String) -> Result<bool, Reason> {
+    fn tie(&self, found: String) -> Result<bool, RowReason> {
         match self.need {
             Need::Prompt => Ok(true),
-            _ => Err(Reason::Tie(found)),
+            _ => Err(RowReason::Tie(found)),
         }
     }
 }

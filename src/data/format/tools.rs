@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::wire;
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 /// Keys of a tool's function that chat templates are known to read.
 pub const FUNCTION_KEYS: [&str; 6] = ["name", "description", "parameters", "strict", "return", "returns"];
@@ -12,14 +12,14 @@ const LIST: &str = "a list of tools as JSON, or its text";
 const TOOL: &str = r#"a tool's schema, `{"type": "function", "function": {"name": "…", "parameters": {…}}}`"#;
 
 /// A row's tools; none if there are none. A bare function is put into its envelope.
-pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, Reason> {
+pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, RowReason> {
     let list = match tools {
         None => return Ok(None),
         Some(wire::Tools::List(list)) => list,
         Some(wire::Tools::Json(text)) if text.trim().is_empty() => return Ok(None),
         Some(wire::Tools::Json(text)) => match serde_json::from_str::<Option<Vec<Value>>>(&text) {
             Ok(list) => list.unwrap_or_default(),
-            Err(_) => return Err(Reason::wrong_type("/tools", &text.into(), LIST)),
+            Err(_) => return Err(RowReason::wrong_type("/tools", &text.into(), LIST)),
         },
     };
     let tool = |(index, tool)| self::tool(tool, &format!("/tools/{index}"));
@@ -28,8 +28,8 @@ pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, Reason> {
 }
 
 /// A tool is an object, or its JSON text.
-fn tool(tool: Value, at: &str) -> Result<Value, Reason> {
-    let wrong = |at: String, found: &Value| Reason::wrong_type(at, found, TOOL);
+fn tool(tool: Value, at: &str) -> Result<Value, RowReason> {
+    let wrong = |at: String, found: &Value| RowReason::wrong_type(at, found, TOOL);
     let tool = match tool {
         Value::Object(tool) => tool,
         Value::String(ref text) => {
@@ -48,7 +48,7 @@ fn tool(tool: Value, at: &str) -> Result<Value, Reason> {
 }
 
 /// Puts `functions`, OpenAI's older way of writing them, into the row's tools.
-pub fn take_older(row: &mut Map<String, Value>) -> Result<(), Reason> {
+pub fn take_older(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     let is_function = |item: &Value| item.get("name").is_some_and(Value::is_string);
     let is_functions =
         |value: &Value| value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(is_function));
@@ -63,7 +63,7 @@ pub fn take_older(row: &mut Map<String, Value>) -> Result<(), Reason> {
     });
     if has_tools {
         let why = "both are the row's tools; keep one of them";
-        return Err(Reason::contradiction("/functions", "/tools", why));
+        return Err(RowReason::contradiction("/functions", "/tools", why));
     }
     row.shift_remove("functions");
     row.insert("tools".to_owned(), functions);

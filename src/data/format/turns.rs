@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::notes::Notes;
-use super::roles::{Roles, TOOL_CALL};
+use super::notes::FileNotes;
+use super::roles::{RoleMap, TOOL_CALL};
 use super::{calls, marks, media, roles, thought, transcript, wire};
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 use crate::template::Message;
 
 /// Keys of a turn that chat templates are known to read, besides role and content.
@@ -23,9 +23,9 @@ const TEMPLATE_KEYS: [&str; 10] = [
 ];
 
 /// Reads turns, with the recipe's names of roles.
-pub struct Reader<'a> {
-    pub roles: &'a Roles,
-    pub notes: &'a mut Notes,
+pub struct MessageReader<'a> {
+    pub roles: &'a RoleMap,
+    pub notes: &'a mut FileNotes,
 }
 
 pub fn asked(text: impl Into<String>) -> Vec<Message> {
@@ -37,7 +37,7 @@ pub fn said(text: impl Into<String>) -> Vec<Message> {
 }
 
 /// Earlier questions and answers.
-pub fn earlier(history: wire::History) -> Result<Vec<Message>, Reason> {
+pub fn earlier(history: wire::History) -> Result<Vec<Message>, RowReason> {
     for (place, pair) in history.iter().enumerate() {
         for (side, text) in pair.iter().enumerate() {
             media::refuse_tags(text, &format!("/history/{place}/{side}"))?;
@@ -46,9 +46,9 @@ pub fn earlier(history: wire::History) -> Result<Vec<Message>, Reason> {
     Ok(history.into_iter().flat_map(|[question, answer]| [asked(question), said(answer)].concat()).collect())
 }
 
-impl Reader<'_> {
+impl MessageReader<'_> {
     /// A prompt: text is one user turn, or a transcript that may end by opening the answer.
-    pub fn question(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
+    pub fn question(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, RowReason> {
         match turns {
             wire::Turns::Text(text) if text.starts_with("\n\nHuman:") => {
                 media::refuse_tags(&text, pointer)?;
@@ -66,7 +66,7 @@ impl Reader<'_> {
     }
 
     /// An answer: text is one assistant turn.
-    pub fn answer(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, Reason> {
+    pub fn answer(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, RowReason> {
         match turns {
             wire::Turns::Text(text) => {
                 media::refuse_tags(&text, pointer)?;
@@ -77,7 +77,7 @@ impl Reader<'_> {
     }
 
     /// All answers of a list, or the one.
-    pub fn answers(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Vec<Message>>, Reason> {
+    pub fn answers(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Vec<Message>>, RowReason> {
         use wire::Turns::{Message, Messages, Text};
         let one = match answers {
             wire::Answers::Text(text) => Text(text),
@@ -97,7 +97,7 @@ impl Reader<'_> {
 
     /// Turns in order. Calls of tools that follow each other, or what the assistant says before them,
     /// are one turn of the assistant's, as chat templates have it.
-    pub fn messages(&mut self, turns: Vec<wire::Turn>, pointer: &str) -> Result<Vec<Message>, Reason> {
+    pub fn messages(&mut self, turns: Vec<wire::Turn>, pointer: &str) -> Result<Vec<Message>, RowReason> {
         let mut messages: Vec<Message> = Vec::with_capacity(turns.len());
         for (index, turn) in turns.into_iter().enumerate() {
             let calls_only = self.is_call(&turn);
@@ -123,13 +123,13 @@ impl Reader<'_> {
         roles::role(name, self.roles) == Some(TOOL_CALL)
     }
 
-    pub fn message(&mut self, turn: wire::Turn, pointer: &str) -> Result<Message, Reason> {
-        let Parts { name, key, content, content_key, mut extra } = parts(turn, pointer)?;
+    pub fn message(&mut self, turn: wire::Turn, pointer: &str) -> Result<Message, RowReason> {
+        let TurnFields { name, key, content, content_key, mut extra } = parts(turn, pointer)?;
         if key == "from" {
             self.leave_unread(&mut extra, pointer);
         }
         let Some(role) = roles::role(&name, self.roles) else {
-            return Err(Reason::UnknownRole { role: name, pointer: format!("{pointer}/{key}") });
+            return Err(RowReason::UnknownRole { role: name, pointer: format!("{pointer}/{key}") });
         };
         let keys: Vec<String> = [key.to_owned()].into_iter().chain(extra.keys().cloned()).collect();
         let at = format!("{pointer}/{content_key}");
@@ -143,7 +143,7 @@ impl Reader<'_> {
         self.note_calls(&called, &starred(&format!("{pointer}/tool_calls")));
         // Calls of the assistant's say enough.
         if content.is_none() && (speaker != "assistant" || called.is_empty()) {
-            return Err(Reason::Missing { pointer: at, keys });
+            return Err(RowReason::Missing { pointer: at, keys });
         }
         let mut message = Message { role: speaker.to_owned(), content: Value::Null, extra, trained };
         let mut thought = None;
@@ -197,7 +197,7 @@ impl Reader<'_> {
 }
 
 /// A turn in whichever way it is written.
-struct Parts {
+struct TurnFields {
     name: String,
     /// Of who speaks.
     key: &'static str,
@@ -207,7 +207,7 @@ struct Parts {
 }
 
 /// Takes a turn apart. Errors if two keys say what it says.
-fn parts(turn: wire::Turn, pointer: &str) -> Result<Parts, Reason> {
+fn parts(turn: wire::Turn, pointer: &str) -> Result<TurnFields, RowReason> {
     let (mut parts, other_keys) = match turn {
         wire::Turn::Chat(wire::ChatTurn { role: name, content, text, extra }) => {
             let (content, content_key, text) = match (content, text) {
@@ -217,12 +217,12 @@ fn parts(turn: wire::Turn, pointer: &str) -> Result<Parts, Reason> {
                 }
                 (content, text) => (content, "content", text),
             };
-            let mut parts = Parts { name, key: "role", content, content_key, extra };
+            let mut parts = TurnFields { name, key: "role", content, content_key, extra };
             parts.extra.extend(text.map(|text| ("text".to_owned(), Value::String(text))));
             (parts, ["text", "value"])
         }
         wire::Turn::ShareGpt(wire::ShareGptTurn { from: name, value, extra }) => {
-            let parts = Parts { name, key: "from", content: Some(value), content_key: "value", extra };
+            let parts = TurnFields { name, key: "from", content: Some(value), content_key: "value", extra };
             (parts, ["text", "content"])
         }
     };
@@ -239,7 +239,7 @@ fn parts(turn: wire::Turn, pointer: &str) -> Result<Parts, Reason> {
         if !repeats {
             let why = "both are what the turn says; keep one of them";
             let other = format!("{pointer}/{}", parts.content_key);
-            return Err(Reason::contradiction(&format!("{pointer}/{key}"), &other, why));
+            return Err(RowReason::contradiction(&format!("{pointer}/{key}"), &other, why));
         }
         parts.extra.shift_remove(key);
     }

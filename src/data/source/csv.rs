@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::lines::Noting;
 use super::open::read_error;
 use super::{RawRow, Sink};
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 pub fn for_each_row(path: &Path, reader: impl BufRead, sink: &mut Sink) -> Result<()> {
     let (noting, lines) = Noting::new(reader);
@@ -38,7 +38,7 @@ pub fn for_each_row(path: &Path, reader: impl BufRead, sink: &mut Sink) -> Resul
             Ok(true) => cells(&header, &record),
             Err(error) => match error.kind() {
                 ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    Err(Reason::NotCsv(format!("{len} cells under a header of {expected_len}")))
+                    Err(RowReason::NotCsv(format!("{len} cells under a header of {expected_len}")))
                 }
                 _ => return Err(file_error(line_before, error)),
             },
@@ -50,10 +50,10 @@ pub fn for_each_row(path: &Path, reader: impl BufRead, sink: &mut Sink) -> Resul
     Ok(())
 }
 
-fn cells(header: &[&str], record: &csv::ByteRecord) -> Result<Map<String, Value>, Reason> {
+fn cells(header: &[&str], record: &csv::ByteRecord) -> Result<Map<String, Value>, RowReason> {
     let mut map = Map::new();
     for (&name, cell) in header.iter().zip(record) {
-        let cell = std::str::from_utf8(cell).map_err(|_| Reason::NotUtf8)?;
+        let cell = std::str::from_utf8(cell).map_err(|_| RowReason::NotUtf8)?;
         map.insert(name.to_owned(), cell.into());
     }
     Ok(map)

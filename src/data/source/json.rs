@@ -31,7 +31,7 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
         let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
         anyhow!("`{}`: not UTF-8 at line {line}", path.display())
     })?;
-    let mut rows = Rows { sink, starts: Starts::new(bytes), failed: None, stopped: false };
+    let mut rows = JsonRows { sink, starts: Starts::new(bytes), failed: None, stopped: false };
     let mut json = serde_json::Deserializer::from_str(text);
     let result = (&mut rows).deserialize(&mut json).and_then(|()| json.end());
     match (rows.failed, rows.stopped, result) {
@@ -85,14 +85,14 @@ fn other_than_rows(bytes: &[u8]) -> Option<String> {
 }
 
 /// Hands each element of an array to the sink, so that only one is held at a time.
-struct Rows<'a, 'b> {
+struct JsonRows<'a, 'b> {
     sink: &'a mut Sink<'b>,
     starts: Starts<'a>,
     failed: Option<anyhow::Error>,
     stopped: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Rows<'_, '_> {
+impl<'de> DeserializeSeed<'de> for &mut JsonRows<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -100,7 +100,7 @@ impl<'de> DeserializeSeed<'de> for &mut Rows<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Rows<'_, '_> {
+impl<'de> Visitor<'de> for &mut JsonRows<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::open::read_error;
 use super::{RawRow, Sink, object};
-use crate::data::reason::Reason;
+use crate::data::reason::RowReason;
 
 pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> Result<()> {
     let mut bytes = Vec::new();
@@ -48,11 +48,11 @@ fn goes_on(first: &[u8]) -> Option<&'static str> {
 
 fn row(line: usize, content: &[u8]) -> RawRow {
     let Ok(text) = std::str::from_utf8(content) else {
-        return RawRow { line, object: Err(Reason::NotUtf8) };
+        return RawRow { line, object: Err(RowReason::NotUtf8) };
     };
     match serde_json::from_str(text) {
         Ok(value) => object(line, value),
-        Err(error) => RawRow { line, object: Err(Reason::NotJson(at_column(&error))) },
+        Err(error) => RawRow { line, object: Err(RowReason::NotJson(at_column(&error))) },
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// Lines that are not blank: number (from 1) and the byte of the newline that ends each.
 #[derive(Debug, Default)]
-struct Ends {
+struct LineEnds {
     ends: VecDeque<(usize, u64)>,
     line: usize,
     byte: u64,
@@ -17,15 +17,15 @@ struct Ends {
 /// Reads a stream and notes where its lines end.
 pub struct Noting<R> {
     inner: R,
-    ends: Rc<RefCell<Ends>>,
+    ends: Rc<RefCell<LineEnds>>,
 }
 
 /// Tells lines of what has passed through a [`Noting`].
-pub struct Lines(Rc<RefCell<Ends>>);
+pub struct Lines(Rc<RefCell<LineEnds>>);
 
 impl<R: Read> Noting<R> {
     pub fn new(inner: R) -> (Self, Lines) {
-        let ends = Ends { line: 1, is_blank: true, ..Ends::default() };
+        let ends = LineEnds { line: 1, is_blank: true, ..LineEnds::default() };
         let ends = Rc::new(RefCell::new(ends));
         (Self { inner, ends: Rc::clone(&ends) }, Lines(ends))
     }
@@ -39,7 +39,7 @@ impl<R: Read> Read for Noting<R> {
     }
 }
 
-impl Ends {
+impl LineEnds {
     fn note(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' {

@@ -13,14 +13,14 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use super::reason::Reason;
+use super::reason::RowReason;
 
 /// One row as the file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawRow {
     /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
     pub line: usize,
-    pub object: Result<Map<String, Value>, Reason>,
+    pub object: Result<Map<String, Value>, RowReason>,
 }
 
 /// What a reader calls with each row; `Break` ends the reading.
@@ -61,7 +61,7 @@ pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
 fn object(line: usize, value: Value) -> RawRow {
     let object = match value {
         Value::Object(map) => Ok(map),
-        _ => Err(Reason::NotAnObject),
+        _ => Err(RowReason::NotAnObject),
     };
     RawRow { line, object }
 }

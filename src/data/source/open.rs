@@ -8,39 +8,39 @@ use anyhow::{Context, Result, anyhow};
 use flate2::read::MultiGzDecoder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     None,
     Gzip,
     Zstd,
 }
 
 /// The kind of rows that a path's extension names (lower case, may be empty) and how it is packed.
-pub fn kind(path: &Path) -> (String, Packing) {
+pub fn kind(path: &Path) -> (String, Compression) {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
-        (Some(inner), _) => (inner, Packing::Gzip),
-        (_, Some(inner)) => (inner, Packing::Zstd),
-        _ => (name.as_str(), Packing::None),
+        (Some(inner), _) => (inner, Compression::Gzip),
+        (_, Some(inner)) => (inner, Compression::Zstd),
+        _ => (name.as_str(), Compression::None),
     };
     let kind = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     (kind.to_owned(), packing)
 }
 
 /// The file's content, unpacked as it is read.
-pub fn reader(path: &Path, packing: Packing) -> Result<Box<dyn BufRead>> {
+pub fn reader(path: &Path, packing: Compression) -> Result<Box<dyn BufRead>> {
     let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
     Ok(match packing {
-        Packing::None => Box::new(BufReader::new(file)),
-        Packing::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
-        Packing::Zstd => Box::new(BufReader::new(
+        Compression::None => Box::new(BufReader::new(file)),
+        Compression::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
+        Compression::Zstd => Box::new(BufReader::new(
             zstd::Decoder::new(file).with_context(|| format!("`{}`: cannot be unpacked", path.display()))?,
         )),
     })
 }
 
 /// The file's content as a file that can be sought in: itself, or an unnamed unpacked copy.
-pub fn seekable(path: &Path, packing: Packing) -> Result<File> {
-    if packing == Packing::None {
+pub fn seekable(path: &Path, packing: Compression) -> Result<File> {
+    if packing == Compression::None {
         return File::open(path).with_context(|| format!("cannot open `{}`", path.display()));
     }
     let mut copy = tempfile::tempfile().context("cannot create a temporary file to unpack into")?;

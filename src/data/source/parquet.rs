@@ -6,10 +6,10 @@ use anyhow::{Result, anyhow};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
-use super::open::{Packing, seekable};
+use super::open::{Compression, seekable};
 use super::{Sink, object};
 
-pub fn for_each_row(path: &Path, packing: Packing, sink: &mut Sink) -> Result<()> {
+pub fn for_each_row(path: &Path, packing: Compression, sink: &mut Sink) -> Result<()> {
     let file_error = |error| anyhow!("`{}`: not a readable parquet file: {error}", path.display());
     let file = SerializedFileReader::new(seekable(path, packing)?).map_err(file_error)?;
     for (index, row) in file.get_row_iter(None).map_err(file_error)?.enumerate() {

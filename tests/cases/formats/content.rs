@@ -1,7 +1,7 @@
 //! What a turn says, thinks and calls reaches the row, or the row is refused with its place, what was
 //! found, what is accepted and what to do.
 
-use runner::data::{Need, Turns};
+use runner::data::{Need, RowTurns};
 use runner::template::Message;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn turns(row: &Value) -> Vec<Message> {
     let mut read = plain().row(row.clone(), SFT);
     assert_eq!(read.error, None, "{row}");
     match read.rows.remove(0).turns {
-        Turns::Conversation(turns) => turns,
+        RowTurns::Conversation(turns) => turns,
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Need, Row, Turns, read_rows};
+use runner::data::{Ledger, Need, Row, RowTurns, read_rows};
 use runner::template::Message;
 use serde_json::Value;
 
@@ -60,7 +60,8 @@ impl Reading {
             Ok(rows) => (rows, None),
             Err(error) => (Vec::new(), Some(text(format!("{error:#}")))),
         };
-        let entry = |entry: &runner::data::ledger::Entry| text(format!("{}: {}", entry.origin, entry.reason));
+        let entry =
+            |entry: &runner::data::ledger::LedgerEntry| text(format!("{}: {}", entry.origin, entry.reason));
         Outcome {
             rows,
             refused: ledger.entries().iter().map(entry).collect(),
@@ -124,9 +125,9 @@ fn said(messages: &[Message]) -> String {
 fn told(row: &Row) -> String {
     let label = row.label.map_or("", |desirable| if desirable { " +" } else { " -" });
     match &row.turns {
-        Turns::Conversation(messages) => said(messages),
-        Turns::Text(text) => format!("text {text}"),
-        Turns::Answers { prompt, answers } => {
+        RowTurns::Conversation(messages) => said(messages),
+        RowTurns::Text(text) => format!("text {text}"),
+        RowTurns::Answers { prompt, answers } => {
             let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
             format!("{} > {}{label}", said(prompt), answers.join(" | "))
         }

@@ -93,7 +93,7 @@ fn b06_marked_turns_are_not_trained() {
     assert_eq!(read.told(), [told; 3]);
     // The template is not told of marks.
     for message in read.rows.iter().flat_map(|row| match &row.turns {
-        runner::data::Turns::Conversation(turns) => turns.clone(),
+        runner::data::RowTurns::Conversation(turns) => turns.clone(),
         other => panic!("{other:?}"),
     }) {
         assert_eq!(message.extra.len(), 0, "{message:?}");

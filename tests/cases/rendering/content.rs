@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use runner::data::{Row, Tokenizer, Turns};
+use runner::data::{Row, RowTurns, Tokenizer};
 use runner::template::{ChatTemplate, Message};
 use serde_json::{Value, json};
 
@@ -36,13 +36,13 @@ fn what_a_template_leaves_out_is_told() {
     // Row 4 of a set of pairs: a call under a template without tools.
     let answers = vec![talk(json!([calls])), vec![Message::new("assistant", "Five.")]];
     let tools = json!([{"type": "function", "function": {"name": "add", "parameters": {}}}]);
-    let with_call = row(Turns::Answers { prompt: talk(json!([question])), answers }, Some(tools.clone()));
+    let with_call = row(RowTurns::Answers { prompt: talk(json!([question])), answers }, Some(tools.clone()));
     assert_eq!(
         dropped(&with_call, &chatml),
         "the template leaves out the call of `add` in turn 2 (assistant)"
     );
     // Tools alone.
-    let with_tools = row(Turns::Conversation(talk(json!([question, answer]))), Some(tools));
+    let with_tools = row(RowTurns::Conversation(talk(json!([question, answer]))), Some(tools));
     assert_eq!(dropped(&with_tools, &chatml), "the template leaves out the tool `add`");
     // A template without system turns, and one that loses them by place.
     let silent = "{% for m in messages if m.role != 'system' %}{{ m.role + ': ' + m.content + '<|im_end|>' }}{% endfor %}";
@@ -79,7 +79,7 @@ fn what_a_template_leaves_out_is_told() {
     let names =
         lists.replace("m.content +", "m.content + (m.tool_calls[0].function.name if m.tool_calls else '') +");
     let mut row = with_call.clone();
-    let Turns::Answers { answers, .. } = &mut row.turns else { panic!("no answers") };
+    let RowTurns::Answers { answers, .. } = &mut row.turns else { panic!("no answers") };
     answers[0] = talk(
         json!([{"role": "assistant", "content": "", "tool_calls": call("add", json!({"of": "pears"}))}]),
     );

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use runner::data::render_row::render_row;
-use runner::data::{Tokenizer, Turns};
+use runner::data::{RowTurns, Tokenizer};
 use runner::template::Message;
 use runner::template::{ChatTemplate, Rendering, shipped_names};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn conversations_train_what_generation_blocks_hold() {
         let (plain, marked) = both(family);
         let (mut equal, mut dropped) = (0, 0);
         for (messages, calls) in conversations() {
-            let row = row(Turns::Conversation(messages.clone()), calls.then(tools));
+            let row = row(RowTurns::Conversation(messages.clone()), calls.then(tools));
             let Ok(rendered) = render_row(&row, &plain) else {
                 dropped += 1;
                 continue;
@@ -170,21 +170,21 @@ fn turns_that_are_marked_as_not_trained_are_not() {
     turns[1].trained = false;
     let (_, marked) = both("qwen3");
     for template in [&own, &marked] {
-        let talk = row(Turns::Conversation(turns.clone()), None);
+        let talk = row(RowTurns::Conversation(turns.clone()), None);
         let (tokenized, _) = tokens(&talk, template, &tokenizer).unwrap();
         let trained = trained(&tokenized, 0, &tokenizer).concat();
         assert!(trained.ends_with("Four, sorry.<|im_end|>\n") && !trained.contains("Five"), "{trained}");
     }
     // Within an answer of several turns.
     let answers = vec![turns[1..].to_vec(), vec![Message::new("assistant", "No.")]];
-    let pair = row(Turns::Answers { prompt: turns[..1].to_vec(), answers }, None);
+    let pair = row(RowTurns::Answers { prompt: turns[..1].to_vec(), answers }, None);
     let (tokenized, _) = tokens(&pair, &own, &tokenizer).unwrap();
     assert_eq!(
         trained(&tokenized, 0, &tokenizer),
         ["<|im_start|>user\nSure?<|im_end|>\n<|im_start|>assistant\nFour, sorry.<|im_end|>\n"]
     );
     turns[3].trained = false;
-    let none = tokens(&row(Turns::Conversation(turns), None), &own, &tokenizer).unwrap_err();
+    let none = tokens(&row(RowTurns::Conversation(turns), None), &own, &tokenizer).unwrap_err();
     assert!(none.contains("no turn is to be trained"), "{none}");
 }
 
@@ -205,7 +205,7 @@ proptest! {
         let folder = model("llama3");
         for name in shipped_names() {
             let template = ChatTemplate::for_model(Some(name), &folder, Some(&folder)).unwrap();
-            let rendered = render_row(&row(Turns::Conversation(messages.clone()), None), &template).unwrap();
+            let rendered = render_row(&row(RowTurns::Conversation(messages.clone()), None), &template).unwrap();
             let text = &rendered.texts[0].text;
             let open = Rendering { add_generation_prompt: true, ..Rendering::default() };
             let adds: Vec<_> = (1..messages.len()).step_by(2).map(|turn| {

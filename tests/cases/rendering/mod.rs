@@ -11,8 +11,8 @@ mod variables;
 
 use std::path::{Path, PathBuf};
 
-use runner::data::row::{Origin, Row};
-use runner::data::{Ledger, Lengths, Longer, Tokenized, Tokenizer, Turns, tokenize};
+use runner::data::row::{Row, RowOrigin};
+use runner::data::{Ledger, Lengths, Longer, RowTurns, Tokenized, Tokenizer, tokenize};
 use runner::template::Message;
 use runner::template::{ChatTemplate, SpecialTokens};
 use serde_json::Value;
@@ -33,8 +33,8 @@ fn template(source: &str, name: &str) -> ChatTemplate {
     ChatTemplate::new(source.to_owned(), SpecialTokens::read(&model(name)).unwrap()).unwrap()
 }
 
-fn row(turns: Turns, tools: Option<Value>) -> Row {
-    let origin = Origin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
+fn row(turns: RowTurns, tools: Option<Value>) -> Row {
+    let origin = RowOrigin { row: 0, file: PathBuf::from("rows.jsonl").into(), line: 1 };
     Row {
         origin,
         turns,
@@ -59,12 +59,12 @@ fn talk(json: Value) -> Vec<Message> {
 }
 
 fn conversation(json: Value) -> Row {
-    row(Turns::Conversation(talk(json)), None)
+    row(RowTurns::Conversation(talk(json)), None)
 }
 
 fn pair(prompt: Value, chosen: &str, rejected: &str) -> Row {
     let answers = [chosen, rejected].map(|answer| vec![Message::new("assistant", answer)]).to_vec();
-    row(Turns::Answers { prompt: talk(prompt), answers }, None)
+    row(RowTurns::Answers { prompt: talk(prompt), answers }, None)
 }
 
 /// The tokens of one row, with the warnings that came up, or why there are none.

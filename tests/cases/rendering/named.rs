@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runner::data::Turns;
+use runner::data::RowTurns;
 use runner::template::{ChatTemplate, Rendering};
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ fn named_templates_are_written_as_they_are_read() {
     // One template is known by its text alone, as before there were several.
     let one = ChatTemplate::for_model(Some("model:default"), to.path(), Some(to.path())).unwrap();
     assert_eq!(one.identity(), DEFAULT);
-    let Turns::Conversation(turns) = super::conversation(json!([{"role": "user", "content": "a"}])).turns
+    let RowTurns::Conversation(turns) = super::conversation(json!([{"role": "user", "content": "a"}])).turns
     else {
         panic!("no conversation")
     };

@@ -1,6 +1,6 @@
 //! Assistant's turns that templates open, close or write in unusual places.
 
-use runner::data::{Row, Tokenizer, Turns};
+use runner::data::{Row, RowTurns, Tokenizer};
 use runner::template::{ChatTemplate, Message};
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn results_within_an_assistant_s_turn_are_not_trained() {
     );
     // Results under a key of the turn that called.
     let mut within = weather(&[], json!("Take a coat."));
-    let Turns::Conversation(turns) = &mut within.turns else { panic!("no conversation") };
+    let RowTurns::Conversation(turns) = &mut within.turns else { panic!("no conversation") };
     turns[1].extra.insert("tool_responses".into(), json!([{"name": "get_weather", "response": "3 degrees"}]));
     let reads = results_inside()
         .replace("{%- set scan =", "{{ m.tool_responses[0].response if m.tool_responses }}{%- set scan =");
@@ -158,7 +158,7 @@ fn the_end_of_a_turn_may_come_with_the_next() {
     unmarked[1].trained = false;
     let alone = talk(json!([{"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Four."}]));
     for messages in [unmarked, alone] {
-        let reason = found(&row(Turns::Conversation(messages), None), &template).unwrap_err();
+        let reason = found(&row(RowTurns::Conversation(messages), None), &template).unwrap_err();
         assert!(reason.contains("no end-of-turn token is trained after an answer"), "{reason}");
     }
     // What begins a question is no end.
@@ -203,8 +203,10 @@ fn an_untrained_last_turn_goes_to_the_text_s_end() {
         ]));
         answer[2].trained = false;
         let answers = vec![answer, vec![Message::new("assistant", "No.")]];
-        let pair =
-            row(Turns::Answers { prompt: talk(json!([{"role": "user", "content": "Two?"}])), answers }, None);
+        let pair = row(
+            RowTurns::Answers { prompt: talk(json!([{"role": "user", "content": "Two?"}])), answers },
+            None,
+        );
         assert_eq!(
             found(&pair, &of(source)).unwrap(),
             ["Four.<|im_end|>\n<|im_start|>user\nThree?<|im_end|>\n"]

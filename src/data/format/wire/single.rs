@@ -129,7 +129,8 @@ impl Verdict {
 
 /// A prompt alone.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-pub struct Prompt {
+#[schemars(rename = "Prompt")]
+pub struct PromptOnly {
     pub prompt: Turns,
     /// Follows a `prompt` of text on a line of its own.
     #[serde(default)]
@@ -165,5 +166,5 @@ pub enum PromptRow {
     PromptResponse(Box<PromptResponse>),
     Alpaca(Box<Alpaca>),
     QueryResponse(Box<QueryResponse>),
-    Prompt(Box<Prompt>),
+    Prompt(Box<PromptOnly>),
 }
