@@ -12,8 +12,8 @@ use runner::data::ending::Ending;
 use runner::data::spec::DataSpec;
 use runner::kinds::{KindSettings, KtoSettings, PpoSettings, RmSettings, Source, StageSettings};
 use runner::objective::kto::{KtoLoss, KtoParameters};
-use runner::plan::resolve::{Purpose, load};
-use runner::plan::rows::Rows;
+use runner::plan::resolve::{RecipeUse, load};
+use runner::plan::rows::StageData;
 use runner::template::ChatTemplate;
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ fn stage(kind: KindSettings) -> StageSettings {
         golden("data/sft.jsonl").display()
     );
     fs::write(&recipe, text).unwrap();
-    let stage = load(&recipe, &[], Purpose::Run).unwrap().stages.remove(0);
+    let stage = load(&recipe, &[], RecipeUse::Run).unwrap().stages.remove(0);
     StageSettings { kind, ..stage }
 }
 
@@ -66,9 +66,9 @@ fn ppo() -> KindSettings {
     KindSettings::Ppo(PpoSettings { reward, response_length: 16, ..PpoSettings::default() })
 }
 
-fn read(kind: KindSettings, data: &DataSpec, name: &str) -> Rows {
+fn read(kind: KindSettings, data: &DataSpec, name: &str) -> StageData {
     let (template, tokenizer) = model(name);
-    Rows::read(&stage(kind), data, &template, &tokenizer).unwrap()
+    StageData::read(&stage(kind), data, &template, &tokenizer).unwrap()
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn only_kto_s_own_loss_reads_mismatched_answers() {
     let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
     let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
     let branches =
-        |rows: &Rows| rows.tokenised.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
+        |rows: &StageData| rows.tokenised.train.iter().map(|family| family.branches.len()).collect::<Vec<_>>();
     assert_eq!((branches(&with), branches(&without)), (vec![2; 96], vec![1; 96]));
     let (with, without) = (with.counts().train, without.counts().train);
     assert_eq!(with.trained, without.trained);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -61,12 +62,17 @@ pub enum TokenizerSpec {
     Train { vocab_size: usize, data: String },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Shape of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
+    /// Llama: grouped-query attention, gated MLP.
     Llama,
+    /// Mistral: as Llama, with a sliding window where the model has one.
     Mistral,
+    /// Qwen2: as Llama, with biases on q, k and v.
     Qwen2,
+    /// Qwen3: as Llama, with norms on q and k.
     Qwen3,
 }
 

@@ -4,6 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::backend::compute::Dtype;
+use crate::model::spec::Architecture;
+
 pub const MAX_POSITION_EMBEDDINGS: usize = 2048;
 pub const ROPE_THETA: f64 = 10000.0;
 pub const INITIALIZER_RANGE: f64 = 0.02;
@@ -53,15 +56,6 @@ pub struct ModelTable {
     pub scratch: Option<ScratchTable>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats with the range of 32-bit ones.
-    Bf16,
-}
-
 /// What stands before a GPU's number.
 pub const NUMBERED_GPU: &str = "cuda:";
 
@@ -87,7 +81,7 @@ pub enum DeviceName {
 pub struct ScratchTable {
     /// Shape of a layer.
     #[schemars(required)]
-    pub architecture: Option<ArchitectureName>,
+    pub architecture: Option<Architecture>,
     /// Width of the residual stream.
     #[schemars(required, range(min = 1))]
     pub hidden_size: Option<usize>,
@@ -122,19 +116,6 @@ pub struct ScratchTable {
     /// `{ train = { vocab_size = 512, data = "NAME" } }`.
     #[schemars(required)]
     pub tokenizer: Option<TokenizerValue>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ArchitectureName {
-    /// Llama: grouped-query attention, gated MLP.
-    Llama,
-    /// Mistral: as Llama, with a sliding window where the model has one.
-    Mistral,
-    /// Qwen2: as Llama, with biases on q, k and v.
-    Qwen2,
-    /// Qwen3: as Llama, with norms on q and k.
-    Qwen3,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use super::checker::Checker;
-use super::compute::{self, Purpose};
+use super::compute::{self, RecipeUse};
 use crate::data::hub::{self, RepoKind};
-use crate::model::spec::{Architecture, ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
+use crate::model::spec::{ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
 use crate::recipe::model::{
-    ArchitectureName, INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable,
-    TokenizerValue,
+    INITIALIZER_RANGE, MAX_POSITION_EMBEDDINGS, ModelTable, ROPE_THETA, ScratchTable, TokenizerValue,
 };
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
 use crate::template;
 
 /// `None` if something is missing, which is then a problem.
-pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: Purpose) -> Option<ModelSpec> {
+pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: RecipeUse) -> Option<ModelSpec> {
     let model = recipe.model.as_ref()?;
     let base = checker.is_written("/model/base");
     let scratch = checker.is_written("/model/scratch");
@@ -214,12 +213,7 @@ fn scratch_spec(checker: &mut Checker, recipe: &Recipe, scratch: &ScratchTable) 
             Some("rotary positions need an even width".to_owned());
     }
     Some(ScratchSpec {
-        architecture: match scratch.architecture? {
-            ArchitectureName::Llama => Architecture::Llama,
-            ArchitectureName::Mistral => Architecture::Mistral,
-            ArchitectureName::Qwen2 => Architecture::Qwen2,
-            ArchitectureName::Qwen3 => Architecture::Qwen3,
-        },
+        architecture: scratch.architecture?,
         hidden_size: hidden,
         num_hidden_layers: scratch.num_hidden_layers?,
         num_attention_heads: heads,
