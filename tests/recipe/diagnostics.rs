@@ -45,7 +45,7 @@ fn compare(printed: Vec<(PathBuf, String)>) {
     assert!(
         changed.is_empty(),
         "output changed; if it should, refresh it with\n    \
-         {REFRESH}=1 cargo test --test recipe_diagnostics\n\n{}",
+         {REFRESH}=1 cargo test --test recipe\n\n{}",
         changed.join("\n")
     );
 }
