@@ -1,7 +1,7 @@
 //! `runner` takes a version-controlled TOML recipe of staged training, checks all of it up front
 //! and runs it.
 //!
-//! A module uses those below it and none above; `tests/layers.rs` holds every `use` against this table.
+//! A module uses those below it and none above; `tests/layers` holds every `use` against this table.
 //!
 //! | module | what lives there |
 //! |---|---|

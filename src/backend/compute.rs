@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Shape, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gpu;
@@ -30,11 +31,13 @@ impl fmt::Display for DeviceSpec {
 
 /// Float type of weights and activations. Sums, gradients of weights and what is trained are float32
 /// with either.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dtype {
+    /// 32-bit floats.
     #[default]
     F32,
+    /// 16-bit floats with the range of 32-bit ones.
     Bf16,
 }
 

@@ -7,10 +7,10 @@ use clap::Args;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use super::usage_error::UsageError;
 use crate::data::Need;
-use crate::plan::resolve::Purpose;
+use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::number::{bytes, count, duration, metric, short};
 use crate::run::bench::{GenerationBench, StepsBench, bench_generation, bench_steps};
@@ -53,10 +53,10 @@ pub struct BenchArgs {
 
 /// Errors if the recipe is wrong or has no such stage.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let recipe = args.recipe.load(Purpose::Run)?;
+    let recipe = args.recipe.load(RecipeUse::Run)?;
     let names: Vec<&str> = recipe.stages.iter().map(|stage| stage.name.as_str()).collect();
     let stage = args.stage.as_deref().or(names.last().copied()).unwrap_or_default();
-    Misuse::unless(names.contains(&stage), || {
+    UsageError::unless(names.contains(&stage), || {
         format!("the recipe has no stage `{stage}`; it has `{}`", names.join("`, `"))
     })?;
     let console = Console::stderr();

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::recipe_args::RecipeArgs;
 use crate::plan::planner::{Options, plan};
-use crate::plan::resolve::Purpose;
+use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::rows;
 
@@ -20,7 +20,7 @@ pub struct CheckArgs {
 
 /// Errors with every problem found.
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let recipe = args.recipe.load(Purpose::Run)?;
+    let recipe = args.recipe.load(RecipeUse::Run)?;
     recipe.check_weights()?;
     let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     let mut out = stdout();

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 
-use super::misuse::Misuse;
+use super::usage_error::UsageError;
 use crate::recipe::diagnostics::Diagnostics;
 use crate::run::interrupt::{self, is_interrupt};
 
@@ -32,7 +32,7 @@ pub fn code(result: Result<()>) -> ExitCode {
         return ExitCode::from(2);
     }
     eprintln!("error: {}", told(&error));
-    ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
 }
 
 /// The error and its causes, each on a line of its own.

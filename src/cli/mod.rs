@@ -4,13 +4,13 @@ pub mod bench;
 pub mod check;
 pub mod exit;
 pub mod marked;
-mod misuse;
 pub mod plan;
 mod recipe_args;
 pub mod render;
 pub mod run;
 pub mod schema;
 pub mod score;
+mod usage_error;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::recipe_args::RecipeArgs;
 use crate::plan::planner::{Options, plan};
-use crate::plan::resolve::Purpose;
+use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::plan_table;
 
@@ -23,7 +23,7 @@ pub struct PlanArgs {
 
 /// Reads all rows, but no weights. Errors if the recipe or a row is wrong.
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let recipe = args.recipe.load(Purpose::Plan)?;
+    let recipe = args.recipe.load(RecipeUse::Plan)?;
     let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
     if args.json {
         writeln!(stdout(), "{}", serde_json::to_string_pretty(&plan)?)?;

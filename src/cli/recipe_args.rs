@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::plan::resolve::{Purpose, Resolved, load};
+use crate::plan::resolve::{RecipeUse, Resolved, load};
 
 #[derive(Debug, Clone, Args)]
 pub struct RecipeArgs {
@@ -19,7 +19,7 @@ pub struct RecipeArgs {
 
 impl RecipeArgs {
     /// Reads and resolves the recipe, and prints its warnings. Errors with every problem at once.
-    pub fn load(&self, purpose: Purpose) -> Result<Resolved> {
+    pub fn load(&self, purpose: RecipeUse) -> Result<Resolved> {
         let recipe = load(&self.recipe, &self.overrides, purpose)?;
         if !recipe.warnings.is_empty() {
             let coloured = stderr().is_terminal();

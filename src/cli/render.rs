@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::marked::{Mark, write_example};
-use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use super::usage_error::UsageError;
 use crate::data::example::{Completion, Example};
 use crate::data::row::RowOrigin;
 use crate::data::spec::DataSpec;
@@ -21,7 +21,7 @@ use crate::model::spec::ModelOrigin;
 use crate::plan::base::Base;
 use crate::plan::content::Hashes;
 use crate::plan::folder::RunFolder;
-use crate::plan::resolve::Purpose;
+use crate::plan::resolve::RecipeUse;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{examples, lengths};
 use crate::template::{self, ChatTemplate, SpecialTokens};
@@ -65,11 +65,11 @@ pub fn run(args: &RenderArgs) -> Result<()> {
         bail!("give a recipe and `--stage`, or `--template` and `--context`");
     };
     let recipe =
-        RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone() }.load(Purpose::Render)?;
+        RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone() }.load(RecipeUse::Render)?;
     let Some(stage) = recipe.stages.iter().find(|stage| stage.name == *name) else {
         let names: Vec<String> = recipe.stages.iter().map(|stage| format!("`{}`", stage.name)).collect();
         let says = format!("the recipe has no stage `{name}`; it has {}", names.join(", "));
-        return Err(Misuse::new(says).into());
+        return Err(UsageError::new(says).into());
     };
     let Some(data) = recipe.data.get(&stage.data) else {
         bail!("stage `{name}` reads data `{}`, which the recipe does not have", stage.data);

@@ -5,11 +5,11 @@ use std::io::{Write, stdout};
 use anyhow::Result;
 use clap::Args;
 
-use super::misuse::Misuse;
 use super::recipe_args::RecipeArgs;
+use super::usage_error::UsageError;
 use crate::plan::folder::RunFolder;
 use crate::plan::planner::Options;
-use crate::plan::resolve::Purpose;
+use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::{closing, comparison};
 use crate::run::interrupt::Interrupt;
@@ -32,10 +32,10 @@ pub struct RunArgs {
 
 /// Errors if the recipe is wrong, a stage fails, or someone interrupts it.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let recipe = args.recipe.load(Purpose::Run)?;
+    let recipe = args.recipe.load(RecipeUse::Run)?;
     if let Some(stage) = &args.stage {
         let names: Vec<&str> = recipe.stages.iter().map(|stage| stage.name.as_str()).collect();
-        Misuse::unless(names.contains(&stage.as_str()), || {
+        UsageError::unless(names.contains(&stage.as_str()), || {
             format!("the recipe has no stage `{stage}`; it has `{}`", names.join("`, `"))
         })?;
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One `[data.NAME]` table, resolved: absolute files, defaults filled in.
@@ -29,14 +30,16 @@ pub struct DataSpec {
     pub max_dropped: f64,
 }
 
-/// Shape of the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What the rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
+    /// Conversations, or prompts with one answer.
     Sft,
+    /// Prompts with a chosen and a rejected answer.
     Preference,
-    /// `{prompt, completion, label}`.
+    /// Prompts with one answer, labelled good or bad.
     Unpaired,
-    /// `{prompt}`.
+    /// Prompts alone.
     Prompt,
 }

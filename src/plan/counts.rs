@@ -10,8 +10,8 @@ use crate::kinds::StageSettings;
 /// What a stage reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    pub train: Tokens,
-    pub held_out: Tokens,
+    pub train: TokenCounts,
+    pub held_out: TokenCounts,
     /// Rows kept, but shortened; among those above.
     pub rows_cut: u64,
     /// Rows of no use, malformed ones included.
@@ -34,7 +34,7 @@ pub struct Counts {
 
 /// Sums over rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tokens {
+pub struct TokenCounts {
     pub rows: u64,
     /// A row's prompt counted once.
     pub shared: u64,
@@ -46,7 +46,7 @@ pub struct Tokens {
     pub attended: u64,
 }
 
-impl Tokens {
+impl TokenCounts {
     pub fn of(examples: &[Example]) -> Self {
         let mut sum = Self { rows: examples.len() as u64, ..Self::default() };
         for example in examples {
@@ -96,15 +96,11 @@ mod tests {
     #[test]
     fn a_pair_counts_its_prompt_once_or_twice() {
         let completion = |tokens: usize| Completion { tokens: vec![7; tokens], trained: vec![true; tokens] };
-        let pair = Example {
-            row: 0,
-            prompt: vec![1; 4],
-            completions: vec![completion(2), completion(3)],
-            ..Example::default()
-        };
-        let sum = Tokens::of(&[pair.clone(), pair]);
+        let pair =
+            Example { row: 0, prompt: vec![1; 4], completions: vec![completion(2), completion(3)], ..Example::default() };
+        let sum = TokenCounts::of(&[pair.clone(), pair]);
         // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
-        assert_eq!(sum, Tokens { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
+        assert_eq!(sum, TokenCounts { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
     }
 
     #[test]
@@ -116,7 +112,7 @@ mod tests {
             label: Some(true),
             ..Example::default()
         };
-        let sum = Tokens::of(&[row]);
-        assert_eq!(sum, Tokens { rows: 1, shared: 9, unshared: 13, trained: 2, attended: 39 });
+        let sum = TokenCounts::of(&[row]);
+        assert_eq!(sum, TokenCounts { rows: 1, shared: 9, unshared: 13, trained: 2, attended: 39 });
     }
 }

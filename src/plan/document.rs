@@ -9,7 +9,7 @@ use crate::batch::{BatchPolicy, Steps};
 use crate::kinds::StageSettings;
 use crate::model::artifact::Artifact;
 use crate::plan::counts::Counts;
-use crate::plan::estimate::{Memory, Work};
+use crate::plan::estimate::{MemoryEstimate, Work};
 use crate::plan::fingerprint::Inputs;
 use crate::plan::staleness::Status;
 
@@ -64,7 +64,7 @@ pub struct StagePlan {
     pub batches: BatchPolicy,
     /// Weights that are trained.
     pub trainable: u64,
-    pub memory: Memory,
+    pub memory: MemoryEstimate,
     pub work: Work,
 }
 

@@ -16,7 +16,7 @@ use crate::plan::resolve::{Resolved, uses_head};
 
 /// Folders that stages name as references and reward models, opened so far.
 #[derive(Debug, Default)]
-pub struct Models {
+pub struct ModelFolders {
     /// Folder → what was found in it, of those that are sound otherwise.
     found: BTreeMap<PathBuf, Found>,
     /// What a person should know of them.
@@ -31,7 +31,7 @@ struct Found {
     config: Config,
 }
 
-impl Models {
+impl ModelFolders {
     /// The config of the model in `folder`, if that was checked and is sound.
     pub fn config(&self, folder: &Path) -> Option<&Config> {
         self.found.get(folder).map(|found| &found.config)

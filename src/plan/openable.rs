@@ -15,7 +15,7 @@ use crate::model::value_head::{FILE as VALUE_HEAD, SCORE, StoredHead, WEIGHT};
 
 /// What a stage does with a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum ModelUse {
     /// It answers, or its answers' probabilities are asked for.
     Generates,
     /// Its trunk is trained, with a new head or with its own.
@@ -51,7 +51,7 @@ impl Opened {
 }
 
 /// Opens a model for a use. Errors, which name file and tensor, on anything that a run could not load.
-pub fn check(artifact: &Artifact, used: Use) -> Result<Opened> {
+pub fn check(artifact: &Artifact, used: ModelUse) -> Result<Opened> {
     let base = &artifact.base;
     if let Some(adapter) = &artifact.adapter
         && !base.is_dir()
@@ -63,18 +63,18 @@ pub fn check(artifact: &Artifact, used: Use) -> Result<Opened> {
             base.display()
         )
     }
-    if used == Use::Scores && artifact.head.is_none() {
+    if used == ModelUse::Scores && artifact.head.is_none() {
         check_readable(artifact)?;
         bail!(not_a_reward_model(artifact.adapter.as_ref().unwrap_or(base)))
     }
     let ModelFolder { config, has_head, .. } = ModelFolder::open(base)?;
     ensure!(
-        used != Use::Generates || has_head,
+        used != ModelUse::Generates || has_head,
         "`{}` is a reward model without a head for tokens (`lm_head.weight`): it cannot answer",
         base.display()
     );
     let adapter = artifact.adapter.as_deref().map(|folder| places(folder, &config, has_head)).transpose()?;
-    let head = artifact.head.as_deref().filter(|_| used != Use::Generates);
+    let head = artifact.head.as_deref().filter(|_| used != ModelUse::Generates);
     let head = head.map(|path| find_head(path, Some(&config))).transpose()?;
     Ok(Opened { config, adapter, head })
 }

@@ -22,11 +22,11 @@ use crate::plan::estimate::Stage;
 use crate::plan::fingerprint::{self, DataContent, FileContent, Inputs, StageInput};
 use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
-use crate::plan::models::{self, Models};
+use crate::plan::models::{self, ModelFolders};
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::Rows;
+use crate::plan::rows::StageData;
 use crate::plan::staleness::{self, Status};
-use crate::plan::vocabulary::{self, Table};
+use crate::plan::vocabulary::{self, EmbeddingRows};
 use crate::recipe::diagnostics::Problem;
 
 /// What is asked of a recipe.
@@ -44,7 +44,7 @@ pub struct Planned {
     pub plan: Plan,
     pub base: Base,
     /// Rows of the stages that are not finished, by name.
-    pub rows: IndexMap<String, Rows>,
+    pub rows: IndexMap<String, StageData>,
 }
 
 /// Plans a recipe. Everything that is wrong with it is reported at once, as
@@ -73,7 +73,7 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
         planned: Vec::new(),
         rows: IndexMap::new(),
         problems: Vec::new(),
-        models: Models::default(),
+        models: ModelFolders::default(),
     };
     planner.problems = problems(recipe, "/model", planner.base.faults.clone());
     for stage in &stages {
@@ -96,9 +96,9 @@ struct Planner<'a> {
     artifacts: Artifacts,
     hashes: Hashes,
     planned: Vec<StagePlan>,
-    rows: IndexMap<String, Rows>,
+    rows: IndexMap<String, StageData>,
     problems: Vec<Problem>,
-    models: Models,
+    models: ModelFolders,
 }
 
 impl Planner<'_> {
@@ -209,14 +209,14 @@ impl Planner<'_> {
         })
     }
 
-    fn read(&self, stage: &StageSettings, inputs: &Inputs) -> Result<Rows> {
+    fn read(&self, stage: &StageSettings, inputs: &Inputs) -> Result<StageData> {
         let data = &self.recipe.data[&stage.data];
         match &inputs.started {
             Some(started) => {
                 let template = self.base.template.with_now(started.parse::<DateTime>()?)?;
-                Rows::read(stage, data, &template, &self.base.tokenizer)
+                StageData::read(stage, data, &template, &self.base.tokenizer)
             }
-            None => Rows::read(stage, data, &self.base.template, &self.base.tokenizer),
+            None => StageData::read(stage, data, &self.base.template, &self.base.tokenizer),
         }
     }
 
@@ -241,8 +241,8 @@ impl Planner<'_> {
     }
 
     /// Every token of the rows has a row in the embedding, and so has one that ends responses.
-    fn check_tokens(&mut self, stage: &StageSettings, rows: &Rows) {
-        let own = Table { rows: self.base.config.vocab_size, whose: "the model" };
+    fn check_tokens(&mut self, stage: &StageSettings, rows: &StageData) {
+        let own = EmbeddingRows { rows: self.base.config.vocab_size, whose: "the model" };
         let faults = self.past_table(stage, rows, own);
         self.problems.extend(problems(self.recipe, "/model", faults));
         let sources = stage.kind.facts().sources;
@@ -252,7 +252,7 @@ impl Planner<'_> {
         let folder = self.artifacts.get(reward).base;
         let Some(config) = self.models.config(&folder).cloned() else { return };
         let whose = format!("the reward model `{}`", written.display());
-        let table = Table { rows: config.vocab_size, whose: &whose };
+        let table = EmbeddingRows { rows: config.vocab_size, whose: &whose };
         let mut faults = Vec::new();
         if table.rows < own.rows {
             faults = self.past_table(stage, rows, table);
@@ -269,7 +269,7 @@ impl Planner<'_> {
     }
 
     /// What is wrong with the rows of `stage` for a model with that embedding.
-    fn past_table(&self, stage: &StageSettings, rows: &Rows, table: Table<'_>) -> Vec<Fault> {
+    fn past_table(&self, stage: &StageSettings, rows: &StageData, table: EmbeddingRows<'_>) -> Vec<Fault> {
         let examples = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
         let fault = vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data);
         let generates = stage.kind.facts().rollouts.is_some();

@@ -11,7 +11,7 @@ use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
 use crate::data::{Ledger, Lengths, Need, Row, Tokenized, Tokenizer, read_rows, split, tokenize};
 use crate::kinds::{StageRows, StageSettings};
-use crate::plan::counts::{Counts, Tokens, largest_window, longest};
+use crate::plan::counts::{Counts, TokenCounts, largest_window, longest};
 use crate::plan::dropped;
 use crate::template::ChatTemplate;
 use crate::template::Message;
@@ -21,7 +21,7 @@ const QUESTIONS: usize = 8;
 
 /// A stage's rows, ready for the engine.
 #[derive(Debug)]
-pub struct Rows {
+pub struct StageData {
     pub tokenised: StageRows,
     pub ledger: Ledger,
     /// What the first held-out rows (training rows if none are held out) ask.
@@ -57,7 +57,7 @@ pub fn examples(stage: &StageSettings, rows: Vec<Tokenized>) -> Vec<Example> {
     }
 }
 
-impl Rows {
+impl StageData {
     /// Reads the rows of `data` and tokenises them as `stage` needs them.
     pub fn read(
         stage: &StageSettings,
@@ -115,8 +115,8 @@ impl Rows {
         let reasons = self.ledger.counts().into_iter();
         let firsts = self.ledger.by_reason().into_iter();
         Counts {
-            train: Tokens::of(&self.tokenised.train),
-            held_out: Tokens::of(&self.tokenised.held_out),
+            train: TokenCounts::of(&self.tokenised.train),
+            held_out: TokenCounts::of(&self.tokenised.held_out),
             rows_cut: with(Effect::Cut),
             rows_dropped: with(Effect::Dropped) + with(Effect::Malformed),
             reasons: reasons.map(|(reason, rows)| (reason.to_owned(), rows as u64)).collect(),

@@ -23,13 +23,13 @@ pub enum Status {
     /// It stopped half-way and goes on.
     HalfFinished,
     /// Something that its earlier result follows from has changed.
-    Stale { reasons: Vec<Reason> },
+    Stale { reasons: Vec<StaleReason> },
 }
 
 /// Why an earlier result does not hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Reason {
+pub enum StaleReason {
     /// `--fresh`.
     Asked,
     /// The record beside it cannot be read.
@@ -58,21 +58,21 @@ pub enum Reason {
     },
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for StaleReason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Reason::Asked => write!(f, "`--fresh` asks for it"),
-            Reason::NoRecord => write!(f, "its `inputs.json` cannot be read"),
-            Reason::Numerics { old, new } => {
+            StaleReason::Asked => write!(f, "`--fresh` asks for it"),
+            StaleReason::NoRecord => write!(f, "its `inputs.json` cannot be read"),
+            StaleReason::Numerics { old, new } => {
                 write!(f, "this version computes it differently (numerics {old} → {new})")
             }
-            Reason::Setting { key, old, new } => write!(f, "{key}: {} → {}", shown(old), shown(new)),
-            Reason::Data { name, files } => write!(f, "data `{name}` changed ({})", files.join(", ")),
-            Reason::Model { file } => match file.strip_prefix(REWARD_CONTENT) {
+            StaleReason::Setting { key, old, new } => write!(f, "{key}: {} → {}", shown(old), shown(new)),
+            StaleReason::Data { name, files } => write!(f, "data `{name}` changed ({})", files.join(", ")),
+            StaleReason::Model { file } => match file.strip_prefix(REWARD_CONTENT) {
                 Some(file) => write!(f, "the reward model's {file} changed"),
                 None => write!(f, "the model's {file} changed"),
             },
-            Reason::Stage { name } => write!(f, "its input stage `{name}` changed"),
+            StaleReason::Stage { name } => write!(f, "its input stage `{name}` changed"),
         }
     }
 }
@@ -91,10 +91,10 @@ pub fn status(folder: &StageFolder, now: &Inputs, fresh: bool) -> Result<Status>
         return Ok(Status::New);
     }
     if fresh {
-        return Ok(Status::Stale { reasons: vec![Reason::Asked] });
+        return Ok(Status::Stale { reasons: vec![StaleReason::Asked] });
     }
     let Some(before) = recorded(folder) else {
-        return Ok(Status::Stale { reasons: vec![Reason::NoRecord] });
+        return Ok(Status::Stale { reasons: vec![StaleReason::NoRecord] });
     };
     let same = before.fingerprint().context("cannot compare fingerprints")? == now.fingerprint()?;
     Ok(match (same, folder.model().exists()) {
@@ -110,29 +110,29 @@ pub fn recorded(folder: &StageFolder) -> Option<Inputs> {
 }
 
 /// Every difference between two sets of inputs that enters the fingerprint.
-pub fn reasons(before: &Inputs, now: &Inputs) -> Vec<Reason> {
+pub fn reasons(before: &Inputs, now: &Inputs) -> Vec<StaleReason> {
     let mut reasons = Vec::new();
     if before.numerics != now.numerics {
-        reasons.push(Reason::Numerics { old: before.numerics, new: now.numerics });
+        reasons.push(StaleReason::Numerics { old: before.numerics, new: now.numerics });
     }
     let keys: BTreeSet<&String> = before.settings.keys().chain(now.settings.keys()).collect();
     for key in keys {
         let of = |inputs: &Inputs| inputs.settings.get(key).cloned().unwrap_or(Value::Null);
         let (old, new) = (of(before), of(now));
         if old != new {
-            reasons.push(Reason::Setting { key: key.clone(), old, new });
+            reasons.push(StaleReason::Setting { key: key.clone(), old, new });
         }
     }
     if let Some(files) = changed_files(before, now) {
-        reasons.push(Reason::Data { name: now.data.name.clone(), files });
+        reasons.push(StaleReason::Data { name: now.data.name.clone(), files });
     }
     let files: BTreeSet<&String> = before.model.keys().chain(now.model.keys()).collect();
     for file in files.into_iter().filter(|&file| before.model.get(file) != now.model.get(file)) {
-        reasons.push(Reason::Model { file: file.clone() });
+        reasons.push(StaleReason::Model { file: file.clone() });
     }
     for (role, stage) in &now.stages {
         if before.stages.get(role).is_some_and(|old| old.name == stage.name && old != stage) {
-            reasons.push(Reason::Stage { name: stage.name.clone() });
+            reasons.push(StaleReason::Stage { name: stage.name.clone() });
         }
     }
     reasons

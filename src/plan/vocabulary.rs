@@ -42,7 +42,7 @@ pub fn check(tokenizer: &Tokenizer, config: &Config, folder: &Path) -> (Vec<Faul
 
 /// An embedding.
 #[derive(Debug, Clone, Copy)]
-pub struct Table<'a> {
+pub struct EmbeddingRows<'a> {
     pub rows: usize,
     /// The model's name in a message.
     pub whose: &'a str,
@@ -50,11 +50,11 @@ pub struct Table<'a> {
 
 /// What a person should know of a policy that has rows for more tokens than the reward model: it does not
 /// write these.
-pub fn unwritten(tokenizer: &Tokenizer, policy: usize, reward: Table<'_>) -> Option<String> {
+pub fn unwritten(tokenizer: &Tokenizer, policy: usize, reward: EmbeddingRows<'_>) -> Option<String> {
     let past = tokenizer.tokens_from(reward.rows).into_iter().filter(|(id, _)| (*id as usize) < policy);
     let past: Vec<(u32, String)> = past.collect();
     (!past.is_empty()).then(|| {
-        let Table { rows, whose } = reward;
+        let EmbeddingRows { rows, whose } = reward;
         format!("responses never have {}: past the {rows} rows of the embedding of {whose}", listed(&past))
     })
 }
@@ -63,10 +63,10 @@ pub fn unwritten(tokenizer: &Tokenizer, policy: usize, reward: Table<'_>) -> Opt
 pub fn check_examples<'a>(
     examples: impl Iterator<Item = &'a Example>,
     tokenizer: &Tokenizer,
-    table: Table<'_>,
+    table: EmbeddingRows<'_>,
     data: &str,
 ) -> Option<Fault> {
-    let Table { rows, whose } = table;
+    let EmbeddingRows { rows, whose } = table;
     let mut past = BTreeSet::new();
     let mut affected = BTreeSet::new();
     for example in examples {
@@ -90,8 +90,8 @@ pub fn check_examples<'a>(
 }
 
 /// What is wrong with the tokens that end responses: the model must be able to write one.
-pub fn check_ends(ends: &[u32], tokenizer: &Tokenizer, table: Table<'_>) -> Option<Fault> {
-    let Table { rows, whose } = table;
+pub fn check_ends(ends: &[u32], tokenizer: &Tokenizer, table: EmbeddingRows<'_>) -> Option<Fault> {
+    let EmbeddingRows { rows, whose } = table;
     if ends.is_empty() || ends.iter().any(|end| (*end as usize) < rows) {
         return None;
     }

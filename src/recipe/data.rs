@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::data::spec::Format;
+
 pub const EVAL_FRACTION: f64 = 0.0;
 pub const MAX_BAD_ROWS: usize = 0;
 pub const MAX_DROPPED: f64 = 0.5;
@@ -17,16 +19,16 @@ pub struct DataTable {
     /// are `shareai-llama3-dpo-zh-en-emoji`, `hh-rlhf-cn-harmless-base-cn` and `ultrafeedback-kto`, whose
     /// formats and columns are known.
     #[schemars(required)]
-    pub source: Option<Sources>,
+    pub source: Option<SourceValue>,
     /// What the rows are. Default: detected from the first rows.
-    pub format: Option<RowFormat>,
+    pub format: Option<Format>,
     /// Our names for the columns of the file, e.g. `{ prompt = "question", chosen = "answer" }`.
-    #[schemars(with = "Option<Columns>")]
+    #[schemars(with = "Option<ColumnsTable>")]
     pub columns: Option<IndexMap<String, String>>,
     /// Names of roles in the files, by ours (`user`, `assistant`, `system`, `developer`, `tool`, `tool_call`),
     /// e.g. `{ user = ["customer"], assistant = ["agent"] }`. Small and capital letters are alike; the usual
     /// names (`human`, `gpt`, `function_call`, `observation`, …) are known.
-    #[schemars(with = "Option<Roles>")]
+    #[schemars(with = "Option<RolesTable>")]
     pub roles: Option<IndexMap<String, RoleNames>>,
     /// Share of the rows held out for evaluation, the same rows for every stage.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1, "default" = EVAL_FRACTION))]
@@ -45,7 +47,7 @@ pub struct DataTable {
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Sources {
+pub enum SourceValue {
     One(#[schemars(length(min = 1))] String),
     Many(#[schemars(length(min = 1), inner(length(min = 1)))] Vec<String>),
 }
@@ -61,7 +63,7 @@ pub enum RoleNames {
 /// Roles as chat templates name them: the value is what the file calls them. Only the schema is made
 /// from this type.
 #[derive(JsonSchema)]
-pub struct Roles {
+pub struct RolesTable {
     /// Who asks.
     pub user: Option<RoleNames>,
     /// Who answers, and is trained.
@@ -76,23 +78,10 @@ pub struct Roles {
     pub tool_call: Option<RoleNames>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RowFormat {
-    /// Conversations, or prompts with one answer.
-    Sft,
-    /// Prompts with a chosen and a rejected answer.
-    Preference,
-    /// Prompts with one answer, labelled good or bad.
-    Unpaired,
-    /// Prompts alone.
-    Prompt,
-}
-
 /// The columns that row formats read: the value is the column's name in the file. Only the schema
 /// is made from this type; a recipe's columns are read as a map, in the order written.
 #[derive(JsonSchema)]
-pub struct Columns {
+pub struct ColumnsTable {
     /// What is asked: a string or a list of messages.
     pub prompt: Option<String>,
     /// The answer to `prompt`.

@@ -11,7 +11,7 @@ use super::diagnostics::{Diagnostics, Location, Problem, SourceText};
 
 /// Where something was written.
 #[derive(Debug, Clone)]
-struct Origin {
+struct KeyOrigin {
     /// `None` for elements of lists.
     key: Option<Location>,
     /// Of a table with a header, the header.
@@ -22,7 +22,7 @@ struct Origin {
 #[derive(Debug, Clone)]
 pub struct Document {
     pub json: Value,
-    origins: HashMap<String, Origin>,
+    origins: HashMap<String, KeyOrigin>,
     /// Pointers of values that were written but left out, because something is wrong with them.
     refused: HashSet<String>,
     sources: Arc<Vec<SourceText>>,
@@ -48,11 +48,11 @@ impl Document {
             });
             return Err(document.diagnostics(problems.collect()));
         }
-        let mut reader = Reader::new(0, 0);
+        let mut reader = TomlReader::new(0, 0);
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
         // What the recipe as a whole lacks is shown at its start.
-        let start = Origin { key: None, value: Location { source: 0, span: 0..0 } };
+        let start = KeyOrigin { key: None, value: Location { source: 0, span: 0..0 } };
         document.origins.insert(String::new(), start);
         document.refused = reader.refused;
         Ok((document, reader.problems))
@@ -77,7 +77,7 @@ impl Document {
         self.origin(pointer).map(|origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
     }
 
-    fn origin(&self, pointer: &str) -> Option<&Origin> {
+    fn origin(&self, pointer: &str) -> Option<&KeyOrigin> {
         let mut pointer = pointer;
         loop {
             if let Some(origin) = self.origins.get(pointer) {
@@ -129,19 +129,19 @@ impl Document {
         let below = format!("{pointer}/");
         self.origins.retain(|at, _| at != pointer && !at.starts_with(&below));
         self.refused.retain(|at| at != pointer && !at.starts_with(&below));
-        let mut reader = Reader::new(key.source, span.start);
+        let mut reader = TomlReader::new(key.source, span.start);
         let json = reader.value(value, pointer, 0..span.len());
         let value_place = Location { source: key.source, span };
         self.origins.extend(reader.origins);
         self.refused.extend(reader.refused);
-        self.origins.insert(pointer.to_owned(), Origin { key: Some(key.clone()), value: value_place });
+        self.origins.insert(pointer.to_owned(), KeyOrigin { key: Some(key.clone()), value: value_place });
         if let Some(json) = json {
             insert(&mut self.json, pointer, json);
             let ends = pointer.char_indices().filter(|(at, c)| *c == '/' && *at > 0);
             for (end, _) in ends {
                 self.origins
                     .entry(pointer[..end].to_owned())
-                    .or_insert_with(|| Origin { key: Some(key.clone()), value: key.clone() });
+                    .or_insert_with(|| KeyOrigin { key: Some(key.clone()), value: key.clone() });
             }
         }
         reader.problems
@@ -176,17 +176,17 @@ pub fn join(pointer: &str, segment: &str) -> String {
 }
 
 /// Turns TOML into JSON and notes places, `offset` bytes into text `source`.
-struct Reader {
+struct TomlReader {
     source: usize,
     offset: usize,
-    origins: HashMap<String, Origin>,
+    origins: HashMap<String, KeyOrigin>,
     refused: HashSet<String>,
     problems: Vec<Problem>,
 }
 
-impl Reader {
+impl TomlReader {
     fn new(source: usize, offset: usize) -> Self {
-        Reader { source, offset, origins: HashMap::new(), refused: HashSet::new(), problems: Vec::new() }
+        TomlReader { source, offset, origins: HashMap::new(), refused: HashSet::new(), problems: Vec::new() }
     }
 
     fn place(&self, span: Range<usize>) -> Location {
@@ -199,7 +199,7 @@ impl Reader {
             let pointer = join(pointer, key.get_ref());
             let key_place = self.place(key.span());
             let json = self.value(value.get_ref(), &pointer, value.span());
-            let origin = Origin { key: Some(key_place), value: self.place(value.span()) };
+            let origin = KeyOrigin { key: Some(key_place), value: self.place(value.span()) };
             self.origins.insert(pointer, origin);
             if let Some(json) = json {
                 map.insert(key.get_ref().to_string(), json);
@@ -228,7 +228,7 @@ impl Reader {
                 let mut list = Vec::new();
                 for (index, element) in elements.iter().enumerate() {
                     let pointer = join(pointer, &index.to_string());
-                    let origin = Origin { key: None, value: self.place(element.span()) };
+                    let origin = KeyOrigin { key: None, value: self.place(element.span()) };
                     let json = self.value(element.get_ref(), &pointer, element.span());
                     self.origins.insert(pointer, origin);
                     list.push(json?);

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::backend::compute::Dtype;
 use crate::model::arch::Architecture;
 
 pub const MAX_POSITION_EMBEDDINGS: usize = 2048;
@@ -53,15 +54,6 @@ pub struct ModelTable {
     pub device: Option<Device>,
     /// A model from random weights, in place of `base`.
     pub scratch: Option<ScratchTable>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats with the range of 32-bit ones.
-    Bf16,
 }
 
 /// What stands before a GPU's number.

@@ -13,7 +13,7 @@
 //! The first two look at [`RESPONSES`] responses or more: shares of fewer are chance.
 
 use crate::kinds::ppo::metrics::{DISTINCT_RESPONSES, NUM_RESPONSES, TOP_RESPONSE};
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::report::number;
 use crate::train::metric::{EXACT_MATCH, held_out};
 
@@ -29,12 +29,12 @@ const WHAT_TO_DO: &str = "a reward model scores what it has not seen too high: l
 
 /// Looks at a stage's metrics, row by row.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct CollapseWatch {
     rules: [Rule; 3],
 }
 
 /// What a rule says of a row: whether its metric is a held-out one, the row, its value at the start and now.
-type Says = fn(bool, &Row, f64, f64) -> Option<String>;
+type Says = fn(bool, &MetricsRow, f64, f64) -> Option<String>;
 
 /// What one rule has seen.
 #[derive(Debug, Default)]
@@ -44,9 +44,9 @@ struct Rule {
     found: Option<String>,
 }
 
-impl Watch {
+impl CollapseWatch {
     /// One that has looked at `rows`.
-    pub fn over<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+    pub fn over<'a>(rows: impl IntoIterator<Item = &'a MetricsRow>) -> Self {
         let mut watch = Self::default();
         for row in rows {
             watch.look(row);
@@ -55,7 +55,7 @@ impl Watch {
     }
 
     /// Takes in the next row; returns what is new, each rule's words once a stage.
-    pub fn look(&mut self, row: &Row) -> Vec<String> {
+    pub fn look(&mut self, row: &MetricsRow) -> Vec<String> {
         let metrics = [TOP_RESPONSE, DISTINCT_RESPONSES, EXACT_MATCH];
         let says: [Says; 3] = [one_answer, few_answers, wrong_answers];
         let mut new = Vec::new();
@@ -80,7 +80,7 @@ impl Watch {
 }
 
 /// Which responses a metric is about and how many, if they are enough.
-fn responses(are_held_out: bool, row: &Row) -> Option<String> {
+fn responses(are_held_out: bool, row: &MetricsRow) -> Option<String> {
     let (name, which) = match are_held_out {
         true => (held_out(NUM_RESPONSES.name), "held-out "),
         false => (NUM_RESPONSES.name.to_owned(), ""),
@@ -89,7 +89,7 @@ fn responses(are_held_out: bool, row: &Row) -> Option<String> {
     (count >= RESPONSES).then(|| format!("{} {which}responses", number::count(count as u64)))
 }
 
-fn one_answer(held_out: bool, row: &Row, before: f64, now: f64) -> Option<String> {
+fn one_answer(held_out: bool, row: &MetricsRow, before: f64, now: f64) -> Option<String> {
     let responses = responses(held_out, row)?;
     (now >= TOP && now >= 2.0 * before).then(|| {
         format!(
@@ -100,7 +100,7 @@ fn one_answer(held_out: bool, row: &Row, before: f64, now: f64) -> Option<String
     })
 }
 
-fn few_answers(held_out: bool, row: &Row, before: f64, now: f64) -> Option<String> {
+fn few_answers(held_out: bool, row: &MetricsRow, before: f64, now: f64) -> Option<String> {
     let responses = responses(held_out, row)?;
     (now <= before / 2.0).then(|| {
         format!(
@@ -111,7 +111,7 @@ fn few_answers(held_out: bool, row: &Row, before: f64, now: f64) -> Option<Strin
     })
 }
 
-fn wrong_answers(_: bool, _: &Row, before: f64, now: f64) -> Option<String> {
+fn wrong_answers(_: bool, _: &MetricsRow, before: f64, now: f64) -> Option<String> {
     (before - now > FALL).then(|| {
         format!(
             "right answers to held-out questions (`eval_exact_match`) fell from {} to {}, whatever loss and \
@@ -131,13 +131,13 @@ mod tests {
     use super::*;
     use crate::train::Metrics;
 
-    fn row(step: u64, prefix: &str, metrics: &[(&str, f64)]) -> Row {
+    fn row(step: u64, prefix: &str, metrics: &[(&str, f64)]) -> MetricsRow {
         let metrics: Metrics =
             metrics.iter().map(|(name, value)| (format!("{prefix}{name}"), *value)).collect();
-        Row::new(step, 0.0, &metrics)
+        MetricsRow::new(step, 0.0, &metrics)
     }
 
-    fn shares(step: u64, prefix: &str, responses: f64, top: f64, distinct: f64) -> Row {
+    fn shares(step: u64, prefix: &str, responses: f64, top: f64, distinct: f64) -> MetricsRow {
         let metrics = [
             ("val/num_responses", responses),
             ("val/top_response", top),
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn one_answer_and_few_answers_are_said_once_and_kept_as_they_end() {
-        let mut watch = Watch::default();
+        let mut watch = CollapseWatch::default();
         assert!(watch.look(&shares(0, "eval_", 120.0, 0.03, 0.9)).is_empty());
         assert!(watch.look(&shares(8, "", 64.0, 0.2, 0.6)).is_empty());
         let new = watch.look(&shares(16, "", 64.0, 0.3, 0.44));
@@ -169,18 +169,18 @@ mod tests {
     fn what_was_so_at_the_start_is_no_collapse() {
         // Yes or no: few answers are right, and many are the same.
         let rows = [shares(0, "eval_", 200.0, 0.6, 0.01), shares(9, "eval_", 200.0, 0.9, 0.01)];
-        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+        assert_eq!(CollapseWatch::over(&rows).warnings(), [] as [&str; 0]);
         // Shares of few responses are chance.
         let rows = [shares(0, "", 4.0, 0.25, 1.0), shares(9, "", 4.0, 1.0, 0.25)];
-        assert_eq!(Watch::over(&rows).warnings(), [] as [&str; 0]);
+        assert_eq!(CollapseWatch::over(&rows).warnings(), [] as [&str; 0]);
     }
 
     #[test]
     fn right_answers_that_fall_are_said() {
         let rows =
             |after| [row(0, "eval_", &[("exact_match", 0.9)]), row(9, "eval_", &[("exact_match", after)])];
-        assert_eq!(Watch::over(&rows(0.86)).warnings(), [] as [&str; 0]);
-        let said = Watch::over(&rows(0.5)).warnings();
+        assert_eq!(CollapseWatch::over(&rows(0.86)).warnings(), [] as [&str; 0]);
+        let said = CollapseWatch::over(&rows(0.5)).warnings();
         assert_eq!(said.len(), 1);
         assert!(said[0].starts_with("step 9: right answers to held-out questions"), "{said:?}");
         assert!(said[0].contains("fell from 90 % to 50 %"), "{said:?}");

@@ -8,7 +8,7 @@ use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::kinds::ppo::metrics::SCORES;
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::report::{metric, number};
 use crate::train::StepReport;
 use crate::train::metric::{GRAD_NORM, LEARNING_RATE, LOSS};
@@ -69,7 +69,7 @@ impl Console {
     }
 
     /// The row of held-out metrics, as a line.
-    pub fn evaluation(&self, row: &Row) {
+    pub fn evaluation(&self, row: &MetricsRow) {
         let shown = row.metrics.iter().filter_map(|(name, value)| {
             let metric = metric::find(name).filter(|metric| metric.console)?;
             Some(format!("{} {}", metric.name, number::metric(value.as_f64()?)))
@@ -195,7 +195,7 @@ impl StepBar<'_> {
     }
 
     /// A row was logged: says so where there is no bar, at most every few seconds.
-    pub fn log(&self, row: &Row) {
+    pub fn log(&self, row: &MetricsRow) {
         let recently = self.said.get().is_some_and(|said| said.elapsed() < PLAIN_INTERVAL);
         if self.console.mode != Mode::Lines || (recently && row.step < self.total) {
             return;

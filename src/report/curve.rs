@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::report::number;
 
 const WIDTH: f64 = 360.0;
@@ -23,7 +23,7 @@ pub struct Curve {
 }
 
 /// The curve of `metric` over steps; `None` with fewer than two values.
-pub fn curve(title: &str, metric: &str, rows: &[Row]) -> Option<Curve> {
+pub fn curve(title: &str, metric: &str, rows: &[MetricsRow]) -> Option<Curve> {
     let values = rows.iter().filter_map(|row| Some((row.step, row.get(metric)?)));
     let values: Vec<(u64, f64)> = values.filter(|(_, value)| value.is_finite()).collect();
     let (&(first_step, _), &(last_step, last)) = (values.first()?, values.last()?);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn points_fill_the_box() {
-        let row = |step, loss| Row::new(step, 0.0, &Metrics::from([("loss".to_owned(), loss)]));
+        let row = |step, loss| MetricsRow::new(step, 0.0, &Metrics::from([("loss".to_owned(), loss)]));
         let rows = [row(1, 3.0), row(2, 2.0), row(5, 1.0)];
         let curve = curve("loss", "loss", &rows).map(|curve| (curve.points, curve.lowest, curve.highest));
         let expected = ("0.0,0.0 90.0,60.0 360.0,120.0", "1.000", "3.000");

@@ -49,7 +49,7 @@ impl Window {
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct MetricsRow {
     /// Optimiser steps done; 0 is before training.
     pub step: u64,
     pub epoch: f64,
@@ -58,7 +58,7 @@ pub struct Row {
     pub metrics: Map<String, Value>,
 }
 
-impl Row {
+impl MetricsRow {
     pub fn new(step: u64, epoch: f64, metrics: &Metrics) -> Self {
         let metrics = metrics.iter().map(|(name, &value)| (name.clone(), Value::from(value))).collect();
         Self { step, epoch, metrics }
@@ -95,7 +95,7 @@ impl MetricsFile {
         Ok(Self { file, path: path.to_owned(), bytes })
     }
 
-    pub fn append(&mut self, row: &Row) -> Result<()> {
+    pub fn append(&mut self, row: &MetricsRow) -> Result<()> {
         let mut write = || -> Result<()> {
             let line = jsonl::to_bytes(&[row])?;
             self.file.write_all(&line)?;

@@ -13,7 +13,7 @@ use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
 use crate::report::comparison;
 use crate::report::curve::{Curve, curve};
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::report::samples::BeforeAfter;
 use crate::report::stage_report::StageReport;
 use crate::report::{metric, number};
@@ -30,12 +30,12 @@ struct Page<'a> {
     base: String,
     parameters: String,
     stages: Vec<Section>,
-    comparisons: Vec<Table>,
+    comparisons: Vec<PageTable>,
 }
 
 /// A table of text.
 #[derive(Serialize)]
-struct Table {
+struct PageTable {
     title: String,
     heading: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -76,7 +76,7 @@ pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String
         comparisons: comparison::read(folder)
             .iter()
             .filter(|found| found.stages.iter().all(|stage| is_planned(&stage.name)))
-            .map(|found| Table {
+            .map(|found| PageTable {
                 title: comparison::title(found),
                 heading: comparison::heading(),
                 rows: comparison::rows(found).collect(),
@@ -136,7 +136,7 @@ fn section(stage: &StagePlan, folder: &RunFolder) -> Result<Section> {
 }
 
 /// The curves of a metric, those that have something to show.
-fn curves(metric: Metric, rows: &[Row]) -> impl Iterator<Item = Curve> {
+fn curves(metric: Metric, rows: &[MetricsRow]) -> impl Iterator<Item = Curve> {
     let training = |title: &str| curve(title, metric.name, rows);
     let held_out = |title: &str| curve(title, &held_out(metric.name), rows);
     let both = match metric.curve {

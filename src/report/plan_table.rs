@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::kinds::{Role, Source};
 use crate::model::artifact::Artifact;
 use crate::plan::document::{Plan, StagePlan};
-use crate::plan::estimate::{Memory, Work};
+use crate::plan::estimate::{MemoryEstimate, Work};
 use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
 use crate::report::rows;
@@ -110,7 +110,7 @@ fn steps(stage: &StagePlan) -> String {
     format!("{total} ({an_epoch} an epoch, {} epochs{of_update})", rounded(steps.epochs))
 }
 
-fn memory(memory: &Memory) -> String {
+fn memory(memory: &MemoryEstimate) -> String {
     let cache = match memory.cache {
         0 => String::new(),
         cache => format!(", keys and values {}", bytes(cache)),

@@ -6,7 +6,7 @@ use crate::plan::document::StagePlan;
 use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::report::jsonl;
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::report::samples::{BeforeAfter, SampleRow, before_after};
 
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct StageReport {
     pub name: String,
     pub kind: &'static str,
     pub summary: Summary,
-    pub rows: Vec<Row>,
+    pub rows: Vec<MetricsRow>,
     pub samples: Vec<BeforeAfter>,
 }
 

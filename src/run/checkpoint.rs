@@ -14,7 +14,7 @@ const PROGRESS: &str = "progress.json";
 
 /// Where the loop over steps stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Optimiser steps done.
     pub step: u64,
     /// Whether the evaluation that belongs to this step has yet to be written.
@@ -38,7 +38,7 @@ pub struct Progress {
 /// all; the newest always stays). A checkpoint of that step which is there already is as good.
 pub fn write(
     checkpoints: &Path,
-    progress: &Progress,
+    progress: &TrainingProgress,
     keep: Option<usize>,
     save_state: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
@@ -60,7 +60,7 @@ pub fn write(
 }
 
 /// The newest checkpoint, if there is one.
-pub fn newest(checkpoints: &Path) -> Result<Option<(PathBuf, Progress)>> {
+pub fn newest(checkpoints: &Path) -> Result<Option<(PathBuf, TrainingProgress)>> {
     let Some((_, folder)) = list(checkpoints)?.pop() else { return Ok(None) };
     let path = folder.join(PROGRESS);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;

@@ -17,7 +17,7 @@ use crate::plan::document::{Plan, StagePlan};
 use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::Rows;
+use crate::plan::rows::StageData;
 use crate::random::{Purpose, Stream};
 use crate::report::comparison::{self, Compared, Comparison};
 use crate::report::console::Console;
@@ -113,8 +113,8 @@ impl Comparing<'_> {
         let first = group.iter().find(|stage| reads_pairs(stage)).context("no stage reads pairs")?;
         let settings = &first.settings;
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
-        let Rows { tokenised, accepted_answers, .. } =
-            Rows::read(settings, data, &self.base.template, &self.base.tokenizer)?;
+        let StageData { tokenised, accepted_answers, .. } =
+            StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
         let mut opened = Models::at(self.place);
         let start = opened.frozen(&first.policy)?;

@@ -17,14 +17,14 @@ const TOKENIZER_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map
 
 /// How a stage's answers end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ends {
+pub struct AnswerEnds {
     /// Tokens that end an answer, the end of turn first.
     pub tokens: Vec<u32>,
     /// The text of the end of turn; `None` if the template writes none.
     pub end_of_turn: Option<String>,
 }
 
-impl Ends {
+impl AnswerEnds {
     /// Writes them into the files of the result in `folder`, which was trained from the model in `base`:
     /// all of them, then those at which `base` stops. Everything else in the files stays, `pad_token` too.
     pub fn write(&self, base: &Path, folder: &Path) -> Result<()> {
@@ -93,11 +93,11 @@ mod tests {
 
     use super::*;
 
-    fn ends() -> Ends {
-        Ends { tokens: vec![7, 3], end_of_turn: Some("<|im_end|>".into()) }
+    fn ends() -> AnswerEnds {
+        AnswerEnds { tokens: vec![7, 3], end_of_turn: Some("<|im_end|>".into()) }
     }
 
-    /// A base and a result with these files; what is in the result's after [`Ends::write`].
+    /// A base and a result with these files; what is in the result's after [`AnswerEnds::write`].
     fn written(base: &[(&str, Value)], result: &[(&str, Value)], name: &str) -> Option<Value> {
         let [base_folder, folder] = [base, result].map(|files| {
             let folder = tempfile::tempdir().unwrap();

@@ -17,8 +17,8 @@ use crate::model::fault::Faults;
 use crate::model::policy::Models;
 use crate::model::pooling;
 use crate::model::value_head::{TrainedPart, ValueHead};
-use crate::plan::openable::{self, Use, not_a_reward_model};
-use crate::plan::vocabulary::{self, Table};
+use crate::plan::openable::{self, ModelUse, not_a_reward_model};
+use crate::plan::vocabulary::{self, EmbeddingRows};
 use crate::report::console::Console;
 use crate::template::ChatTemplate;
 
@@ -50,7 +50,7 @@ pub struct ScoredRows {
 /// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
     let artifact = Artifact::of_folder(model);
-    for warning in openable::check(&artifact, Use::Scores)?.warnings() {
+    for warning in openable::check(&artifact, ModelUse::Scores)?.warnings() {
         console.line(&format!("warning: `{}`: {warning}", model.display()));
     }
     let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
@@ -72,7 +72,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
 
     let phase = console.phase("loading the model");
     let decoder = Models::default().frozen(&artifact)?;
-    let table = Table { rows: decoder.config.vocab_size, whose: "the model" };
+    let table = EmbeddingRows { rows: decoder.config.vocab_size, whose: "the model" };
     let (mut faults, _) = vocabulary::check(&tokenizer, &decoder.config, &artifact.base);
     faults.extend(vocabulary::check_examples(examples.iter().copied(), &tokenizer, table, "rows"));
     Faults::none_of(faults)?;

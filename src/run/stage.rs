@@ -9,9 +9,9 @@ use crate::plan::fingerprint::Inputs;
 use crate::plan::finished::Summary;
 use crate::plan::folder::StageFolder;
 use crate::plan::staleness::Status;
-use crate::report::collapse::Watch;
+use crate::report::collapse::CollapseWatch;
 use crate::report::jsonl;
-use crate::report::metrics::Row;
+use crate::report::metrics::MetricsRow;
 use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::train::StageRun;
@@ -45,7 +45,7 @@ pub fn finish(
         useful_tokens: done.useful_tokens,
         rows: done.rows,
         flops,
-        warnings: Watch::over(&jsonl::read::<Row>(&folder.metrics())?).warnings(),
+        warnings: CollapseWatch::over(&jsonl::read::<MetricsRow>(&folder.metrics())?).warnings(),
     };
     atomic::write_file(&folder.summary(), &serde_json::to_vec_pretty(&summary)?)?;
     let phase = training.console.phase("writing the result");

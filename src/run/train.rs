@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::plan::folder::StageFolder;
-use crate::report::collapse::Watch;
+use crate::report::collapse::CollapseWatch;
 use crate::report::console::{Console, StepBar};
 use crate::report::jsonl;
-use crate::report::metrics::{MetricsFile, Row};
+use crate::report::metrics::{MetricsFile, MetricsRow};
 use crate::report::samples::SampleRow;
 use crate::run::atomic;
-use crate::run::checkpoint::{self, Progress};
+use crate::run::checkpoint::{self, TrainingProgress};
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
 use crate::train::metric::{EXACT_MATCH, GRAD_NORM, LOSS, held_out};
@@ -45,7 +45,7 @@ pub struct Questions<'a> {
 
 /// Trains `stage` to its end, from its newest checkpoint if there is one. Errors with
 /// [`Interrupted`] after saving if asked to stop.
-pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> {
+pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<TrainingProgress> {
     let Training { settings, folder, interrupt, console, .. } = training;
     atomic::remove_leftovers(&folder.root)?;
     atomic::remove_leftovers(&folder.checkpoints())?;
@@ -53,7 +53,7 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
     stage.prepare(training.references, &mut phase.progress(|| interrupt.check()))?;
     phase.finish();
 
-    let mut progress = Progress::default();
+    let mut progress = TrainingProgress::default();
     if let Some((checkpoint, saved)) = checkpoint::newest(&folder.checkpoints())? {
         stage
             .restore(&checkpoint)
@@ -62,7 +62,7 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<Progress> 
         console.line(&format!("continuing after step {}", progress.step));
     }
     let metrics = MetricsFile::open(&folder.metrics(), progress.metrics_bytes)?;
-    let watch = Watch::over(&jsonl::read::<Row>(&folder.metrics())?);
+    let watch = CollapseWatch::over(&jsonl::read::<MetricsRow>(&folder.metrics())?);
     let mut state = Loop { stage, training, metrics, watch, progress };
     if state.progress.step == 0 {
         state.sample()?;
@@ -77,8 +77,8 @@ struct Loop<'a> {
     stage: &'a mut dyn StageRun,
     training: &'a Training<'a>,
     metrics: MetricsFile,
-    watch: Watch,
-    progress: Progress,
+    watch: CollapseWatch,
+    progress: TrainingProgress,
 }
 
 impl Loop<'_> {
@@ -123,7 +123,7 @@ impl Loop<'_> {
         self.progress.window.add(&report.metrics);
         bar.advance(&report);
         if step == total || step.is_multiple_of(self.training.settings.logging_steps.max(1)) {
-            let row = Row::new(step, self.epoch(), &self.progress.window.take());
+            let row = MetricsRow::new(step, self.epoch(), &self.progress.window.take());
             self.metrics.append(&row)?;
             bar.log(&row);
             self.warn(&row);
@@ -132,7 +132,7 @@ impl Loop<'_> {
     }
 
     /// Says what a row tells of responses that collapse.
-    fn warn(&mut self, row: &Row) {
+    fn warn(&mut self, row: &MetricsRow) {
         for warning in self.watch.look(row) {
             self.training.console.line(&format!("warning: {warning}"));
         }
@@ -170,7 +170,7 @@ impl Loop<'_> {
             evaluated => evaluated?,
         };
         if let Some(metrics) = evaluated {
-            let row = Row::new(self.progress.step, self.epoch(), &metrics);
+            let row = MetricsRow::new(self.progress.step, self.epoch(), &metrics);
             self.metrics.append(&row)?;
             self.training.console.evaluation(&row);
             self.warn(&row);

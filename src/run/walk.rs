@@ -13,7 +13,7 @@ use crate::plan::document::{Plan, StagePlan};
 use crate::plan::folder::RunFolder;
 use crate::plan::planner::{self, Options};
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::Rows;
+use crate::plan::rows::StageData;
 use crate::plan::staleness::Status;
 use crate::report::comparison::Comparison;
 use crate::report::console::Console;
@@ -22,7 +22,7 @@ use crate::report::plan_table;
 use crate::report::rows;
 use crate::report::stage_report::StageReport;
 use crate::run::compare::Comparing;
-use crate::run::ends::Ends;
+use crate::run::ends::AnswerEnds;
 use crate::run::interrupt::Interrupt;
 use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
@@ -123,7 +123,7 @@ fn make_base(base: &Base, console: &Console) -> Result<()> {
 
 fn run_stage(
     plan: &StagePlan,
-    read: Rows,
+    read: StageData,
     base: &Base,
     (folder, place): (&RunFolder, &Compute),
     interrupt: &Interrupt,
@@ -151,7 +151,7 @@ fn run_stage(
         end_tokens: read.tokenised.end_tokens.clone(),
         decode: &decode,
     };
-    let ends = Ends { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
+    let ends = AnswerEnds { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = kinds::open(StageInputs {
         settings: &plan.settings,
         compute: place,

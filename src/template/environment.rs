@@ -1,6 +1,6 @@
 //! minijinja set up as Jinja2 is by Hugging Face's `apply_chat_template`.
 //!
-//! `tests/template.rs` holds renderings of Jinja2 that it must give. Known to differ: `autoescape`,
+//! `tests/template` holds renderings of Jinja2 that it must give. Known to differ: `autoescape`,
 //! templates of several files, `random`, `lipsum`, `urlize` and `\N{…}` (all refused), `break` within a
 //! `with` inside a loop (refused), calculations past 128 bits (refused), the printed form of generators
 //! and functions, and dictionaries written with both 1 and `true` as keys.

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use runner::report::collapse::Watch;
-use runner::report::metrics::Row;
+use runner::report::collapse::CollapseWatch;
+use runner::report::metrics::MetricsRow;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -82,7 +82,7 @@ fn a_policy_that_collapses_is_seen_everywhere_and_one_that_does_not_is_not() {
 }
 
 /// The metrics of the shipped recipe's last stage as recorded.
-fn recorded(name: &str) -> Vec<Row> {
+fn recorded(name: &str) -> Vec<MetricsRow> {
     let text = fs::read_to_string(root().join("tests/cases/rlhf").join(name)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -91,9 +91,9 @@ fn recorded(name: &str) -> Vec<Row> {
 /// much and left 121 of 139 right answers.
 #[test]
 fn a_score_that_rises_while_right_answers_fall_is_warned_of_and_the_shipped_settings_are_not() {
-    let warnings = Watch::over(&recorded("too_long.jsonl")).warnings();
+    let warnings = CollapseWatch::over(&recorded("too_long.jsonl")).warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("right answers to held-out questions"), "{warnings:?}");
     assert!(warnings[0].contains("fell from 98 % to 85 %"), "{warnings:?}");
-    assert_eq!(Watch::over(&recorded("shipped_settings.jsonl")).warnings(), [] as [&str; 0]);
+    assert_eq!(CollapseWatch::over(&recorded("shipped_settings.jsonl")).warnings(), [] as [&str; 0]);
 }

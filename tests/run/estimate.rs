@@ -10,7 +10,7 @@ use runner::model::config::Config;
 use runner::model::tuner::{LoraSettings, Tuner};
 use runner::objective::kto::{KtoLoss, KtoParameters};
 use runner::objective::orpo::{NllTokens, OrpoParameters};
-use runner::plan::counts::{Counts, Tokens};
+use runner::plan::counts::{Counts, TokenCounts};
 use runner::plan::estimate::Stage;
 use runner::train::TrainingSettings;
 
@@ -71,10 +71,10 @@ fn tiny() -> Config {
     config
 }
 
-fn counts(train: Tokens, longest_example: u64) -> Counts {
+fn counts(train: TokenCounts, longest_example: u64) -> Counts {
     Counts {
         train,
-        held_out: Tokens::default(),
+        held_out: TokenCounts::default(),
         rows_cut: 0,
         rows_dropped: 0,
         reasons: Default::default(),
@@ -98,10 +98,10 @@ fn artifact(base: &str, adapter: Option<&str>) -> Artifact {
 #[test]
 fn kinds_differ_in_what_they_score_and_compare_with() {
     let model = tiny();
-    let pair = Tokens { rows: 1, shared: 9, unshared: 13, trained: 5, attended: 39 };
-    let unpaired = Tokens { trained: 2, ..pair };
+    let pair = TokenCounts { rows: 1, shared: 9, unshared: 13, trained: 5, attended: 39 };
+    let unpaired = TokenCounts { trained: 2, ..pair };
     let policy = artifact("llama", None);
-    let cost = |kind: KindSettings, train: Tokens, lora: Option<LoraSettings>| {
+    let cost = |kind: KindSettings, train: TokenCounts, lora: Option<LoraSettings>| {
         let tuner = lora.map_or(Tuner::Full, Tuner::Lora);
         let training = TrainingSettings { tuner, ..training(1, None, None, None) };
         let stage = StageSettings { training, ..stage_of(kind) };
@@ -159,7 +159,7 @@ fn kinds_differ_in_what_they_score_and_compare_with() {
 #[test]
 fn ppo_answers_scores_and_trains_two_models() {
     let model = tiny();
-    let prompts = Tokens { rows: 3, shared: 12, unshared: 12, trained: 0, attended: 30 };
+    let prompts = TokenCounts { rows: 3, shared: 12, unshared: 12, trained: 0, attended: 30 };
     let counts = counts(prompts, 4);
     let settings = PpoSettings { num_ppo_epochs: 2, num_mini_batches: 3, ..ppo() };
     let mut stage = stage_of(KindSettings::Ppo(settings));
@@ -221,7 +221,7 @@ fn a_lora_pair_costs_what_it_does_by_hand() {
     }))
     .unwrap();
     let attended = 120 * 121 / 2 + 38 * 120 + 38 * 39 / 2 + 52 * 120 + 52 * 53 / 2;
-    let train = Tokens { rows: 1, shared: 210, unshared: 330, trained: 90, attended };
+    let train = TokenCounts { rows: 1, shared: 210, unshared: 330, trained: 90, attended };
     let counts = counts(train, 210);
     let settings = TrainingSettings { tuner: Tuner::Lora(rank(8)), ..training(1, None, None, None) };
     let kind = KindSettings::Dpo(DpoSettings::default());

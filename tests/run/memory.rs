@@ -6,8 +6,8 @@ use runner::kinds::{CpoSettings, KindSettings};
 use runner::model::artifact::Artifact;
 use runner::model::config::Config;
 use runner::model::tuner::{LoraSettings, Tuner};
-use runner::plan::counts::{Counts, Tokens};
-use runner::plan::estimate::{Memory, Stage};
+use runner::plan::counts::{Counts, TokenCounts};
+use runner::plan::estimate::{MemoryEstimate, Stage};
 use runner::train::TrainingSettings;
 
 use crate::settings::stage_of;
@@ -27,14 +27,14 @@ fn llama() -> Config {
 }
 
 /// Steps of 16 pairs, each a prompt of 120 tokens and two answers of 45.
-fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSettings)) -> Memory {
+fn memory(device: DeviceSpec, dtype: Dtype, change: impl Fn(&mut TrainingSettings)) -> MemoryEstimate {
     let (model, policy) = (llama(), Artifact { base: "llama".into(), adapter: None, head: None });
     let mut stage = stage_of(KindSettings::Cpo(CpoSettings::default()));
     stage.training.batches = BatchSettings { gradient_accumulation_steps: 16, ..stage.training.batches };
     change(&mut stage.training);
     let counts = Counts {
-        train: Tokens { rows: 160, shared: 33_600, unshared: 52_800, trained: 14_400, attended: 0 },
-        held_out: Tokens::default(),
+        train: TokenCounts { rows: 160, shared: 33_600, unshared: 52_800, trained: 14_400, attended: 0 },
+        held_out: TokenCounts::default(),
         rows_cut: 0,
         rows_dropped: 0,
         reasons: Default::default(),

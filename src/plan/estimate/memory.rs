@@ -19,7 +19,7 @@ const WORKSPACE: u64 = 32 << 20;
 
 /// Peak memory by part, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct MemoryEstimate {
     /// With the copies that training needs: float32 masters of bf16 weights, LoRA merged in.
     pub weights: u64,
     pub gradients: u64,
@@ -41,7 +41,7 @@ fn is_zero(bytes: &u64) -> bool {
     *bytes == 0
 }
 
-impl Memory {
+impl MemoryEstimate {
     pub fn total(&self) -> u64 {
         let model = self.weights + self.gradients + self.optimiser;
         model + self.activations + self.logits + self.cache + self.workspace
@@ -49,7 +49,7 @@ impl Memory {
 }
 
 impl Stage<'_> {
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> MemoryEstimate {
         let trainable = self.trainable();
         let logits = self.logits();
         let cached = self.facts.rollouts.map_or(0, |rollouts| {
@@ -59,7 +59,7 @@ impl Stage<'_> {
                 * longest
                 * (model.num_hidden_layers * 2 * model.key_width()) as u64
         });
-        Memory {
+        MemoryEstimate {
             weights: self.held(),
             gradients: FLOAT * trainable,
             optimiser: 2 * FLOAT * trainable,

@@ -7,14 +7,14 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::memory::Memory;
+pub use self::memory::MemoryEstimate;
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::batch::{BatchPolicy, Steps};
 use crate::kinds::Facts;
 use crate::kinds::facts::Rollouts;
 use crate::model::artifact::Artifact;
 use crate::model::config::Config;
-use crate::plan::counts::{Counts, Tokens};
+use crate::plan::counts::{Counts, TokenCounts};
 use crate::train::TrainingSettings;
 
 /// Operations a second and core, where nothing was measured yet.
@@ -66,13 +66,13 @@ impl Stage<'_> {
     /// `measured`: operations a second of an earlier run of the stage.
     pub fn work(&self, measured: Option<f64>) -> Work {
         let Counts { train, held_out, .. } = self.counts;
-        let forward = |tokens: &Tokens| self.parts(tokens).forward();
+        let forward = |tokens: &TokenCounts| self.operations(tokens).forward();
         let (epoch, evaluation) = match self.facts.rollouts {
             Some(rollouts) => {
                 let answered = |prompts| self.answered(prompts, rollouts.response_length as u64);
                 (self.ppo_epoch(rollouts, &answered(train)), self.judged(&answered(held_out)))
             }
-            None => (self.train_pass(train, self.parts(train)), forward(held_out)),
+            None => (self.train_pass(train, self.operations(train)), forward(held_out)),
         };
         let reference = match self.stores_reference() {
             true => forward(train) + forward(held_out),
@@ -89,12 +89,12 @@ impl Stage<'_> {
         }
     }
 
-    /// Operations a second.
     /// Whether a reference's log-probs of all rows are computed beforehand.
     fn stores_reference(&self) -> bool {
         self.facts.has_reference && self.facts.rollouts.is_none()
     }
 
+    /// Operations per second.
     fn assumed_rate(&self) -> f64 {
         match (self.device, self.dtype) {
             (DeviceSpec::Cpu, _) => {
@@ -107,15 +107,15 @@ impl Stage<'_> {
     }
 
     /// Responses written, their log-probs under policy and reference, and their scores.
-    fn judged(&self, answered: &Tokens) -> f64 {
-        3.0 * self.parts(answered).forward() + self.parts(answered).without_head().forward()
+    fn judged(&self, answered: &TokenCounts) -> f64 {
+        3.0 * self.operations(answered).forward() + self.operations(answered).without_head().forward()
     }
 
     /// An epoch of ppo: every prompt answered once, the responses judged, valued and trained on.
-    fn ppo_epoch(&self, rollouts: Rollouts, answered: &Tokens) -> f64 {
-        let values = self.parts(answered).without_head();
+    fn ppo_epoch(&self, rollouts: Rollouts, answered: &TokenCounts) -> f64 {
+        let values = self.operations(answered).without_head();
         let rollout = self.judged(answered) + values.forward();
-        let policy = self.train_pass(answered, self.parts(answered));
+        let policy = self.train_pass(answered, self.operations(answered));
         rollout + rollouts.passes as f64 * (policy + self.train_pass(answered, values))
     }
 }

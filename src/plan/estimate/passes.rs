@@ -3,10 +3,10 @@
 
 use super::Stage;
 use crate::kinds::Scored;
-use crate::plan::counts::Tokens;
+use crate::plan::counts::TokenCounts;
 
 /// Operations forward.
-pub struct Parts {
+pub struct Operations {
     trunk: f64,
     /// Scores, and their product with the values.
     attention: f64,
@@ -14,10 +14,10 @@ pub struct Parts {
     head: f64,
 }
 
-impl Parts {
+impl Operations {
     /// All of them but the output layer, as of a model with a value head, whose own are nothing.
     pub fn without_head(self) -> Self {
-        Parts { head: 0.0, ..self }
+        Operations { head: 0.0, ..self }
     }
 
     pub fn forward(&self) -> f64 {
@@ -27,10 +27,10 @@ impl Parts {
 
 impl Stage<'_> {
     /// Forward over all rows once.
-    pub fn parts(&self, tokens: &Tokens) -> Parts {
+    pub fn operations(&self, tokens: &TokenCounts) -> Operations {
         let model = self.model;
         let head = model.vocab_size * model.hidden_size;
-        Parts {
+        Operations {
             trunk: 2.0 * model.trunk_weights() as f64 * tokens.shared as f64,
             attention: 4.0 * (model.num_hidden_layers * model.query_width()) as f64 * tokens.attended as f64,
             head: 2.0 * head as f64 * self.scored(tokens) as f64,
@@ -38,7 +38,7 @@ impl Stage<'_> {
     }
 
     /// Tokens whose log-probs are wanted.
-    pub(super) fn scored(&self, tokens: &Tokens) -> u64 {
+    pub(super) fn scored(&self, tokens: &TokenCounts) -> u64 {
         match self.facts.scored {
             Scored::Nothing => 0,
             // Two answers a row, of which one is trained on.
@@ -49,8 +49,8 @@ impl Stage<'_> {
     }
 
     /// Forward and backward over all rows once.
-    pub fn train_pass(&self, tokens: &Tokens, parts: Parts) -> f64 {
-        let Parts { trunk, attention, head } = parts;
+    pub fn train_pass(&self, tokens: &TokenCounts, operations: Operations) -> f64 {
+        let Operations { trunk, attention, head } = operations;
         let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
         // Backward needs two products for each of attention's two, and its scores once more.
         let attention = 3.5 * attention;
@@ -65,9 +65,9 @@ impl Stage<'_> {
     }
 
     /// Prompts with a response of `length` tokens each.
-    pub fn answered(&self, prompts: &Tokens, length: u64) -> Tokens {
+    pub fn answered(&self, prompts: &TokenCounts, length: u64) -> TokenCounts {
         let trained = prompts.rows * length;
-        Tokens {
+        TokenCounts {
             rows: prompts.rows,
             shared: prompts.shared + trained,
             unshared: prompts.shared + trained,

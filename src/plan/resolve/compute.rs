@@ -4,14 +4,14 @@ use super::checker::Checker;
 use crate::backend::compute::{DeviceSpec, Dtype};
 use crate::backend::gpu;
 use crate::recipe::diagnostics::Severity;
-use crate::recipe::model::{self, Device, DeviceName, ModelTable, NUMBERED_GPU};
+use crate::recipe::model::{Device, DeviceName, ModelTable, NUMBERED_GPU};
 
 const DEVICE: &str = "/model/device";
 const DTYPE: &str = "/model/dtype";
 
 /// What a recipe is read for: what it says of a device that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum RecipeUse {
     /// To compute: a device that is not there is an error.
     Run,
     /// To plan, maybe for another machine: it is a warning.
@@ -20,7 +20,7 @@ pub enum Purpose {
     Render,
 }
 
-pub fn resolve(checker: &mut Checker, model: &ModelTable, purpose: Purpose) -> (DeviceSpec, Dtype) {
+pub fn resolve(checker: &mut Checker, model: &ModelTable, purpose: RecipeUse) -> (DeviceSpec, Dtype) {
     let device = match &model.device {
         None | Some(Device::Named(DeviceName::Cpu)) => DeviceSpec::Cpu,
         Some(Device::Named(DeviceName::Cuda)) => DeviceSpec::Cuda(0),
@@ -28,19 +28,19 @@ pub fn resolve(checker: &mut Checker, model: &ModelTable, purpose: Purpose) -> (
         Some(Device::Numbered(text)) => DeviceSpec::Cuda(number(text).unwrap_or(0)),
     };
     if let DeviceSpec::Cuda(ordinal) = device
-        && purpose != Purpose::Render
+        && purpose != RecipeUse::Render
         && let Err(missing) = gpu::open::check(ordinal)
     {
         let problem = checker.error(DEVICE, format!("{missing:#}"));
-        if purpose == Purpose::Plan {
+        if purpose == RecipeUse::Plan {
             problem.severity = Severity::Warning;
             problem.help = Some("a plan needs no GPU; `check` and `run` do".to_owned());
         }
     }
-    let dtype = match (model.dtype, device) {
-        (Some(model::Dtype::F32), _) | (None, DeviceSpec::Cpu) => Dtype::F32,
-        (Some(model::Dtype::Bf16), _) | (None, DeviceSpec::Cuda(_)) => Dtype::Bf16,
-    };
+    let dtype = model.dtype.unwrap_or(match device {
+        DeviceSpec::Cpu => Dtype::F32,
+        DeviceSpec::Cuda(_) => Dtype::Bf16,
+    });
     if dtype == Dtype::Bf16 && device == DeviceSpec::Cpu && !checker.document.is_refused(DEVICE) {
         let help = "take it out, or name a GPU: `device = \"cuda\"`";
         checker.error(DTYPE, "`dtype` cannot be `bf16` on the CPU, which computes in 32-bit floats").help =

@@ -9,10 +9,8 @@ use super::checker::Checker;
 use crate::data::hub::{self, RepoKind};
 use crate::data::named::{Named, named, names};
 use crate::data::source;
-use crate::data::spec::{DataSpec, Format};
-use crate::recipe::data::{
-    DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RoleNames, RowFormat, Sources,
-};
+use crate::data::spec::DataSpec;
+use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RoleNames, SourceValue};
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
@@ -37,8 +35,8 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
     let at = format!("{}/source", Checker::data_table(name));
     let (patterns, is_list) = match &table.source {
         None => (vec![], false),
-        Some(Sources::One(one)) => (vec![one.clone()], false),
-        Some(Sources::Many(many)) => (many.clone(), true),
+        Some(SourceValue::One(one)) => (vec![one.clone()], false),
+        Some(SourceValue::Many(many)) => (many.clone(), true),
     };
     let mut files: Vec<PathBuf> = Vec::new();
     for (index, pattern) in patterns.iter().enumerate() {
@@ -66,17 +64,11 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         .map(|set| set.columns.iter().map(|(own, theirs)| (own.to_string(), theirs.to_string())).collect())
         .unwrap_or_default();
     columns.extend(table.columns.clone().unwrap_or_default());
-    let written = table.format.map(|format| match format {
-        RowFormat::Sft => Format::Sft,
-        RowFormat::Preference => Format::Preference,
-        RowFormat::Unpaired => Format::Unpaired,
-        RowFormat::Prompt => Format::Prompt,
-    });
     DataSpec {
         name: name.to_owned(),
         source: patterns,
         files,
-        format: written.or(known.map(|set| set.format)),
+        format: table.format.or(known.map(|set| set.format)),
         columns,
         roles: roles(checker, name, table),
         eval_fraction: table.eval_fraction.unwrap_or(EVAL_FRACTION),

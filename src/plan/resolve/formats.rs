@@ -7,7 +7,7 @@ use crate::data::spec::{DataSpec, Format};
 use crate::kinds::StageSettings;
 
 /// What does not fit, and what to do about it.
-struct Misfit {
+struct FormatMismatch {
     needs: &'static str,
     has: &'static str,
     help: Option<&'static str>,
@@ -16,7 +16,7 @@ struct Misfit {
 pub fn check(checker: &mut Checker, index: usize, stage: &StageSettings, data: &DataSpec) {
     let Some(format) = data.format else { return };
     let need = stage.kind.facts().rows;
-    let Some(Misfit { needs, has, help }) = misfit(need, format) else { return };
+    let Some(FormatMismatch { needs, has, help }) = misfit(need, format) else { return };
     let at = match (need, format) {
         (Need::Unpaired { unpair: true }, Format::Unpaired) => checker.stage_key(index, "unpair"),
         _ => checker.stage_key(index, "data"),
@@ -30,14 +30,14 @@ pub fn check(checker: &mut Checker, index: usize, stage: &StageSettings, data: &
 }
 
 /// `None` if rows of a format serve.
-fn misfit(need: Need, format: Format) -> Option<Misfit> {
+fn misfit(need: Need, format: Format) -> Option<FormatMismatch> {
     let has = match format {
         Format::Sft => "single answers without a label",
         Format::Preference => "pairs",
         Format::Unpaired => "single answers",
         Format::Prompt => "prompts alone",
     };
-    let misfit = |needs, help| Some(Misfit { needs, has, help });
+    let misfit = |needs, help| Some(FormatMismatch { needs, has, help });
     match (need, format) {
         // A prompt is in every row.
         (Need::Prompt, _) | (Need::Sft, Format::Sft | Format::Preference) => None,

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::checker::Checker;
-pub use self::compute::Purpose;
+pub use self::compute::RecipeUse;
 pub use self::reward::uses_head;
 use crate::data::spec::DataSpec;
 use crate::kinds::StageSettings;
@@ -84,7 +84,7 @@ impl Resolved {
 /// Reads the recipe at `path`, applies each `--set` of `overrides` (`stage.NAME.key=value`,
 /// `data.NAME.key=value`, `model.key=value`, …) and resolves it for `purpose`. Reads no
 /// weights but their headers, and no rows. Errors with every problem found; warnings come along.
-pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resolved, Diagnostics> {
+pub fn load(path: &Path, overrides: &[String], purpose: RecipeUse) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
     let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
     let bytes =
@@ -122,7 +122,7 @@ pub fn load(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Resol
     data::check_use(&mut checker, &recipe);
     idle::check(&mut checker, &recipe, &data, &stages);
     adapters::check(&mut checker, &stages, model.as_ref().and_then(|m| m.adapter.as_deref()));
-    if let (Some(model), Purpose::Run) = (&model, purpose) {
+    if let (Some(model), RecipeUse::Run) = (&model, purpose) {
         opened::check(&mut checker, model, &stages);
     }
     let problems = checker.problems;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::checker::Checker;
-use super::compute::{self, Purpose};
+use super::compute::{self, RecipeUse};
 use crate::data::hub::{self, RepoKind};
 use crate::model::spec::{ModelOrigin, ModelSpec, ScratchSpec, TokenizerSpec};
 use crate::recipe::model::{
@@ -14,7 +14,7 @@ use crate::recipe::written::Recipe;
 use crate::template;
 
 /// `None` if something is missing, which is then a problem.
-pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: Purpose) -> Option<ModelSpec> {
+pub fn resolve(checker: &mut Checker, recipe: &Recipe, purpose: RecipeUse) -> Option<ModelSpec> {
     let model = recipe.model.as_ref()?;
     let base = checker.is_written("/model/base");
     let scratch = checker.is_written("/model/scratch");

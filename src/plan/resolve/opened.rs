@@ -9,7 +9,7 @@ use crate::model::artifact::Artifact;
 use crate::model::folder::ModelFolder;
 use crate::model::spec::{ModelOrigin, ModelSpec};
 use crate::model::tuner::adapter::Adapter;
-use crate::plan::openable::{self, Use};
+use crate::plan::openable::{self, ModelUse};
 
 pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings]) {
     if let ModelOrigin::Folder(base) = &model.origin {
@@ -29,8 +29,9 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
     let opened = ModelFolder::open(base).ok();
     let has_head = opened.as_ref().is_none_or(|model| model.has_head);
     let config = opened.map(|model| model.config);
-    let speaks =
-        stages.iter().find(|stage| stage.policy == Source::Base && use_of_policy(stage) == Use::Generates);
+    let speaks = stages
+        .iter()
+        .find(|stage| stage.policy == Source::Base && use_of_policy(stage) == ModelUse::Generates);
     if let (Some(stage), false) = (speaks, has_head) {
         let message = format!(
             "the base is a reward model without a head for tokens (`lm_head.weight`), and stage `{}` trains \
@@ -63,10 +64,10 @@ fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stage
     }
 }
 
-fn use_of_policy(stage: &StageSettings) -> Use {
+fn use_of_policy(stage: &StageSettings) -> ModelUse {
     match stage.kind.facts().trains {
-        Trains::RewardModel { .. } => Use::Trunk,
-        Trains::Policy | Trains::PolicyAndValue => Use::Generates,
+        Trains::RewardModel { .. } => ModelUse::Trunk,
+        Trains::Policy | Trains::PolicyAndValue => ModelUse::Generates,
     }
 }
 
@@ -75,14 +76,16 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role
     let at = checker.stage_key(index, role.key());
     let artifact = Artifact::of_folder(folder);
     let used = match role {
-        Role::Reward => Use::Scores,
+        Role::Reward => ModelUse::Scores,
         Role::Policy => use_of_policy(stage),
-        Role::Reference => Use::Generates,
+        Role::Reference => ModelUse::Generates,
     };
     // Told already, and better.
     let told = !folder.is_dir()
         || checker.document.is_refused(&at)
-        || (used == Use::Scores && artifact.head.is_none() && openable::check_readable(&artifact).is_ok());
+        || (used == ModelUse::Scores
+            && artifact.head.is_none()
+            && openable::check_readable(&artifact).is_ok());
     if told {
         return;
     }
@@ -97,7 +100,7 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role
         checker.warning(&at, warning);
     }
     // The value model of ppo starts from the reward model.
-    let trains = used != Use::Generates || role == Role::Policy;
+    let trains = used != ModelUse::Generates || role == Role::Policy;
     if let (true, true, Err(error)) = (trains, stage.training.tuner.is_adapter(), opened.check_continued()) {
         checker.error(&at, format!("stage `{}` trains the adapter further: {error:#}", stage.name));
     }

@@ -25,7 +25,7 @@ use crate::plan::base::Base;
 use crate::plan::document::StagePlan;
 use crate::plan::planner::{Options, plan};
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::Rows;
+use crate::plan::rows::StageData;
 use crate::report::console::Console;
 
 /// Most memory that tensors on `device` took so far, bytes; on the CPU, that the process did.
@@ -41,7 +41,7 @@ fn planned(
     stage: &str,
     folder: &Path,
     console: &Console,
-) -> Result<(StagePlan, Rows, Artifact)> {
+) -> Result<(StagePlan, StageData, Artifact)> {
     recipe.check_weights()?;
     let options = Options { stage: Some(stage), fresh: true };
     let mut planned = plan(recipe, &options, &console.watch(|| Ok(())))?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use runner::backend::compute::{DeviceSpec, Dtype};
-use runner::plan::resolve::{Purpose, Resolved, load};
+use runner::plan::resolve::{RecipeUse, Resolved, load};
 use serde_json::json;
 
 /// Set to write what is printed now.
@@ -45,7 +45,7 @@ fn compare(printed: Vec<(PathBuf, String)>) {
     assert!(
         changed.is_empty(),
         "output changed; if it should, refresh it with\n    \
-         {REFRESH}=1 cargo test --test recipe_diagnostics\n\n{}",
+         {REFRESH}=1 cargo test --test recipe\n\n{}",
         changed.join("\n")
     );
 }
@@ -54,7 +54,7 @@ fn compare(printed: Vec<(PathBuf, String)>) {
 fn every_broken_recipe_is_explained() {
     let paths = recipes("tests/recipes/invalid");
     assert!(paths.len() >= 30, "only {} recipes", paths.len());
-    let printed = paths.into_iter().map(|path| match load(&path, &overrides(&path), Purpose::Run) {
+    let printed = paths.into_iter().map(|path| match load(&path, &overrides(&path), RecipeUse::Run) {
         Ok(_) => panic!("`{}` is accepted", path.display()),
         Err(diagnostics) => (path.with_extension("stderr"), format!("{diagnostics}\n")),
     });
@@ -66,7 +66,7 @@ fn every_broken_recipe_is_explained() {
 #[test]
 fn a_gpu_is_refused_by_a_build_without_cuda() {
     let printed = recipes("tests/recipes/without_cuda").into_iter().map(|path| {
-        let diagnostics = load(&path, &overrides(&path), Purpose::Run).unwrap_err();
+        let diagnostics = load(&path, &overrides(&path), RecipeUse::Run).unwrap_err();
         (path.with_extension("stderr"), format!("{diagnostics}\n"))
     });
     compare(printed.collect());
@@ -78,7 +78,7 @@ fn plans_and_rows_need_no_gpu() {
         let set = [format!("model.device={device}"), "model.dtype=bf16".to_owned()];
         load(Path::new("tests/recipes/valid/minimal.toml"), &set, purpose)
     };
-    let planned = gpu(Purpose::Plan, "cuda:9").unwrap();
+    let planned = gpu(RecipeUse::Plan, "cuda:9").unwrap();
     assert_eq!((planned.model.device, planned.model.dtype), (DeviceSpec::Cuda(9), Dtype::Bf16));
     if cfg!(not(feature = "cuda")) {
         assert_eq!(
@@ -95,9 +95,9 @@ warning: this `runner` was built without CUDA, which `cuda:9` needs; build it wi
 1 warning"
         );
     }
-    let rendered = gpu(Purpose::Render, "cuda").unwrap();
+    let rendered = gpu(RecipeUse::Render, "cuda").unwrap();
     assert_eq!((rendered.model.device, rendered.warnings.is_empty()), (DeviceSpec::Cuda(0), true));
-    let is_refused = gpu(Purpose::Run, "cuda:999").unwrap_err().has_errors();
+    let is_refused = gpu(RecipeUse::Run, "cuda:999").unwrap_err().has_errors();
     assert!(is_refused);
 }
 
@@ -105,7 +105,7 @@ warning: this `runner` was built without CUDA, which `cuda:9` needs; build it wi
 fn floats_are_what_the_device_does_best() {
     let dtype = |set: &[&str]| {
         let set: Vec<String> = set.iter().map(|text| (*text).to_owned()).collect();
-        load(Path::new("tests/recipes/valid/minimal.toml"), &set, Purpose::Plan).unwrap().model.dtype
+        load(Path::new("tests/recipes/valid/minimal.toml"), &set, RecipeUse::Plan).unwrap().model.dtype
     };
     assert_eq!(dtype(&[]), Dtype::F32);
     assert_eq!(dtype(&["model.device=cuda"]), Dtype::Bf16);
@@ -117,7 +117,7 @@ fn every_sound_recipe_is_resolved() {
     let paths = recipes("tests/recipes/valid");
     assert!(paths.len() >= 4, "only {} recipes", paths.len());
     let printed = paths.into_iter().flat_map(|path| {
-        let resolved = load(&path, &overrides(&path), Purpose::Run).unwrap();
+        let resolved = load(&path, &overrides(&path), RecipeUse::Run).unwrap();
         let warnings = match resolved.warnings.is_empty() {
             true => String::new(),
             false => format!("{}\n", resolved.warnings),
@@ -141,12 +141,12 @@ fn settings(resolved: &Resolved) -> String {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let printed = load(Path::new("tests/recipes/none.toml"), &[], Purpose::Run).unwrap_err().to_string();
+    let printed = load(Path::new("tests/recipes/none.toml"), &[], RecipeUse::Run).unwrap_err().to_string();
     assert_eq!(
         printed,
         "error: cannot read the recipe `tests/recipes/none.toml`: No such file or directory (os error 2)\n\n1 error"
     );
-    let printed = load(Path::new("tests/recipes"), &[], Purpose::Run).unwrap_err().to_string();
+    let printed = load(Path::new("tests/recipes"), &[], RecipeUse::Run).unwrap_err().to_string();
     assert_eq!(
         printed,
         "error: cannot read the recipe `tests/recipes`: Is a directory (os error 21)\n\n1 error"
@@ -155,7 +155,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn later_checks_point_into_the_recipe() {
-    let resolved = load(Path::new("tests/recipes/valid/minimal.toml"), &[], Purpose::Run).unwrap();
+    let resolved = load(Path::new("tests/recipes/valid/minimal.toml"), &[], RecipeUse::Run).unwrap();
     let at_value = resolved.problem_at("/stage/0/data", "no pairs".to_owned(), None);
     let at_table =
         resolved.problem_at("/data/rows/format", "no format".to_owned(), Some("add one".to_owned()));
@@ -260,7 +260,7 @@ proptest! {
         let path = folder.path().join("recipe.toml");
         fs::write(&path, text).unwrap();
         for sets in [&[], sets.as_slice()] {
-            if let Err(diagnostics) = load(&path, sets, Purpose::Run) {
+            if let Err(diagnostics) = load(&path, sets, RecipeUse::Run) {
                 prop_assert!(diagnostics.has_errors());
                 prop_assert!(diagnostics.to_string().contains("error: "));
                 let is_coloured = diagnostics.coloured().contains('\u{1b}');

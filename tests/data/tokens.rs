@@ -1,17 +1,13 @@
 //! Token ids of the golden rows, exactly as TRL trained on them (see `tests/golden/README.md`).
 
-use std::path::{Path, PathBuf};
-
 use runner::data::example::Example;
 use runner::data::mismatch::add_mismatched;
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Lengths, Longer, Need, Tokenized, Tokenizer, read_rows, tokenize};
-use runner::template::{ChatTemplate, Rendering};
+use runner::data::{Ledger, Lengths, Longer, Need, Tokenized, read_rows, tokenize};
+use runner::template::Rendering;
 use serde_json::Value;
 
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
-}
+use super::helper::{golden, model, spec};
 
 fn json(path: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(golden(path)).unwrap()).unwrap()
@@ -21,24 +17,13 @@ fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-fn spec(file: &str) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        source: vec![file.into()],
-        files: vec![golden("data").join(file)],
-        ..DataSpec::default()
-    }
-}
-
-fn model(name: &str) -> (ChatTemplate, Tokenizer) {
-    let folder = golden("models").join(name);
-    let template = ChatTemplate::for_model(None, Path::new("."), Some(&folder)).unwrap();
-    (template, Tokenizer::from_folder(&folder).unwrap())
+fn data(file: &str) -> DataSpec {
+    DataSpec { source: vec![file.into()], ..spec(&[golden("data").join(file)]) }
 }
 
 fn tokenized(file: &str, name: &str, need: Need, max_length: usize) -> (Vec<Tokenized>, Ledger) {
     let mut ledger = Ledger::new();
-    let rows = read_rows(&spec(file), need, &mut ledger).unwrap();
+    let rows = read_rows(&data(file), need, &mut ledger).unwrap();
     let (template, tokenizer) = model(name);
     let lengths = Lengths { max_length, max_prompt_length: None, longer: Longer::Cut };
     let rows = tokenize(&rows, &template, &tokenizer, lengths, &mut ledger).unwrap();
@@ -135,7 +120,7 @@ fn preference_rows_serve_sft_by_their_chosen_side() {
 fn texts_and_ids_of_the_first_row_equal_transformers() {
     let forward = json("traces/forward.json");
     for name in ["llama3", "qwen2", "qwen3", "mistral"] {
-        let mut spec = spec("preference.jsonl");
+        let mut spec = data("preference.jsonl");
         spec.limit = Some(1);
         let rows = read_rows(&spec, Need::Sft, &mut Ledger::new()).unwrap();
         let (template, tokenizer) = model(name);

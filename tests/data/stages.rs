@@ -3,38 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use runner::cli::marked::Mark;
 use runner::cli::render::render_rows;
-use runner::data::Tokenizer;
 use runner::data::ending::Ending;
 use runner::data::spec::DataSpec;
 use runner::kinds::{KindSettings, KtoSettings, PpoSettings, RmSettings, Source, StageSettings};
 use runner::objective::kto::{KtoLoss, KtoParameters};
-use runner::plan::resolve::{Purpose, load};
-use runner::plan::rows::Rows;
+use runner::plan::resolve::{RecipeUse, load};
+use runner::plan::rows::StageData;
 use runner::template::ChatTemplate;
 use serde_json::Value;
 
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
-}
-
-fn model(name: &str) -> (ChatTemplate, Tokenizer) {
-    let folder = golden("models").join(name);
-    let template = ChatTemplate::for_model(None, &folder, Some(&folder)).unwrap();
-    (template, Tokenizer::from_folder(&folder).unwrap())
-}
+use super::helper::{golden, model, spec};
 
 fn data(file: &str, limit: Option<usize>) -> DataSpec {
-    DataSpec {
-        name: "rows".into(),
-        files: vec![golden("data").join(file)],
-        limit,
-        max_dropped: 1.0,
-        ..DataSpec::default()
-    }
+    DataSpec { limit, max_dropped: 1.0, ..spec(&[golden("data").join(file)]) }
 }
 
 /// An sft stage's settings with another kind.
@@ -48,7 +32,7 @@ fn stage(kind: KindSettings) -> StageSettings {
         golden("data/sft.jsonl").display()
     );
     fs::write(&recipe, text).unwrap();
-    let stage = load(&recipe, &[], Purpose::Run).unwrap().stages.remove(0);
+    let stage = load(&recipe, &[], RecipeUse::Run).unwrap().stages.remove(0);
     StageSettings { kind, ..stage }
 }
 
@@ -66,9 +50,9 @@ fn ppo() -> KindSettings {
     KindSettings::Ppo(PpoSettings { reward, response_length: 16, ..PpoSettings::default() })
 }
 
-fn read(kind: KindSettings, data: &DataSpec, name: &str) -> Rows {
+fn read(kind: KindSettings, data: &DataSpec, name: &str) -> StageData {
     let (template, tokenizer) = model(name);
-    Rows::read(&stage(kind), data, &template, &tokenizer).unwrap()
+    StageData::read(&stage(kind), data, &template, &tokenizer).unwrap()
 }
 
 #[test]
@@ -115,7 +99,7 @@ fn ppo_reads_prompts_alone() {
 fn only_kto_s_own_loss_reads_mismatched_answers() {
     let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
     let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
-    let completions = |rows: &Rows| {
+    let completions = |rows: &StageData| {
         rows.tokenised.train.iter().map(|example| example.completions.len()).collect::<Vec<_>>()
     };
     assert_eq!((completions(&with), completions(&without)), (vec![2; 96], vec![1; 96]));
@@ -180,7 +164,7 @@ fn rows_are_shown_with_what_is_trained() {
         let stage = stage(kind);
         render_rows(&data, &stage, &template, &tokenizer, count, Mark::Brackets, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap().replace(&data.files[0].display().to_string(), "FILE");
-        let path = format!("tests/data/valid/rendered_{name}.txt");
+        let path = format!("tests/data/files/valid/rendered_{name}.txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&path, &shown).unwrap();
         }
@@ -190,7 +174,7 @@ fn rows_are_shown_with_what_is_trained() {
     }
     assert!(
         differ.is_empty(),
-        "{}\n(UPDATE_GOLDEN=1 cargo test --test data_stages refreshes them)",
+        "{}\n(UPDATE_GOLDEN=1 cargo test --test data refreshes them)",
         differ.join("\n")
     );
 }

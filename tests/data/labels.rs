@@ -1,41 +1,24 @@
 //! Rows with labels, prompts, and the data sets that are known by name.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use runner::data::hub::{self, RepoKind};
 use runner::data::named::{Named, named, names};
 use runner::data::spec::{DataSpec, Format};
-use runner::data::{Ledger, Need, Row, RowTurns, read_rows, row_schema};
-use runner::template::Message;
+use runner::data::{Ledger, Need, read_rows, row_schema};
 use serde_json::{Value, json};
+
+use super::helper::{spec, told};
 
 const LABELLED: Need = Need::Unpaired { unpair: false };
 const PAIRS: Need = Need::Unpaired { unpair: true };
-
-fn spec(files: Vec<PathBuf>, format: Option<Format>) -> DataSpec {
-    DataSpec { name: "rows".into(), files, format, ..DataSpec::default() }
-}
-
-/// `u:hi a:hello` for a list of messages.
-fn said(messages: &[Message]) -> String {
-    let turn = |message: &Message| format!("{}:{}", &message.role[..1], message.text());
-    messages.iter().map(turn).collect::<Vec<_>>().join(" ")
-}
-
-/// `prompt > answer | answer +`, with the label's sign if there is one.
-fn told(row: &Row) -> String {
-    let RowTurns::Answers { prompt, answers } = &row.turns else { return "a conversation".into() };
-    let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
-    let label = row.label.map_or("", |desirable| if desirable { " +" } else { " -" });
-    format!("{} > {}{label}", said(prompt), answers.join(" | "))
-}
 
 fn read_as(rows: &[Value], need: Need, format: Option<Format>) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
-    match read_rows(&spec(vec![path.clone()], format), need, &mut Ledger::new()) {
+    match read_rows(&DataSpec { format, ..spec(&[path.clone()]) }, need, &mut Ledger::new()) {
         Ok(rows) => Ok(rows.iter().map(told).collect()),
         Err(error) => Err(format!("{error:#}").replace(&path.display().to_string(), "FILE")),
     }
@@ -132,7 +115,7 @@ fn labels_of_a_table_of_text_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.csv");
     fs::write(&path, "question,completion,good\nq,y,True\nq,n,0\nq,m,false\n").unwrap();
-    let mut spec = spec(vec![path], None);
+    let mut spec = spec(&[path]);
     spec.columns = [("prompt", "question"), ("label", "good")]
         .map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()))
         .into_iter()
@@ -165,7 +148,7 @@ fn two_rows_of_a_pair_have_its_index_and_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     fs::write(&path, "{\"prompt\":\"q\",\"chosen\":\"y\",\"rejected\":\"n\"}\n".repeat(2)).unwrap();
-    let rows = read_rows(&spec(vec![path], None), PAIRS, &mut Ledger::new()).unwrap();
+    let rows = read_rows(&spec(&[path]), PAIRS, &mut Ledger::new()).unwrap();
     let places: Vec<_> = rows.iter().map(|row| (row.origin.row, row.origin.line, row.label)).collect();
     assert_eq!(places, [(0, 1, Some(true)), (1, 2, Some(true)), (0, 1, Some(false)), (1, 2, Some(false))]);
 }
@@ -209,7 +192,7 @@ fn put(cache: &Path, repo: &str, files: &[(&str, String)]) {
 
 /// What a kind reads of a named data set in `cache`, as a recipe without format or columns would.
 fn read_named(set: &Named, cache: &Path, need: Need) -> Vec<String> {
-    let mut spec = spec(set.cached_in(cache).unwrap(), Some(set.format));
+    let mut spec = DataSpec { format: Some(set.format), ..spec(&set.cached_in(cache).unwrap()) };
     let own = |(ours, theirs): &(&str, &str)| ((*ours).to_owned(), (*theirs).to_owned());
     spec.columns = set.columns.iter().map(own).collect();
     read_rows(&spec, need, &mut Ledger::new()).unwrap().iter().map(told).collect()
@@ -257,7 +240,7 @@ fn a_wrong_type_in_a_named_data_set_is_told_by_its_own_columns() {
     let row = json!({"context": [{"role": "human", "text": 5}], "chosen": {"text": "y"}, "rejected": {"text": "n"}});
     put(cache.path(), "dikw/hh_rlhf_cn", &[("harmless_base_cn_train.jsonl", row.to_string())]);
     let set = named("hh-rlhf-cn-harmless-base-cn").unwrap();
-    let mut spec = spec(set.cached_in(cache.path()).unwrap(), None);
+    let mut spec = spec(&set.cached_in(cache.path()).unwrap());
     spec.columns = set.columns.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     let error = read_rows(&spec, Need::Preference, &mut Ledger::new()).unwrap_err().to_string();
     assert!(error.ends_with("line 1: wrong type at /context/0/text: 5; accepted: text"), "{error}");

@@ -1,5 +1,5 @@
-//! Every file of `tests/data/invalid/` is read and tokenised; what its ledger says, or the error, is
-//! in the `.expected` file beside it. `UPDATE_GOLDEN=1 cargo test --test data_invalid` refreshes them.
+//! Every file of `tests/data/files/invalid/` is read and tokenised; what its ledger says, or the error, is
+//! in the `.expected` file beside it. `UPDATE_GOLDEN=1 cargo test --test data` refreshes them.
 //! Files named `.sft.`, `.kto.`, `.unpair.` (kto on pairs), `.ppo.` or `.rm.` are read for such a stage,
 //! all others for a preference stage that cuts answers.
 
@@ -7,16 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::data::spec::DataSpec;
-use runner::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
-use runner::template::ChatTemplate;
+use runner::data::{Ledger, Lengths, Longer, Need, read_rows, tokenize};
 
-fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
-
-fn spec(file: &Path, max_bad_rows: usize) -> DataSpec {
-    DataSpec { name: "rows".into(), files: vec![file.to_owned()], max_bad_rows, ..DataSpec::default() }
-}
+use super::helper::{model, spec, tests};
 
 /// What a file comes to: the error without bad rows allowed if it has any, and the ledger with.
 fn outcome(file: &Path) -> String {
@@ -29,13 +22,11 @@ fn outcome(file: &Path) -> String {
         _ => Need::Preference,
     };
     let longer = if name.contains(".rm.") { Longer::Drop } else { Longer::Cut };
-    let model = tests().join("golden/models/qwen2");
-    let template = ChatTemplate::for_model(None, Path::new("."), Some(&model)).unwrap();
-    let tokenizer = Tokenizer::from_folder(&model).unwrap();
+    let (template, tokenizer) = model("qwen2");
     let lengths = Lengths { max_length: 64, max_prompt_length: None, longer };
     let read = |max_bad_rows| {
         let mut ledger = Ledger::new();
-        let rows = read_rows(&spec(file, max_bad_rows), need, &mut ledger)?;
+        let rows = read_rows(&DataSpec { max_bad_rows, ..spec(&[file.to_owned()]) }, need, &mut ledger)?;
         tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
         anyhow::Ok(ledger)
     };
@@ -63,7 +54,7 @@ fn outcome(file: &Path) -> String {
 
 #[test]
 fn every_broken_file_is_answered_for() {
-    let folder = tests().join("data/invalid");
+    let folder = tests("data/files/invalid");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -87,7 +78,7 @@ fn every_broken_file_is_answered_for() {
     }
     assert!(
         differ.is_empty(),
-        "{}\n(UPDATE_GOLDEN=1 cargo test --test data_invalid refreshes them)",
+        "{}\n(UPDATE_GOLDEN=1 cargo test --test data refreshes them)",
         differ.join("\n")
     );
 }

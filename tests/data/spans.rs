@@ -8,9 +8,7 @@ use runner::data::{Ledger, Lengths, Longer, RowTurns, Tokenizer, tokenize, train
 use runner::template::Message;
 use runner::template::{ChatTemplate, Rendering, SpecialTokens};
 
-fn model(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(name)
-}
+use super::helper::golden;
 
 fn template(source: &str, folder: &Path) -> ChatTemplate {
     ChatTemplate::new(source.to_owned(), SpecialTokens::read(folder).unwrap()).unwrap()
@@ -65,7 +63,7 @@ fn refusal(row: &Row, template: &ChatTemplate, tokenizer: &Tokenizer, lengths: L
 
 #[test]
 fn conversations_train_every_assistant_turn() {
-    let folder = model("qwen2");
+    let folder = golden("models").join("qwen2");
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
     let talk = row(RowTurns::Conversation(talk(&[
         ("system", "Answer in two lines."),
@@ -88,7 +86,7 @@ fn conversations_train_every_assistant_turn() {
 
 #[test]
 fn generation_blocks_give_their_spans() {
-    let folder = model("qwen2");
+    let folder = golden("models").join("qwen2");
     let marking = template(
         "{% for m in messages %}{{ m.role }}:{% generation %}{% set x = m.content %}{{ x }}\
          {% endgeneration %};{% endfor %}{{ x is defined }}",
@@ -106,7 +104,7 @@ fn generation_blocks_give_their_spans() {
 
 #[test]
 fn a_token_across_the_prompt_s_end_starts_the_completion() {
-    let folder = model("qwen2");
+    let folder = golden("models").join("qwen2");
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
     // Without a line's end between prompt and answer their letters join into tokens.
     let joining = template(
@@ -136,7 +134,7 @@ fn a_token_across_the_prompt_s_end_starts_the_completion() {
 
 #[test]
 fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
-    let folder = model("qwen2");
+    let folder = golden("models").join("qwen2");
     let (template, tokenizer) = (own(&folder), Tokenizer::from_folder(&folder).unwrap());
     let rows = [pair("Please count.", "One. Two. Three. Four.", "No.")];
     let cut = |lengths| {
@@ -172,7 +170,7 @@ fn lengths_cut_answers_at_their_end_and_prompts_at_their_beginning() {
 
 #[test]
 fn what_would_train_wrongly_is_refused() {
-    let folder = model("llama3");
+    let folder = golden("models").join("llama3");
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
     let row = pair("Please count.", "One.", "No.");
     let refused = |source: &str| refusal(&row, &template(source, &folder), &tokenizer, LONG);
@@ -223,7 +221,7 @@ fn templates_are_looked_for_in_their_order() {
     assert_eq!(source(Some("model")), "beside");
     fs::write(path.join("mine.jinja"), "mine {{ eos_token }}").unwrap();
     assert_eq!(find(Some("mine.jinja")).unwrap().render(&[], Rendering::default()).unwrap(), "mine <e>");
-    assert_eq!(source(Some("chatml")), include_str!("../templates/chatml.jinja"));
+    assert_eq!(source(Some("chatml")), include_str!("../../templates/chatml.jinja"));
     let error = find(Some("chatmi")).unwrap_err().to_string();
     assert!(error.starts_with("template `chatmi`: neither a file"), "{error}");
 }
@@ -232,7 +230,7 @@ fn templates_are_looked_for_in_their_order() {
 fn a_trained_tokenizer_is_the_same_each_time_and_reads_back_its_texts() {
     let texts: Vec<String> =
         (0..200).map(|n| format!("The tree number {n} — très grand, 很高 🌧️ {}", n * 7919 % 1000)).collect();
-    let chatml = include_str!("../templates/chatml.jinja");
+    let chatml = include_str!("../../templates/chatml.jinja");
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     for folder in &folders {
         train_tokenizer(&texts, 320, chatml, folder.path()).unwrap();
@@ -260,7 +258,7 @@ fn a_trained_tokenizer_is_the_same_each_time_and_reads_back_its_texts() {
 #[test]
 fn shipped_templates_open_and_close_turns_alike() {
     for name in runner::template::shipped_names() {
-        let folder = model("llama3");
+        let folder = golden("models").join("llama3");
         let template = ChatTemplate::for_model(Some(name), &folder, Some(&folder)).unwrap();
         let asked = talk(&[("system", "Be brief."), ("user", "Hi there")]);
         let whole = [asked.clone(), talk(&[("assistant", "Hello!")])].concat();

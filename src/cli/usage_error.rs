@@ -4,9 +4,9 @@ use std::fmt;
 
 /// The error of a wrong command; the program ends with 2, as it does for a wrong recipe.
 #[derive(Debug)]
-pub struct Misuse(String);
+pub struct UsageError(String);
 
-impl Misuse {
+impl UsageError {
     pub fn new(says: String) -> Self {
         Self(says)
     }
@@ -17,10 +17,10 @@ impl Misuse {
     }
 }
 
-impl fmt::Display for Misuse {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Misuse {}
+impl std::error::Error for UsageError {}

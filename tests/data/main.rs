@@ -1,0 +1,9 @@
+//! From files to tokens: every format of rows, what is trained, what is said of rows that are left out.
+
+mod formats;
+mod helper;
+mod invalid;
+mod labels;
+mod spans;
+mod stages;
+mod tokens;
