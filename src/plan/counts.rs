@@ -96,8 +96,12 @@ mod tests {
     #[test]
     fn a_pair_counts_its_prompt_once_or_twice() {
         let completion = |tokens: usize| Completion { tokens: vec![7; tokens], trained: vec![true; tokens] };
-        let pair =
-            Example { row: 0, prompt: vec![1; 4], completions: vec![completion(2), completion(3)], ..Example::default() };
+        let pair = Example {
+            row: 0,
+            prompt: vec![1; 4],
+            completions: vec![completion(2), completion(3)],
+            ..Example::default()
+        };
         let sum = TokenCounts::of(&[pair.clone(), pair]);
         // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, TokenCounts { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });

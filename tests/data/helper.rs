@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use runner::data::spec::DataSpec;
-use runner::data::{Row, Tokenizer, Turns};
+use runner::data::{Row, RowTurns, Tokenizer};
 use runner::template::{ChatTemplate, Message};
 
 /// A file or folder of the project's tests.
@@ -30,9 +30,9 @@ pub fn spec(files: &[PathBuf]) -> DataSpec {
 /// `prompt > answer | answer`, and the label's sign if there is a label; or the conversation, or the text.
 pub fn told(row: &Row) -> String {
     match &row.turns {
-        Turns::Conversation(messages) => said(messages),
-        Turns::Text(text) => text.clone(),
-        Turns::Answers { prompt, answers } => {
+        RowTurns::Conversation(messages) => said(messages),
+        RowTurns::Text(text) => text.clone(),
+        RowTurns::Answers { prompt, answers } => {
             let answers: Vec<String> = answers.iter().map(|answer| said(answer)).collect();
             let label = row.label.map_or("", |desirable| if desirable { " +" } else { " -" });
             format!("{} > {}{label}", said(prompt), answers.join(" | "))
