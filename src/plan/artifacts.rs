@@ -13,7 +13,6 @@ use indexmap::IndexMap;
 
 use crate::kinds::{Source, StageSettings, Trains};
 use crate::model::artifact::Artifact;
-use crate::model::tuner::Tuner;
 use crate::model::value_head::FILE as VALUE_HEAD;
 use crate::plan::folder::{RunFolder, from_here};
 
@@ -32,13 +31,13 @@ impl Artifacts {
             let model = folder.stage(&stage.name).model();
             let is_reward = matches!(stage.kind.facts().trains, Trains::RewardModel { .. });
             let head = |model: &Path| is_reward.then(|| model.join(VALUE_HEAD));
-            let result = match stage.training.tuner {
-                Tuner::Lora(_) => Artifact {
+            let result = match stage.training.tuner.is_adapter() {
+                true => Artifact {
                     base: artifacts.get(&stage.policy).base,
                     adapter: Some(model.clone()),
                     head: head(&model),
                 },
-                Tuner::Full => Artifact { base: model.clone(), adapter: None, head: head(&model) },
+                false => Artifact { base: model.clone(), adapter: None, head: head(&model) },
             };
             artifacts.results.insert(stage.name.clone(), result);
         }
