@@ -1,5 +1,5 @@
-//! `accepted_answers`: a row's list of all answers to its question that are right, whatever it is
-//! trained on. Any shape of row may have it.
+//! `accepted_answers`: a row's list of all answers to its question that are right, whatever it is trained
+//! on. Rows of any shape may have it.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +8,8 @@ use super::reason::RowReason;
 
 pub const KEY: &str = "accepted_answers";
 
-/// Takes the list out of a row; empty where there is none. One text stands for a list of one, or is
-/// the list as JSON.
+/// Takes the list out of a row. It is empty if the row has none. A text is the only item of the list, or
+/// the whole list as JSON.
 pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, RowReason> {
     let wrong = |at: String, found: &Value| RowReason::wrong_type(at, found, "a text or a list of texts");
     let list = match row.shift_remove(KEY) {
@@ -31,7 +31,8 @@ pub fn take(row: &mut Map<String, Value>) -> Result<Vec<String>, RowReason> {
     list.into_iter().enumerate().map(text).collect()
 }
 
-/// Whether `answer` is one of the accepted ones, white space at the ends and its amount aside.
+/// Whether `answer` is one of the accepted ones, apart from white space at its ends and the amount of it
+/// between words.
 pub fn is_accepted(answer: &str, accepted: &[String]) -> bool {
     let same = |text: &String| text.split_whitespace().eq(answer.split_whitespace());
     accepted.iter().any(same)

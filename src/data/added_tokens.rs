@@ -1,5 +1,5 @@
 //! Tokens that the files beside `tokenizer.json` add to a tokenizer, and settings there that change how a
-//! text is cut: followed as transformers 5 follows them, or refused by name.
+//! text is split into tokens. They are followed as transformers 5 follows them, or refused by name.
 //!
 //! | file | key | |
 //! |---|---|---|
@@ -25,22 +25,23 @@ const CONFIG: &str = "tokenizer_config.json";
 const ADDED: &str = "added_tokens.json";
 const SPECIAL_MAP: &str = "special_tokens_map.json";
 const DECODER: &str = "added_tokens_decoder";
-/// Special tokens beside the named ones: the newer key, which counts, and the older.
+/// The keys of special tokens besides the named ones: the newer key, which takes precedence, and the older
+/// one.
 const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
-/// Tokenizers that transformers makes anew from the vocabulary: of the rest of `tokenizer.json` they take
-/// what these files repeat.
+/// The classes of tokenizers that transformers builds anew from the vocabulary. From the rest of
+/// `tokenizer.json` they use only what these files repeat.
 const REBUILT: [&str; 4] = ["Qwen2Tokenizer", "Qwen2TokenizerFast", "GPT2Tokenizer", "GPT2TokenizerFast"];
 
 /// The settings of a tokenizer's folder.
 struct Settings<'a> {
     folder: &'a Path,
     config: Map<String, Value>,
-    /// Whether transformers makes the tokenizer anew.
+    /// Whether transformers builds the tokenizer anew.
     is_rebuilt: bool,
 }
 
-/// Adds the tokens to `inner`. Returns those, with their names, that the tokenizer still lacks. Errors, which
-/// name file and key, on what transformers would take otherwise than it is said.
+/// Adds the tokens to `inner`. Returns those, with their names, that the tokenizer still lacks. Errors name
+/// file and key. They are about settings that transformers would follow differently from what they say.
 pub fn complete(
     inner: &mut HfTokenizer,
     folder: &Path,
@@ -68,7 +69,7 @@ pub fn complete(
         }
     }
     for (key, token) in settings.extra()? {
-        // The id of a token after one that is missing is not known.
+        // The ids of the tokens after a missing one are not known.
         if missing.is_empty() || inner.token_to_id(&token.content).is_some() {
             add_new(inner, token, folder)?;
         } else {
@@ -104,7 +105,7 @@ impl<'a> Settings<'a> {
         format!("`{}`", self.folder.join(file).display())
     }
 
-    /// Errors on settings that would cut texts otherwise than is done here.
+    /// Errors if there are settings that would split texts differently from what is done here.
     fn check(&self, inner: &HfTokenizer) -> Result<()> {
         let is_on = |key: &str| self.config.get(key) == Some(&Value::Bool(true));
         let place = self.place(CONFIG);
@@ -128,7 +129,7 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
-    /// Id → token that is said to have it, and the key that says so.
+    /// Each id with the token that is said to have it, and the key that says so.
     fn stated(
         &self,
         inner: &HfTokenizer,
@@ -143,7 +144,7 @@ impl<'a> Settings<'a> {
                 let place = self.place(ADDED);
                 let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
                 let id = id.with_context(|| format!("{place}: the id of `{text}` is no token id"))?;
-                // The flags of a token that `tokenizer.json` has are those there.
+                // A token that `tokenizer.json` has keeps the flags that it has there.
                 if inner.token_to_id(&text).is_some() {
                     continue;
                 }
@@ -167,7 +168,7 @@ impl<'a> Settings<'a> {
         Ok(stated)
     }
 
-    /// Errors if transformers would lose a token of `tokenizer.json`, or take it with other flags.
+    /// Errors if transformers would lose a token of `tokenizer.json`, or read it with other flags.
     fn check_rebuilt(
         &self,
         inner: &HfTokenizer,
@@ -195,7 +196,7 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
-    /// Special tokens beside the named ones, in the order in which they get ids, with their keys.
+    /// The special tokens besides the named ones, in the order in which they get ids, with their keys.
     fn extra(&self) -> Result<Vec<(&'static str, AddedToken)>> {
         let map = match self.config.contains_key(DECODER) {
             true => None,
@@ -211,7 +212,7 @@ impl<'a> Settings<'a> {
             };
             let found = EXTRA.into_iter().filter_map(|key| Some((key, settings.get(key)?)));
             for (key, value) in found.filter(|(_, value)| !is_empty(value)) {
-                // The older key counts where the newer one says nothing.
+                // The older key counts if the newer one is absent or empty.
                 if key == EXTRA[1] && !lists.is_empty() {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! Whether the columns that a recipe names are there.
+//! Whether the rows have the columns that a recipe names.
 
 use anyhow::{Result, bail};
 use indexmap::{IndexMap, IndexSet};
@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 
 use super::format::FileNotes;
 
-/// Keys of a row that an error names at most.
+/// The largest number of keys that an error names.
 const NAMED: usize = 20;
 
-/// The columns of a data set's files, as rows come by.
+/// Checks the columns of a data set row by row.
 pub struct ColumnCheck<'a> {
-    /// Our name → theirs, of those that no row had yet.
+    /// The columns that no row had yet: our names and those of the file.
     absent: IndexMap<&'a str, &'a str>,
     columns: &'a IndexMap<String, String>,
-    /// Keys that rows have.
+    /// The keys that rows have.
     keys: IndexSet<String>,
 }
 
@@ -24,7 +24,8 @@ impl<'a> ColumnCheck<'a> {
         Self { absent, columns, keys: IndexSet::new() }
     }
 
-    /// Looks at a row as its file has it. A column that gives its name to another is not read.
+    /// Looks at a row as it is in its file. Notes a column that is not read because another column is
+    /// mapped to its name.
     pub fn look(&mut self, row: &Map<String, Value>, notes: &mut FileNotes) {
         self.absent.retain(|_, theirs| !has(row, theirs));
         if !self.absent.is_empty() {
@@ -41,7 +42,7 @@ impl<'a> ColumnCheck<'a> {
         }
     }
 
-    /// Errors if a column was in no row.
+    /// Errors if no row had one of the columns.
     pub fn check(&self) -> Result<()> {
         if self.keys.is_empty() || self.absent.is_empty() {
             return Ok(());

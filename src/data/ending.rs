@@ -1,4 +1,4 @@
-//! How a template ends an answer, told by a made-up exchange.
+//! How a template ends an answer, found by rendering a made-up exchange.
 
 use anyhow::{Context, Result};
 
@@ -16,7 +16,7 @@ const ANSWER: &str = "A banana.";
 pub struct Ending {
     /// The end-of-turn token; `None` if the template writes none.
     pub end: Option<u32>,
-    /// Tokens that the template writes after it: chatml's newline, llama3's none.
+    /// The tokens that the template writes after it: a newline for chatml, none for llama3.
     pub closing: Vec<u32>,
 }
 
@@ -25,7 +25,7 @@ impl Ending {
     pub fn of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Self> {
         let exchange = [Message::new("user", QUESTION), Message::new("assistant", ANSWER)];
         let text = template.render(&exchange, Rendering::default()).or_else(|error| {
-            // A model may have a template for rows with tools alone.
+            // A model may have only a template for rows with tools.
             let tools = json!([{"type": "function", "function": {"name": "fruit", "parameters": {}}}]);
             let with_tools = Rendering { tools: Some(&tools), ..Rendering::default() };
             template.render(&exchange, with_tools).map_err(|_| error)
@@ -37,7 +37,7 @@ impl Ending {
         let tokens = encoded.ids.iter().zip(&encoded.offsets);
         let after = tokens.skip_while(|(_, (_, end))| *end <= answered).map(|(id, _)| *id);
         let after: Vec<u32> = after.collect();
-        // The first: a template may end the whole conversation with another.
+        // It is the first such token, since a template may end the whole conversation with another one.
         Ok(match after.iter().position(|id| ends(*id)) {
             Some(first) => Self { end: Some(after[first]), closing: after[first + 1..].to_vec() },
             None => Self::default(),

@@ -1,4 +1,4 @@
-//! Whether what is trained of a text teaches the model to stop.
+//! Whether what is trained teaches the model to stop.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use super::tokenizer::{Encoded, Tokenizer};
 use super::vary::{self, common};
 use crate::template::{ChatTemplate, Message, Rendering};
 
-/// What the template writes for the turns after the assistant's to close those: the end of a turn may
-/// come when the next one begins. That is what such a turn has before what opens the first one of its
-/// role.
+/// What the template writes at the beginning of the turns after the assistant's in order to close the
+/// assistant's turn: some templates end a turn only when the next one begins. It is what such a turn has
+/// before the text that opens the first turn of its role.
 fn closings(template: &ChatTemplate, messages: &[Message], row: &Row, text: &str) -> Vec<Range<usize>> {
     let kwargs = row.chat_template_kwargs.as_ref();
     let rendering = Rendering { tools: row.tools.as_ref(), add_generation_prompt: false, kwargs };
-    // What a template marks as generated is all that is trained.
+    // If a template marks what is generated, only that is trained.
     if template.marks_generation(rendering) {
         return Vec::new();
     }
@@ -46,8 +46,9 @@ fn asks_again(messages: &[Message]) -> bool {
         .any(|turns| turns[0].role == "assistant" && turns[0].trained && turns[1].role == "user")
 }
 
-/// What would train a model wrongly without anyone noticing. Trained parts without an end are extended
-/// by what closes them. A reason says why the row cannot be used; errors tell that no row can.
+/// Checks for what would train a model wrongly without anyone noticing. Trained parts without an end are
+/// extended by what closes them. A reason says why the row cannot be used; an error says that no row can be
+/// used.
 pub fn check(
     encoded: &Encoded,
     text: &mut RenderedText,
@@ -77,8 +78,9 @@ pub fn check(
     Ok(extend(encoded, text, row, template, tokenizer))
 }
 
-/// Extends parts without an end by what closes them. A reason if there is none. The last part may lack
-/// it where other answers are trained with theirs: some templates end a turn when the next one comes.
+/// Extends parts without an end by what closes them. Gives a reason if nothing closes one of them. The last
+/// part may lack an end if other answers are trained with theirs, since some templates end a turn only when
+/// the next one begins.
 fn extend(
     encoded: &Encoded,
     text: &mut RenderedText,
@@ -86,7 +88,7 @@ fn extend(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
 ) -> Result<(), RowReason> {
-    // Where the last token that may end a turn stops, of those in a part.
+    // Where the last token of a part that may end a turn stops.
     let last_end = |part: &Range<usize>| {
         let covers = |(start, end): &(usize, usize)| *start < part.end && *end > part.start;
         let tokens = encoded.ids.iter().zip(&encoded.offsets).filter(|(_, at)| covers(at));
@@ -102,13 +104,13 @@ fn extend(
     let mut begin = 0;
     for last in 0..text.trained.len() {
         let end = text.trained[last].end;
-        // The assistant goes on: both are one turn.
+        // The assistant goes on speaking, so both are one turn.
         if text.trained.get(last + 1).is_some_and(|next| next.start == end) {
             continue;
         }
         let whole = text.trained[begin].start..end;
         begin = last + 1;
-        // Words may follow a special token that is none, such as `</think>`.
+        // Words may follow a special token that does not end a turn, such as `</think>`.
         let after = last_end(&whole).and_then(|last| text.text.get(last..end));
         if after.is_some_and(|after| after.trim().is_empty()) {
             continue;
@@ -124,7 +126,7 @@ fn extend(
     Ok(())
 }
 
-/// How a text without an end is put in words.
+/// Describes a text without an end.
 fn lacks_end(trained: &str, tokenizer: &Tokenizer) -> String {
     let end: String = trained.chars().rev().take(24).collect();
     let end: String = end.chars().rev().collect();

@@ -1,4 +1,4 @@
-//! Rows as the engine reads them: token ids and what is trained.
+//! Rows as the engine reads them: token ids, and which of them are trained.
 
 use std::collections::HashSet;
 
@@ -7,14 +7,14 @@ use std::collections::HashSet;
 pub struct Example {
     /// Index of the row in its data set as read (0-based, before any shuffle), for keys and errors.
     pub row: usize,
-    /// Token ids that all completions share and none trains. May be empty.
+    /// The token ids that all completions begin with and none of them trains. May be empty.
     pub prompt: Vec<u32>,
-    /// Preference rows: `[chosen, rejected]`; sft rows: one completion; unpaired rows: the answer and,
-    /// where KTO's KL needs it, another row's answer; prompts: none.
+    /// For preference rows `[chosen, rejected]`; for sft rows one completion; for unpaired rows the answer
+    /// and, if KTO's KL needs it, another row's answer; for prompts none.
     pub completions: Vec<Completion>,
-    /// Unpaired rows: whether the answer is desirable.
+    /// For unpaired rows, whether the answer is desirable.
     pub label: Option<bool>,
-    /// Preference rows: how much better the chosen answer is, where the row says so.
+    /// For preference rows, how much better the chosen answer is, if the row says so.
     pub margin: Option<f64>,
 }
 
@@ -34,14 +34,15 @@ impl Completion {
     }
 }
 
-/// One example a row, in order: rows of several answers, such as pairs that were taken apart, ask once.
-pub fn one_a_row(examples: &[Example]) -> impl Iterator<Item = &Example> {
+/// One example per row, in order. Rows with several examples, such as pairs that were split, have only the
+/// first of them here.
+pub fn one_per_row(examples: &[Example]) -> impl Iterator<Item = &Example> {
     let mut seen = HashSet::new();
     examples.iter().filter(move |example| seen.insert(example.row))
 }
 
 impl Example {
-    /// The answers that train: all but another row's answer.
+    /// The answers that are trained: all completions except another row's answer.
     pub fn answers(&self) -> &[Completion] {
         match self.label {
             Some(_) => &self.completions[..self.completions.len().min(1)],
@@ -49,12 +50,13 @@ impl Example {
         }
     }
 
-    /// Tokens as a trainer without shared prompts counts them: the prompt once per completion.
+    /// The number of tokens as a trainer without shared prompts counts them: with the prompt once per
+    /// completion.
     pub fn tokens_unshared(&self) -> usize {
         self.completions.iter().map(|b| self.prompt.len() + b.tokens.len()).sum()
     }
 
-    /// Tokens that pass through the model: the prompt once.
+    /// The number of tokens that pass through the model: with the prompt once.
     pub fn tokens_shared(&self) -> usize {
         self.prompt.len() + self.completions.iter().map(|b| b.tokens.len()).sum::<usize>()
     }
@@ -68,7 +70,7 @@ mod tests {
     fn rows_ask_once_wherever_their_examples_stand() {
         let example = |row| Example { row, ..Example::default() };
         let examples = [4, 2, 2, 7, 4].map(example);
-        let asked: Vec<usize> = one_a_row(&examples).map(|example| example.row).collect();
+        let asked: Vec<usize> = one_per_row(&examples).map(|example| example.row).collect();
         assert_eq!(asked, [4, 2, 7]);
     }
 }

@@ -19,15 +19,15 @@ pub enum RepoKind {
     Dataset,
 }
 
-/// Files of a cached repository that match `patterns` (globs within it), sorted within a pattern,
-/// patterns in order; without patterns its data files, of which those named `train` if there are any.
-/// Errors if the repository is not in the cache, with the command that gets it, or if a pattern
-/// matches nothing.
+/// The files of a cached repository that match `patterns` (globs within it): in the order of the patterns,
+/// sorted within each. Without patterns, its data files, or if some of them are named `train`, only those.
+/// Errors if the repository is not in the cache (the error gives the command that downloads it), or if a
+/// pattern matches nothing.
 pub fn cached(repo: &str, kind: RepoKind, patterns: &[&str]) -> Result<Vec<PathBuf>> {
     cached_in(&cache()?, repo, kind, patterns)
 }
 
-/// As [`cached`], of the cache at `cache`.
+/// As [`cached`], for the cache at `cache`.
 pub fn cached_in(cache: &Path, repo: &str, kind: RepoKind, patterns: &[&str]) -> Result<Vec<PathBuf>> {
     let folder = snapshot(cache, repo, kind)?;
     if patterns.is_empty() {
@@ -50,7 +50,7 @@ pub fn cached_in(cache: &Path, repo: &str, kind: RepoKind, patterns: &[&str]) ->
     Ok(files)
 }
 
-/// The cache's folder, whether it is there or not.
+/// The cache's folder, whether it exists or not.
 pub fn cache() -> Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || {
@@ -62,7 +62,7 @@ pub fn cache() -> Result<PathBuf> {
         .ok_or_else(|| anyhow!("no Hugging Face cache: set `HF_HUB_CACHE` to its folder"))
 }
 
-/// The folder of a repository's files as its main branch had them when they were downloaded.
+/// The folder with a repository's files, as they were on its main branch when they were downloaded.
 pub fn snapshot(cache: &Path, repo: &str, kind: RepoKind) -> Result<PathBuf> {
     let (prefix, option) = match kind {
         RepoKind::Model => ("models", ""),
@@ -87,7 +87,7 @@ pub fn snapshot(cache: &Path, repo: &str, kind: RepoKind) -> Result<PathBuf> {
     if snapshot.is_dir() { Ok(snapshot) } else { Err(missing()) }
 }
 
-/// The files that rows are read from; those of the training split alone where a name tells.
+/// The files that rows are read from; only those of the training split if their names say which these are.
 fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = matches(folder, "**/*")?;
     files.retain(|file| source::is_known(file));

@@ -1,9 +1,9 @@
 //! Whether a row's content reaches the text that its template makes of it.
 //!
-//! Every message's text, every call's name and arguments and every tool's name must be in the text:
-//! after the template's trim, with white space folded, or escaped as in JSON. Texts that are too short
-//! for that to tell much, or that stand in a row more than once, are put in other words and must be
-//! found in another rendering.
+//! Every message's text, every call's name and arguments and every tool's name must be in the text: as the
+//! template trims it, with runs of white space as one space, or escaped as in JSON. Texts that are so short
+//! that they may be found by chance, or that occur more than once in a row, are replaced by other words,
+//! which must be found in another rendering.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::reason::RowReason;
 use crate::template::Message;
 
-/// Texts from this length on (bytes) are not found by chance.
+/// Texts of at least this length, in bytes, are not found by chance.
 const TELLING: usize = 24;
 /// What closes a turn's reasoning within its content.
 const THOUGHT: &str = "</think>";
@@ -27,23 +27,23 @@ enum PieceKind {
     Tool,
 }
 
-/// A piece of a row's content, and where it stands.
+/// A piece of a row's content, and where it is.
 #[derive(Debug, Clone)]
 struct ContentPiece<'a> {
     what: PieceKind,
     text: &'a str,
     /// The turn; `None` for tools.
     turn: Option<usize>,
-    /// The key of the turn, and the place in its value.
+    /// The key of the turn, and the pointer into the key's value.
     key: &'a str,
     pointer: String,
-    /// Whether it is a part of what stands there.
+    /// Whether the piece is only a part of the text that is there.
     within: bool,
 }
 
 /// Errors if `text`, which a template made of `messages` and `tools`, lacks some of their content.
-/// `Ok(true)` if it lacks reasoning of turns before the last question alone, as some templates mean it.
-/// `render` renders other messages and tools in the same way.
+/// `Ok(true)` if it lacks only reasoning of turns before the last question, which some templates leave out
+/// on purpose. `render` renders other messages and tools in the same way.
 pub fn check(
     messages: &[Message],
     tools: Option<&Value>,
@@ -100,7 +100,7 @@ pub fn check(
     for (piece, word) in unsure.iter().zip(&words) {
         put(piece, word, &mut others, other_tools.as_mut());
     }
-    // Where other words cannot be rendered, the row's own were found.
+    // If the other words cannot be rendered, it must be enough that the row's own words were found.
     let Some(other) = render(&others, other_tools.as_ref()) else {
         let missing =
             unsure.into_iter().find(|piece| piece.what != PieceKind::Argument && !written.holds(piece.text));
@@ -162,7 +162,7 @@ fn pieces<'a>(messages: &'a [Message], tools: Option<&'a Value>) -> Vec<ContentP
     pieces
 }
 
-/// What a call or a tool is about, in either way of writing it, and where it stands in the list.
+/// The function of a call or a tool, in either way of writing it, and the pointer to it in the list.
 pub fn function(value: &Value, index: usize) -> (&Value, String) {
     match value.get("function") {
         Some(function) if function.is_object() => (function, format!("/{index}/function")),
@@ -170,7 +170,7 @@ pub fn function(value: &Value, index: usize) -> (&Value, String) {
     }
 }
 
-/// The texts in a value, and where they stand.
+/// The texts in a value, and the pointers to them.
 fn leaves(value: &Value, at: String) -> Vec<(&str, String)> {
     match value {
         Value::String(text) => vec![(text, at)],
@@ -204,7 +204,7 @@ fn put(piece: &ContentPiece, word: &str, messages: &mut [Message], tools: Option
     *value = Value::from(whole.unwrap_or_else(|| word.to_owned()));
 }
 
-/// An assistant's content that holds its reasoning: that, and what is said after it.
+/// Splits an assistant's content that holds its reasoning into that and what is said after it.
 fn taken_apart<'a>(piece: &ContentPiece<'a>, messages: &[Message]) -> Option<[ContentPiece<'a>; 2]> {
     let turn = messages.get(piece.turn?)?;
     let (before, answer) = piece.text.rsplit_once(THOUGHT)?;
@@ -216,7 +216,7 @@ fn taken_apart<'a>(piece: &ContentPiece<'a>, messages: &[Message]) -> Option<[Co
     })
 }
 
-/// The piece in words.
+/// Describes a piece in words.
 fn told(piece: &ContentPiece, messages: &[Message]) -> String {
     let text: String = piece.text.chars().take(40).collect();
     let Some((turn, message)) = piece.turn.and_then(|turn| Some((turn + 1, messages.get(turn)?))) else {
@@ -234,7 +234,7 @@ fn told(piece: &ContentPiece, messages: &[Message]) -> String {
     }
 }
 
-/// A text in the forms that content is looked for in, each made when it is first needed.
+/// A text in the forms in which content is searched for. Each form is made when it is first needed.
 struct SearchedText<'a> {
     text: &'a str,
     folded: Option<[String; 2]>,
@@ -259,7 +259,7 @@ impl<'a> SearchedText<'a> {
     }
 }
 
-/// White space as single spaces, none around the text.
+/// The text with runs of white space as one space, and none around it.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -271,7 +271,7 @@ fn fold(text: &str) -> String {
     folded
 }
 
-/// The text with JSON's escapes taken back; what is none stays.
+/// The text with JSON's escapes replaced by what they stand for. Everything else stays.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! Whether the numbers and truth values among the arguments of a row's calls reach its text. They may
-//! be written in many ways (`true` and `True`, `5` and `5.0`), so others are put in their places: other
+//! Whether the numbers and truth values among the arguments of a row's calls reach its text. They may be
+//! written in many ways (`true` and `True`, `5` and `5.0`), so they are replaced by others: the other
 //! numbers must be found in the text, and the text must change with each truth value.
 
 use serde_json::{Number, Value};
@@ -8,13 +8,13 @@ use super::kept::function;
 use super::reason::RowReason;
 use crate::template::Message;
 
-/// Numbers that stand in the places of others begin here.
+/// The first of the numbers that replace others.
 const FROM: u64 = 718_293;
 
-/// Where a value stands.
+/// Where a value is.
 struct Place {
     turn: usize,
-    /// In the turn's `tool_calls`.
+    /// The pointer to it in the turn's `tool_calls`.
     pointer: String,
 }
 
@@ -53,7 +53,7 @@ pub fn check(
             false => Value::from(*digits),
         });
     }
-    // Where other numbers cannot be rendered, nothing is known of the row's own.
+    // If other numbers cannot be rendered, nothing can be said about the row's own.
     if let Some(other) = render(&others).filter(|_| !numbers.is_empty()) {
         let ungrouped: String = other.chars().filter(|c| !matches!(c, ',' | '_' | ' ' | '.')).collect();
         let is_there =
@@ -92,7 +92,7 @@ fn calls(messages: &[Message], turn: usize) -> Option<&Value> {
     messages.get(turn)?.extra.get("tool_calls")
 }
 
-/// Puts another value in a place.
+/// Replaces the value at a place.
 fn put(messages: &mut [Message], place: &Place, other: impl Fn(&Value) -> Value) {
     let calls = messages[place.turn].extra.get_mut("tool_calls");
     if let Some(value) = calls.and_then(|calls| calls.pointer_mut(&place.pointer)) {

@@ -38,23 +38,23 @@ impl LedgerEntry {
     }
 }
 
-/// The entries with one kind of reason.
+/// How many entries have one kind of reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReasonCount<'a> {
     pub kind: &'static str,
     pub effect: Effect,
     pub rows: usize,
-    /// Of the entry that came up first.
+    /// The origin of the first such entry.
     pub first: &'a RowOrigin,
 }
 
-/// The entries of one stage's data, in the order they came up.
+/// The entries of one stage's data, in the order in which they were added.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Vec<LedgerEntry>,
-    /// What a person should know before training on the rows, each once.
+    /// Warnings that a person should read before training on the rows, each once.
     warnings: IndexSet<String>,
-    /// The same, of rows that are counted.
+    /// Warnings about single rows, with the number of rows that each is about.
     counted: IndexMap<String, usize>,
     /// Template variables of the recipe that no row's template reads; `None` before any row.
     unread: Option<BTreeSet<String>>,
@@ -69,20 +69,20 @@ impl Ledger {
         self.entries.push(LedgerEntry { origin: origin.clone(), reason });
     }
 
-    /// Notes what a person should know before training on the rows; the same words are kept once.
+    /// Adds a warning that a person should read before training on the rows. The same words are kept once.
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.insert(warning.into());
     }
 
-    /// Notes what a person should know of some rows; rows with the same words are counted together.
+    /// Adds a warning about some rows. Rows with the same warning are counted together.
     pub fn warn_rows(&mut self, warning: impl Into<String>, rows: usize) {
         if rows > 0 {
             *self.counted.entry(warning.into()).or_insert(0) += rows;
         }
     }
 
-    /// Notes the template variables of the recipe that some rows' templates do not read: those that no
-    /// rows' templates read are told of.
+    /// Adds the template variables of the recipe that the templates of some rows do not read. There is a
+    /// warning about those that the templates of all rows do not read.
     pub fn unread_by_rows(&mut self, names: BTreeSet<String>) {
         self.unread = Some(match self.unread.take() {
             Some(before) => before.intersection(&names).cloned().collect(),
@@ -98,7 +98,7 @@ impl Ledger {
         other.unread.into_iter().for_each(|names| self.unread_by_rows(names));
     }
 
-    /// What was noted, once each; of rows with their number.
+    /// The warnings, once each; those about single rows with the number of rows.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
         let counted = self.counted.iter().map(move |(warning, count)| format!("{}: {warning}", rows(*count)));
@@ -116,12 +116,12 @@ impl Ledger {
         &self.entries
     }
 
-    /// Entries with this effect.
+    /// The entries with this effect.
     pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &LedgerEntry> {
         self.entries.iter().filter(move |entry| entry.reason.effect() == effect)
     }
 
-    /// Reason → number of rows, in the order the reasons first came up.
+    /// The number of rows by reason, in the order in which the reasons first came up.
     pub fn counts(&self) -> IndexMap<&'static str, usize> {
         let mut counts = IndexMap::new();
         for entry in &self.entries {
@@ -142,7 +142,7 @@ impl Ledger {
         counts
     }
 
-    /// Writes one JSON object a line.
+    /// Writes one JSON object per line.
     pub fn write_jsonl(&self, mut out: impl Write) -> io::Result<()> {
         for entry in &self.entries {
             writeln!(out, "{}", entry.to_json()?)?;

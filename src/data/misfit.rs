@@ -1,25 +1,26 @@
-//! What a row that does not fit its schema is told: where, what was found, and what is accepted.
+//! The reason why a row does not fit its schema: where, what was found, and what is accepted.
 
 use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 use serde_json::Value;
 
 use super::reason::RowReason;
 
-/// Where a row departs from its schema.
+/// Where a row differs from its schema.
 #[derive(Debug, Clone, PartialEq)]
 enum SchemaMisfit {
     Missing { above: String, key: String },
     Wrong { pointer: String, accepted: Vec<String> },
 }
 
-/// The most particular reason of an error of validating `row`.
+/// The most specific reason for an error of validating `row`.
 pub fn reason(error: &ValidationError, row: &Value) -> RowReason {
     let (_, misfit) = deepest(error);
     match misfit {
         SchemaMisfit::Missing { above, key } => {
             let object = row.pointer(&above).and_then(Value::as_object);
             let keys: Vec<String> = object.into_iter().flat_map(|object| object.keys().cloned()).collect();
-            // A turn that says who speaks in ShareGPT's way lacks what is said in the same way.
+            // If a turn says who speaks with ShareGPT's key, the key that it lacks is named by ShareGPT's
+            // name too.
             let is_share_gpt = key == "role" && keys.iter().any(|key| key == "from");
             let key = if is_share_gpt { "value" } else { key.as_str() };
             RowReason::Missing { pointer: format!("{above}/{key}"), keys }
@@ -32,8 +33,8 @@ pub fn reason(error: &ValidationError, row: &Value) -> RowReason {
     }
 }
 
-/// Where a value fits none of several types, the one that it comes nearest to is the one it fails
-/// deepest in; of those that it fails at once all are accepted.
+/// If a value fits none of several types, the one whose error is deepest is the one that it comes nearest
+/// to. If all of them fail at the top, all are named as accepted.
 fn deepest(error: &ValidationError) -> (usize, SchemaMisfit) {
     let pointer = error.instance_path().as_str().to_owned();
     let depth = pointer.matches('/').count();

@@ -1,14 +1,14 @@
-//! KTO's mismatched completions (2402.01306, section 4.1): every row with another row's answer, from
-//! which the KL between policy and reference is estimated. As in TRL, the answers of a micro-batch are
-//! turned by one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`. Answers of pairs stand so
-//! that a prompt's two are far apart: see [`super::read`].
+//! KTO's mismatched completions (2402.01306, section 4.1): every row with another row's answer, from which
+//! the KL between policy and reference is estimated. As in TRL, the answers of a micro-batch are rotated by
+//! one, before any shuffle: `(x₁, yₙ), (x₂, y₁), …, (xₙ, yₙ₋₁)`. Answers of pairs are ordered so that the
+//! two answers to a prompt are far apart: see [`super::read`].
 
 use super::example::{Completion, Example};
 use super::tokens::Tokenized;
 
-/// Gives every row as second completion the answer of the row before it within groups of `batch_size`
-/// rows, the first of a group that of its last; a group of one row its own. The answer is taken whole
-/// and cut to `max_length` anew.
+/// Gives every row a second completion: the answer of the row before it within its group of `batch_size`
+/// rows. The first row of a group gets the answer of the last one; a group of one row keeps its own answer.
+/// The answer is taken as it was before it was cut, and then cut to `max_length` again.
 pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Example> {
     let answers: Vec<Option<Completion>> = rows.iter().map(answer).collect();
     let donors = donors(rows.len(), batch_size.max(1));
@@ -28,7 +28,7 @@ pub fn ends_alone(rows: usize, batch_size: usize) -> bool {
     rows % batch_size.max(1) == 1 || (rows > 0 && batch_size <= 1)
 }
 
-/// For each row the index of the one whose answer it takes.
+/// For each row, the index of the row whose answer it gets.
 fn donors(rows: usize, batch_size: usize) -> impl Iterator<Item = usize> {
     (0..rows).map(move |row| match row % batch_size {
         0 => rows.min(row + batch_size) - 1,
@@ -45,7 +45,7 @@ fn answer(row: &Tokenized) -> Option<Completion> {
 mod tests {
     use super::*;
 
-    /// Rows of one prompt token whose answers are `length` times their own number.
+    /// Rows with one prompt token, whose answers are the row's number repeated `length` times.
     fn rows(lengths: &[usize]) -> Vec<Tokenized> {
         let answer =
             |row: usize, length| Completion { tokens: vec![row as u32; length], trained: vec![true; length] };
@@ -78,7 +78,7 @@ mod tests {
     fn answers_turn_by_one_within_their_group() {
         assert_eq!(taken(6, 3), [2, 0, 1, 5, 3, 4]);
         assert_eq!(taken(5, 3), [2, 0, 1, 4, 3]);
-        // The last group has one row: it keeps its own answer.
+        // The last group has one row, which keeps its own answer.
         assert_eq!(taken(4, 3), [2, 0, 1, 3]);
         assert_eq!(taken(1, 4), [0]);
         assert_eq!(taken(0, 4), [] as [u32; 0]);

@@ -1,5 +1,5 @@
-//! Data sets that a recipe names without saying where they are or how their rows look. The names are
-//! those of ms-swift.
+//! Data sets that a recipe can use by name alone, without saying where they are or how their rows look. The
+//! names are those of ms-swift.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub struct Named {
     pub name: &'static str,
     /// Repositories that hold it: the one on the Hugging Face hub, then ModelScope's copy.
     pub repos: &'static [&'static str],
-    /// Patterns of its files in the repository, of which the first that matches any counts.
+    /// Patterns of its files in the repository. The first pattern that matches any file is used.
     pub files: &'static [&'static str],
     pub format: Format,
     /// Our column name → the file's.
@@ -59,8 +59,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Named {
-    /// Its files in the local cache. Errors if no repository with any is there, with the command that
-    /// gets it.
+    /// Its files in the local cache. Errors if none of its repositories is there; the error gives the
+    /// command that downloads it.
     pub fn cached(&self) -> Result<Vec<PathBuf>> {
         self.cached_in(&hub::cache()?)
     }

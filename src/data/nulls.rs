@@ -1,19 +1,21 @@
-//! Keys that hold null are no keys, at any depth: one row has one meaning in every kind of file, and files
-//! of tables have a null for every key that another row has.
+//! Keys that hold null count as absent, at any depth: a row must mean the same in every kind of file, and
+//! in tables every row has all keys, with null where it has no value.
 
 use serde_json::{Map, Value};
 
 use super::format::FileNotes;
 
-/// Keys within which a null may mean something: what a template or a tool gets is the row's own.
+/// Keys within which a null may have a meaning, because templates and tools get their values as the row has
+/// them.
 const OWN: [&str; 5] = ["arguments", "parameters", "tools", "functions", "chat_template_kwargs"];
 
-/// Drops the keys that hold null; those within what is the row's own are noted. Lists keep their items.
+/// Drops the keys that hold null. Those within the values of `OWN` are noted. Lists keep their items.
 pub fn drop_from(row: &mut Map<String, Value>, notes: &mut FileNotes) {
     drop(row, false, &mut Vec::new(), notes);
 }
 
-/// `own`: whether the map is within what is the row's own. `at`: the keys above it, `*` for a place in a list.
+/// `own`: whether the map is within a value of `OWN`. `at`: the keys above it, with `*` for an index of a
+/// list.
 fn drop(map: &mut Map<String, Value>, own: bool, at: &mut Vec<String>, notes: &mut FileNotes) {
     if own {
         for (key, _) in map.iter().filter(|(_, value)| value.is_null()) {

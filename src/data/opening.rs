@@ -3,8 +3,8 @@
 use super::vary::{self, common};
 use crate::template::{ChatTemplate, Message, Rendering, TurnParts};
 
-/// What a template writes to open an assistant's turn after `messages`, but for what opens the
-/// model's reasoning.
+/// What a template writes to open an assistant's turn after `messages`, without what opens the model's
+/// reasoning.
 pub fn opening(template: &ChatTemplate, messages: &[Message], rendering: Rendering) -> Option<String> {
     let open = Rendering { add_generation_prompt: true, ..rendering };
     let written = |messages: &[Message]| {
@@ -12,15 +12,15 @@ pub fn opening(template: &ChatTemplate, messages: &[Message], rendering: Renderi
         let start = prompt_start(template, messages, open, &text)?;
         Some(text[start..].to_owned())
     };
-    // Where the turns before do not stand alone, a question does.
+    // If the template cannot render the turns before on their own, a question is rendered instead.
     let question = [Message::new("user", "Which fruit is yellow?")];
     let mut opening = written(messages).or_else(|| written(&question))?;
     opening.truncate(reasoning_tag(&opening).unwrap_or(opening.len()));
     Some(opening)
 }
 
-/// Where the generation prompt begins in `asked`, the rendering of `messages` with it: where it parts
-/// from the rendering without it, in the last turn's part or after the loop over messages; where both
+/// Where the generation prompt begins in `asked`, the rendering of `messages` with it: where it begins to
+/// differ from the rendering without it, in the last turn's part or after the loop over messages; if both
 /// are the same, after the loop.
 pub fn prompt_start(
     template: &ChatTemplate,
@@ -44,7 +44,7 @@ pub fn prompt_start(
     }
 }
 
-/// Length of what opens the turn at the beginning of `written`.
+/// The length of what opens the turn at the beginning of `written`.
 pub fn opened(written: &str, opening: &str) -> usize {
     if let (Some(at), false) = (written.find(opening), opening.is_empty()) {
         return at + opening.len();
@@ -52,8 +52,9 @@ pub fn opened(written: &str, opening: &str) -> usize {
     whole_tags(written, common(written, opening))
 }
 
-/// Length of what opens a turn at the beginning of `written`, its part of the text, told by what stays
-/// where the turn says something else. For templates that open no turn when they are asked to.
+/// The length of what opens a turn at the beginning of `written`, which is the turn's part of the text. It
+/// is found as what stays the same when the turn says something else. This is for templates that open no
+/// turn when they are asked to.
 pub fn unchanged(
     template: &ChatTemplate,
     messages: &[Message],
@@ -71,12 +72,12 @@ pub fn unchanged(
     }
     let length = whole_tags(written, length);
     let opening = &written[..reasoning_tag(&written[..length]).unwrap_or(length)];
-    // White space alone opens nothing.
+    // White space alone does not open a turn.
     Some(if opening.trim().is_empty() { 0 } else { opening.len() })
 }
 
-/// Which part of `text` is written for each message. The last turn's goes to the end, also where the
-/// template takes it out of its loop and writes it, and no other turn, after that.
+/// Which part of `text` is written for each message. The last turn's part goes to the end of the text, also
+/// if the template leaves this turn out of its loop and writes it, and no other turn, after the loop.
 pub fn parts(
     template: &ChatTemplate,
     messages: &[Message],
@@ -110,7 +111,7 @@ pub fn reasoning_tag(text: &str) -> Option<usize> {
     })
 }
 
-/// `length`, or less, if that is inside of a tag: where the tag begins.
+/// `length`, or if that is inside of a tag, the smaller length at which the tag begins.
 pub fn whole_tags(text: &str, length: usize) -> usize {
     let before = &text[..length];
     let open = before.rfind(['<', '[']);

@@ -1,8 +1,8 @@
-//! Ranges of a text without a part of it.
+//! Taking a part of a text out of ranges of it.
 
 use std::ops::Range;
 
-/// Spans without what lies in `part`.
+/// The spans without what is in `part`.
 pub fn less(spans: Vec<Range<usize>>, part: &Range<usize>) -> Vec<Range<usize>> {
     let around = spans.into_iter().flat_map(|span| {
         let before = span.start..span.end.min(part.start).max(span.start);

@@ -18,13 +18,13 @@ use super::row::{Content, Row, RowOrigin, RowTurns};
 use super::source::{self, for_each_row};
 use super::spec::DataSpec;
 
-/// Malformed rows that an error quotes.
+/// The number of malformed rows that an error quotes.
 const QUOTED: usize = 5;
 
-/// Reads the rows of a data set that `need` can use; all others go to `ledger`. Pairs that are taken
-/// apart come as all chosen answers, then all rejected ones.
-/// Errors if a file cannot be read to its end, if no row has a column that `columns` names, if more rows
-/// than `max_bad_rows` are malformed, or if no row is left.
+/// Reads the rows of a data set that `need` can use; all others go to `ledger`. Pairs that are split into
+/// two rows come as all chosen answers, then all rejected ones. Errors if a file cannot be read to its end,
+/// if no row has a column that `columns` names, if more rows than `max_bad_rows` are malformed, or if no
+/// row is left.
 pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut refused = Ledger::new();
@@ -32,7 +32,7 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
     let mut next = 0;
     for file in &spec.files {
         let file = Arc::new(file.clone());
-        // A file's rows have one shape: that of the first that has any.
+        // All rows of a file have the same shape: that of the first row whose shape is recognised.
         let mut shape = None;
         let mut notes = FileNotes::default();
         for_each_row(&file, &mut |raw| {
@@ -80,13 +80,13 @@ pub fn read_rows(spec: &DataSpec, need: Need, ledger: &mut Ledger) -> Result<Vec
     }
     ledger.extend(refused);
     if need == (Need::Unpaired { unpair: true }) {
-        // As TRL unpairs: all chosen answers, then all rejected ones, each in their order.
+        // As when TRL unpairs: all chosen answers, then all rejected ones, both in the order of the rows.
         rows.sort_by_key(|row| row.label == Some(false));
     }
     Ok(rows)
 }
 
-/// The first malformed rows, and how many there are.
+/// An error that quotes the first malformed rows and says how many there are.
 fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger) -> String {
     let malformed: Vec<&LedgerEntry> = refused.with_effect(Effect::Malformed).collect();
     let mut text = format!(
@@ -111,7 +111,7 @@ fn too_many_malformed(spec: &DataSpec, need: Need, read: usize, refused: &Ledger
     text
 }
 
-/// Why a data set has no row to use.
+/// An error that says why a data set has no row that can be used.
 fn none_left(files: &[PathBuf], read: usize, refused: &Ledger) -> String {
     if read == 0 {
         let files: Vec<String> = files.iter().map(|file| format!("`{}`", file.display())).collect();
@@ -137,7 +137,8 @@ fn contents(
     }
 }
 
-/// One row; of a pair that is to be unpaired two: the chosen answer, then the rejected one.
+/// The rows of a row's content: one, or, for a pair that is to be unpaired, two: the chosen answer, then
+/// the rejected one.
 fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &RowOrigin, need: Need) -> Vec<Row> {
     let Content { turns, tools, chat_template_kwargs, margin, label } = content;
     match (need, turns) {
@@ -165,8 +166,8 @@ fn rows_of(content: Content, accepted_answers: Vec<String>, origin: &RowOrigin, 
     }
 }
 
-/// The row under our names, without keys that hold null at any depth: data sets with optional columns
-/// have those, and files with a schema have one for every key that another row has.
+/// The row under our names, without keys that hold null at any depth: data sets with optional columns have
+/// such keys, and in files with a schema every row has all keys, with null where it has no value.
 fn renamed(
     mut row: Map<String, Value>,
     columns: &IndexMap<String, String>,
@@ -184,7 +185,8 @@ fn renamed(
     row
 }
 
-/// Takes the value at a dotted name such as `chosen.text`, and what holds it if that was all of it.
+/// Takes out the value at a dotted name such as `chosen.text`. The object that held it goes too if it holds
+/// nothing else.
 fn take_nested(row: &mut Map<String, Value>, name: &str) -> Option<Value> {
     let (first, rest) = name.split_once('.')?;
     let inner = row.get_mut(first)?.as_object_mut()?;

@@ -14,8 +14,8 @@
 //! | `the template leaves no token …`, `no end-of-turn token …`, `a tool's result …` | dropped |
 //! | `cut to max_length`, `cut to max_prompt_length` | cut: the row is still trained on |
 //!
-//! Malformed rows count against `max_bad_rows`: they say that a file is not what the recipe takes it
-//! for. A dropped row is well-formed but of no use; data sets have them, so they stop nothing.
+//! Malformed rows count against `max_bad_rows`: they show that a file is not what the recipe says. A
+//! dropped row is well-formed but cannot be used; data sets have such rows, so they do not stop a run.
 
 use std::fmt;
 
@@ -24,18 +24,18 @@ use serde_json::Value;
 
 use super::format::known_roles;
 
-/// Characters of a value that a reason quotes.
+/// The number of characters of a value that a reason quotes.
 const QUOTED: usize = 60;
 
 /// What happens to a row for a [`RowReason`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Refused, and counted against `max_bad_rows`.
+    /// The row is refused, and counted against `max_bad_rows`.
     Malformed,
-    /// Well-formed, of no use.
+    /// The row is well-formed, but cannot be used.
     Dropped,
-    /// Kept, without some of its tokens.
+    /// The row is kept without some of its tokens.
     Cut,
 }
 
@@ -52,7 +52,7 @@ pub enum RowReason {
     Missing {
         /// JSON pointer to the missing key.
         pointer: String,
-        /// The keys that are there instead.
+        /// The keys that the row has instead.
         keys: Vec<String>,
     },
     WrongType {
@@ -60,19 +60,19 @@ pub enum RowReason {
         pointer: String,
         /// The value as JSON, shortened.
         found: String,
-        /// What may stand there, in words.
+        /// What is accepted there, in words.
         accepted: String,
     },
     UnknownRole {
         role: String,
         pointer: String,
     },
-    /// A picture, video or sound: models here read text.
+    /// A picture, a video or a sound. Models are trained on text alone.
     Media {
         what: String,
         pointer: String,
     },
-    /// Two keys that cannot both be so, and how.
+    /// Two keys that contradict each other, and why.
     Contradiction {
         pointer: String,
         other: String,
@@ -93,14 +93,14 @@ pub enum RowReason {
     AnswerOfOthers {
         role: String,
     },
-    /// Two answers of which neither is the better.
+    /// Two answers of which neither is better.
     Tie(String),
     ChosenEqualsRejected,
-    /// The tokens of both answers are the same: the template trims what tells them apart.
+    /// The tokens of both answers are the same, because the template trims what differs.
     EqualOnceRendered,
     /// The answers differ only in what `max_length` cuts off.
     EqualOnceCut,
-    /// A labelled row that an sft stage would imitate.
+    /// A row labelled as undesirable, which an sft stage would train the model to imitate.
     UndesirableAnswer,
     /// How the two sides begin.
     NoCommonPrompt {
@@ -108,27 +108,28 @@ pub enum RowReason {
         rejected: String,
     },
     PromptFillsMaxLength,
-    /// Where nothing may be cut: a score is that of a whole answer.
+    /// The row is too long for a stage in which nothing may be cut, because a score is that of a whole
+    /// answer.
     LongerThanMaxLength,
     PromptNotAPrefix,
-    /// What the template or its engine says.
+    /// The message of the template or of its engine.
     TemplateFails(String),
-    /// What of the row is not in the text that the template makes of it.
+    /// The part of the row that is missing from the text which the template makes of it.
     ContentLost(String),
-    /// The key and the turn.
+    /// The key with the reasoning, and the turn.
     ReasoningUnread(String),
-    /// A mark of the row's own, and what it says.
+    /// The key by which the row says that it is not to be trained, and its value.
     RowNotTrained {
         pointer: String,
         value: String,
     },
     /// No turn of the row is to be trained.
     NothingTrained,
-    /// A turn that is not to be trained cannot be told from the others in the text.
+    /// A turn that is not to be trained cannot be found in the text.
     TurnNotFound,
     /// The template leaves nothing of the row to train.
     NothingLeft,
-    /// How the trained text ends, and what should stand there.
+    /// How the trained text ends, and what should be there.
     NoEnd(String),
     /// Which result the template writes into an assistant's turn.
     ResultInTurn(String),
@@ -139,7 +140,7 @@ pub enum RowReason {
 }
 
 impl RowReason {
-    /// `accepted`: what may stand there, in words.
+    /// A value of a wrong type. `accepted` says in words what is accepted there.
     pub fn wrong_type(pointer: impl Into<String>, found: &Value, accepted: impl Into<String>) -> Self {
         let found = quoted(&found.to_string());
         RowReason::WrongType { pointer: pointer.into(), found, accepted: accepted.into() }
@@ -192,7 +193,7 @@ impl RowReason {
         }
     }
 
-    /// The reason without what is particular to a row, for counting.
+    /// The reason without the details of one row, by which rows are counted.
     pub fn kind(&self) -> &'static str {
         match self {
             RowReason::NotUtf8 => "not UTF-8",
@@ -240,7 +241,7 @@ impl RowReason {
         }
     }
 
-    /// The reason with its pointers under other names.
+    /// The reason with its pointers renamed by `name`.
     pub fn with_pointers(mut self, name: impl Fn(&str) -> String) -> Self {
         match &mut self {
             RowReason::Missing { pointer, .. }
@@ -321,7 +322,7 @@ impl fmt::Display for RowReason {
     }
 }
 
-/// A text, shortened.
+/// A text, shortened for an error.
 pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -329,7 +330,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// The form of what lacks a key, where the key tells it.
+/// The form of the object that lacks a key, if the key shows what kind of object it is.
 fn form(key: &str) -> &'static str {
     match key {
         "role" | "content" | "from" | "value" => "; a turn is `{role, content}` or `{from, value}`",

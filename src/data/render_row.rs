@@ -1,4 +1,4 @@
-//! A row through its template: whole texts and the parts of them that are trained.
+//! Renders a row with its template, to whole texts and the parts of them that are trained.
 
 use std::ops::Range;
 
@@ -15,30 +15,30 @@ pub struct RenderedText {
     pub text: String,
     /// Byte ranges that are trained, in order.
     pub trained: Vec<Range<usize>>,
-    /// Where the completion starts, of rows of prompt and answers.
+    /// Where the completion starts; only for rows of a prompt and answers.
     pub completion: Option<usize>,
 }
 
 /// A row's texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedRow {
-    /// One for each completion; of a row that only asks its prompt.
+    /// One text for each completion. If the row only asks, its prompt.
     pub texts: Vec<RenderedText>,
-    /// Of rows of prompt and answers the prompt's own text, the assistant's turn opened. Where the
-    /// texts do not begin with it, their completions start where both part.
+    /// For rows of a prompt and answers, the text of the prompt alone, with the assistant's turn opened. If
+    /// the texts do not begin with it, their completions start where they begin to differ from it.
     pub asked: Option<String>,
     /// Whether the template leaves out reasoning of turns before the last question.
     pub lacks_reasoning: bool,
 }
 
-/// Renders every completion of a row; of a row that only asks, its prompt with the assistant's turn
+/// Renders every completion of a row. If the row only asks, renders its prompt with the assistant's turn
 /// opened. A reason says why the row cannot be trained on: the template fails, leaves out some of its
 /// content, or cannot be cut into what is trained and what is not.
 ///
-/// Rows of prompt and answers train all that the full text adds to the prompt's text (rendered with
-/// the assistant's turn opened), as TRL does. Conversations train what the template's generation blocks
-/// hold, or, where it has none, of each assistant turn what [`spans`] finds. Turns that a row marks as
-/// not trained are left out of either.
+/// Of rows of a prompt and answers, everything is trained that the full text adds to the prompt's text
+/// (rendered with the assistant's turn opened), as TRL does. Of conversations, the template's generation
+/// blocks are trained, or if it has none, what [`spans`] finds for each turn of the assistant. Turns that a
+/// row marks as not trained are left out in both cases.
 pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, RowReason> {
     let rendering = Rendering {
         tools: row.tools.as_ref(),
@@ -50,7 +50,7 @@ pub fn render_row(row: &Row, template: &ChatTemplate) -> Result<RenderedRow, Row
     }
     let renderer = Renderer { template, rendering };
     match &row.turns {
-        // No template has a say in it; what is added to it is the tokenizer's: see `text_row`.
+        // No template is applied to it. What the tokenizer adds to it is described in `text_row`.
         RowTurns::Text(text) => {
             let whole = 0..text.len();
             let text = RenderedText { text: text.clone(), trained: vec![whole], ..RenderedText::default() };
@@ -121,7 +121,7 @@ impl Renderer<'_> {
         Ok(RenderedRow { texts, asked: None, lacks_reasoning })
     }
 
-    /// What the template's generation blocks hold, but for turns that are not trained.
+    /// What the template's generation blocks hold, except for turns that are not trained.
     fn marked(&self, messages: &[Message], text: &str) -> Result<Vec<Range<usize>>, RowReason> {
         let (_, marked) = self.template.render_marked(messages, self.rendering).map_err(fails)?;
         let is_untrained = |&turn: &usize| messages[turn].role == "assistant" && !messages[turn].trained;
@@ -133,7 +133,8 @@ impl Renderer<'_> {
         spans::without(marked, &parts, &untrained).ok_or(RowReason::TurnNotFound)
     }
 
-    /// Errors if turns hold reasoning and the template reads none. `before`: turns before them.
+    /// Errors if turns hold reasoning and the template reads none. `before` is the number of turns before
+    /// them.
     fn check_reasoning(&self, messages: &[Message], before: usize) -> Result<(), RowReason> {
         let held = |(turn, message): (usize, &Message)| Some((turn, message.reasoning()?.0));
         match messages.iter().enumerate().find_map(held) {

@@ -1,9 +1,9 @@
-//! Tools' results that a template writes while it is at an assistant's turn: what a tool said is never
+//! Tools' results that a template writes while it is at an assistant's turn: what a tool returns is never
 //! trained.
 //!
-//! A result's own words are what changes as it says something else; what the template puts around them
-//! is told by a second result beside it: between the words of both stand the end of one and the
-//! beginning of the other. What is written around several results is what goes when they go.
+//! A result's own words are what changes when it says something else. What the template puts around them is
+//! found by adding a second result after it: between the words of the two are the end of the first and the
+//! beginning of the second. What is written around several results is what disappears without them.
 
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ use super::reason::RowReason;
 use super::vary::{self, changed, common, common_end};
 use crate::template::{ChatTemplate, Message, Rendering};
 
-/// The key under which an assistant's turn of Gemma's own format holds results.
+/// The key under which an assistant's turn holds results in Gemma's own format.
 const WITHIN: &str = "tool_responses";
 
-/// `spans` of `text` without the results that stand in them. A reason where they cannot be told from
-/// what is the assistant's.
+/// The `spans` of `text` without the results in them. Gives a reason if the results cannot be separated
+/// from what the assistant says.
 pub fn cut_out(
     spans: Vec<Range<usize>>,
     template: &ChatTemplate,
@@ -53,12 +53,12 @@ pub fn cut_out(
     Ok(left)
 }
 
-/// Whether a turn is what a tool said.
+/// Whether a turn is a tool's result.
 fn is_result(message: &Message) -> bool {
     !matches!(message.role.as_str(), "system" | "developer" | "user" | "assistant")
 }
 
-/// Whether each result stands in what the template writes for its own turn, and nowhere else.
+/// Whether each result is in what the template writes for its own turn, and nowhere else.
 fn stand_apart(
     results: &[usize],
     template: &ChatTemplate,
@@ -96,7 +96,7 @@ impl Results<'_> {
         vary::region(self.template, self.messages, self.rendering, self.text, turn)
     }
 
-    /// The part of the text that is written for results in a row, whose own words are `own`.
+    /// The part of the text that is written for consecutive results, whose own words are `own`.
     fn block(&self, run: &[usize], own: &[Range<usize>]) -> Option<Range<usize>> {
         let (first, last) = (own.first()?, own.last()?);
         let after = &self.text[last.end..];
@@ -109,7 +109,7 @@ impl Results<'_> {
         let before_next = self.between(run[0], first)?;
         let opening = &before_next[common(&before_next, closing)..];
         let opens = common_end(&self.text[..first.start], opening);
-        // Half a tag is another's.
+        // If only a part of a tag is the same, the tag belongs to something else.
         let opens = match opens < opening.len() {
             true => {
                 let half = &opening[opening.len() - opens..];
@@ -121,7 +121,7 @@ impl Results<'_> {
         Some(self.widened(block.clone(), run).unwrap_or(block))
     }
 
-    /// What stands between the words of a result and those of a second one that follows it.
+    /// The text between the words of a result and those of a second result that follows it.
     fn between(&self, turn: usize, own: &Range<usize>) -> Option<String> {
         let mut more = self.messages.to_vec();
         more.insert(turn + 1, more[turn].clone());
@@ -132,7 +132,8 @@ impl Results<'_> {
         rest.find(word).map(|at| rest[..at].to_owned())
     }
 
-    /// The block with all that is not there without the results.
+    /// The block, extended by everything that is missing when the conversation is rendered without the
+    /// results.
     fn widened(&self, block: Range<usize>, run: &[usize]) -> Option<Range<usize>> {
         let mut fewer = self.messages.to_vec();
         fewer.drain(run[0]..=*run.last()?);
@@ -140,7 +141,7 @@ impl Results<'_> {
         let gone = changed(self.text, &without)?;
         let kept = self.text.len() - gone.end;
         if gone.start + kept == without.len() {
-            // What is equal at both ends may be taken for either.
+            // Text that is the same at both ends may belong to either of them.
             let start =
                 if block.start < gone.start { block.start } else { whole_tags(self.text, gone.start) };
             let over = gone.start - start;
@@ -152,7 +153,7 @@ impl Results<'_> {
         let half = whole_tags(self.text, gone.end) < gone.end;
         let rest = if half { self.text[gone.end..].find(['>', ']']).map_or(0, |at| at + 1) } else { 0 };
         let end = gone.end + rest;
-        // What the assistant says or ends its turn with stays, whether results come between or not.
+        // What the assistant says, or ends its turn with, is there with or without results in between.
         let instead = without.get(start..without.len() - (kept - rest))?;
         let calls = self.messages[..run[0]].last().map_or(&[][..], Message::calls);
         let names =

@@ -1,4 +1,4 @@
-//! A row as every format reads to: who says what, and which answers are trained.
+//! A row, whatever its format was: who says what, and which answers are trained.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::template::Message;
 /// Where a row comes from, for keys, errors and the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowOrigin {
-    /// Index in the data set as read (0-based, over all files, unusable rows included).
+    /// The row's index in the data set as read (0-based, over all files, unusable rows included).
     pub row: usize,
     pub file: Arc<PathBuf>,
     /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
@@ -28,17 +28,17 @@ impl fmt::Display for RowOrigin {
 /// What a row says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowTurns {
-    /// A prompt and the answers that continue it; everything after the prompt is trained.
-    /// Preference rows read as preference: `[chosen, rejected]`; as sft and unpaired rows: one
-    /// answer; prompts: none.
+    /// A prompt and the answers that continue it; everything after the prompt is trained. Preference rows
+    /// have `[chosen, rejected]` if they are read as such, and one answer if they are read as sft or
+    /// unpaired rows; prompts have none.
     Answers { prompt: Vec<Message>, answers: Vec<Vec<Message>> },
-    /// A whole conversation; every assistant turn is trained.
+    /// A whole conversation, of which every turn of the assistant is trained.
     Conversation(Vec<Message>),
     /// Text that is trained whole, as it is, without a template; the end token follows it.
     Text(String),
 }
 
-/// What a row says, before it is told where it comes from.
+/// All that a row says, without where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content {
     pub turns: RowTurns,
@@ -57,12 +57,12 @@ pub struct Row {
     pub tools: Option<Value>,
     /// Further variables of the template, as the row gives them.
     pub chat_template_kwargs: Option<Map<String, Value>>,
-    /// How much better the chosen answer is, where the row says so.
+    /// How much better the chosen answer is, if the row says so.
     pub margin: Option<f64>,
     /// Unpaired rows: whether the answer is desirable.
     pub label: Option<bool>,
-    /// All answers to the row's question that are right (`accepted_answers`), where the row says so.
-    /// They are not trained on: what a model says to held-out rows is compared with them.
+    /// All right answers to the row's question (`accepted_answers`), if the row has them. They are not
+    /// trained on; what a model answers to held-out rows is compared with them.
     pub accepted_answers: Vec<String>,
 }
 

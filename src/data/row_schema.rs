@@ -33,7 +33,7 @@ pub fn prompt() -> Value {
     any_shape::<wire::PromptRow>()
 }
 
-/// A schema as `schemas/` has it: two spaces, a newline at the end.
+/// A schema in the form of the files in `schemas/`: indented by two spaces, with a newline at the end.
 pub fn text(schema: &Value) -> String {
     format!("{schema:#}\n")
 }
@@ -42,7 +42,7 @@ fn schema<T: JsonSchema>() -> Value {
     SchemaSettings::draft07().into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// The schema of a row of several shapes, with what all of them may have.
+/// The schema of a row of one of several shapes, with the keys that all of them may have.
 fn any_shape<T: JsonSchema>() -> Value {
     let mut schema = schema::<T>();
     let texts = json!({ "type": "array", "items": { "type": "string" } });

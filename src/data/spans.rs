@@ -1,11 +1,11 @@
 //! Where in a conversation's text the assistant's turns are.
 //!
-//! A turn is what the template writes for its message, from the end of what opens an assistant's turn:
-//! that is what the template adds to the turns before it when it is asked to open one
-//! (`add_generation_prompt`). Where that opens the model's reasoning too (`<think>`), the reasoning's
-//! tag is the model's: TRL's training templates have it so. The last turn goes to the text's end. The
-//! turn ends with what the template writes for its message, end-of-turn token and line's end included.
-//! What it writes there for a tool's result is no part of the turn: see [`results`].
+//! A turn is what the template writes for its message, from the end of what opens an assistant's turn: that
+//! is what the template adds to the turns before it when it is asked to open one (`add_generation_prompt`).
+//! If that opens the model's reasoning too (`<think>`), the reasoning's tag counts as written by the model,
+//! as in TRL's training templates. The last turn goes to the text's end. A turn ends where what the
+//! template writes for its message ends, and so includes the end-of-turn token and a newline. What the
+//! template writes there for a tool's result does not belong to the turn: see [`results`].
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -36,7 +36,7 @@ fn trained(messages: &[Message]) -> impl Iterator<Item = usize> {
     (0..messages.len()).filter(|&turn| messages[turn].role == "assistant" && messages[turn].trained)
 }
 
-/// By what the template writes for each message.
+/// Finds the turns by what the template writes for each message.
 fn by_parts(
     template: &ChatTemplate,
     messages: &[Message],
@@ -49,7 +49,7 @@ fn by_parts(
     for turn in trained(messages) {
         let part = parts.parts[turn].clone()?;
         let written = &text[part.clone()];
-        // What opens a turn follows from the turn before it, as a rule.
+        // As a rule, what opens a turn depends on the turn before it alone.
         let before = messages[..turn].last().map_or("", |last| last.role.as_str());
         let known = openings.get(before).filter(|opening| written.starts_with(opening.as_str()));
         let length = match known {
@@ -69,8 +69,8 @@ fn by_parts(
     Some(spans)
 }
 
-/// By rendering the conversation up to a turn and with it, of templates whose texts grow as their
-/// conversations do.
+/// Finds the turns by rendering the conversation up to a turn and with it. This is for templates whose
+/// texts grow as their conversations do.
 fn by_prefixes(
     template: &ChatTemplate,
     messages: &[Message],
@@ -92,9 +92,9 @@ fn by_prefixes(
     Some(spans)
 }
 
-/// By what changes with what each turn says, of templates that do not go over messages in a loop. A
-/// turn begins after what opens one; it ends with what the template writes after its words where it
-/// is the last, as far as that follows here.
+/// Finds the turns by what changes with what each turn says. This is for templates that do not iterate over
+/// messages in a loop. A turn begins after what opens a turn. It ends with what the template writes after
+/// its words if it is the last turn, as far as the text has that here too.
 fn by_words(
     template: &ChatTemplate,
     messages: &[Message],
@@ -108,7 +108,7 @@ fn by_words(
         let before = spans.last().map_or(0, |span| span.end);
         let opened =
             text.get(before..own.start)?.rfind(opening.as_str()).map(|at| before + at + opening.len());
-        // Nothing but reasoning that is always written may stand between.
+        // Nothing except reasoning that is always written may be between the two.
         let is_near = |&at: &usize| {
             let between = &text[at..own.start];
             between.trim().is_empty() || reasoning_tag(between) == Some(0)
@@ -126,7 +126,7 @@ fn by_words(
     Some(spans)
 }
 
-/// Length of what closes the last of some turns at the beginning of `following`.
+/// The length of what closes the last of `messages` at the beginning of `following`.
 fn closing(
     template: &ChatTemplate,
     messages: &[Message],
@@ -140,8 +140,8 @@ fn closing(
     Some(if length < closes.len() { whole_tags(following, length) } else { length })
 }
 
-/// Where in `text`, a prompt and its answer, the completion starts: after `asked`, which is the
-/// prompt's own text, or where both part. `None` if they part within the prompt's messages.
+/// Where the completion starts in `text`, the text of a prompt and its answer: after `asked`, the text of
+/// the prompt alone, or where the two begin to differ. `None` if they differ within the prompt's messages.
 pub fn completion_start(
     template: &ChatTemplate,
     prompt: &[Message],
@@ -161,7 +161,7 @@ pub fn completion_start(
     Some(start)
 }
 
-/// Spans without what was written for some turns. `None` if that is not known.
+/// The spans without what was written for some turns. `None` if it is not known where that is.
 pub fn without(spans: Vec<Range<usize>>, parts: &TurnParts, turns: &[usize]) -> Option<Vec<Range<usize>>> {
     let mut left = spans;
     for &turn in turns {

@@ -1,4 +1,4 @@
-//! What a `[data.NAME]` table resolves to.
+//! The settings of a `[data.NAME]` table.
 
 use std::path::PathBuf;
 
@@ -12,21 +12,23 @@ pub struct DataSpec {
     pub name: String,
     /// Paths or glob patterns as written, relative to the recipe.
     pub source: Vec<String>,
-    /// Files that `source` stands for, sorted within a pattern, patterns in order; all exist.
+    /// The files that `source` stands for, in the order of the patterns and sorted within each. All of them
+    /// exist.
     pub files: Vec<PathBuf>,
-    /// `None`: detected from the first rows.
+    /// `None` means that the format is detected from the first rows.
     pub format: Option<Format>,
-    /// Our column name → the file's, e.g. `prompt` → `question`.
+    /// For our names of columns those of the file, e.g. `prompt` → `question`.
     pub columns: IndexMap<String, String>,
-    /// Our role → names of roles in the files, e.g. `user` → `customer`.
+    /// For our roles their names in the files, e.g. `user` → `customer`.
     pub roles: IndexMap<String, Vec<String>>,
-    /// Share of the rows held out, 0..1. The same rows for every stage that reads this data.
+    /// The share of the rows that is held out, 0..1. These are the same rows for every stage that reads
+    /// this data.
     pub eval_fraction: f64,
-    /// Rows read at most, from the top.
+    /// The largest number of rows that is read, from the top.
     pub limit: Option<usize>,
-    /// Malformed rows tolerated.
+    /// The number of malformed rows that is tolerated.
     pub max_bad_rows: usize,
-    /// Share of the rows read that may be dropped, malformed ones included, 0..=1.
+    /// The share of the rows read that may be dropped, malformed ones included, 0..=1.
     pub max_dropped: f64,
 }
 

@@ -22,7 +22,7 @@ pub fn split(rows: Vec<Row>, eval_fraction: f64) -> (Vec<Row>, Vec<Row>) {
     (kept, held)
 }
 
-/// A row's place in 0..1, the same under every seed.
+/// A number from 0 to 1 for a row, the same for every seed.
 fn share(row: usize) -> f64 {
     Stream::FIXED.uniform(row as u64)
 }

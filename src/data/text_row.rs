@@ -1,5 +1,6 @@
-//! Rows of text that is trained whole, as TRL's language modelling does: what the tokenizer puts before
-//! any text (BOS, where it has one), the text, the end token unless the text ends with it.
+//! Rows of text that is trained whole, as in TRL's language modelling. Their tokens are those that the
+//! tokenizer puts before any text (BOS, if it has one), the text's, and the end token, unless the text ends
+//! with it.
 //!
 //! Unlike TRL, a text that begins with BOS itself does not get a second one. The first token is never
 //! predicted from anything, so it counts as prompt.
@@ -10,7 +11,7 @@ use super::example::{Completion, Example};
 use super::row::Row;
 use super::tokenizer::Tokenizer;
 
-/// The tokens of a text, all but the first trained. Errors if there is no other.
+/// The tokens of a text. All except the first are trained. Errors if there is only one.
 pub fn example(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Example> {
     let mut whole = text.to_owned();
     if let Some(end) = tokenizer.special_tokens().get("eos_token")

@@ -9,14 +9,15 @@ use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 use super::added_tokens;
 use crate::template::SpecialTokens;
 
-/// Encodes whole texts without adding special tokens: templates write those themselves.
+/// A tokenizer that encodes whole texts without adding special tokens, since templates write those
+/// themselves.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: HfTokenizer,
     special_tokens: SpecialTokens,
     special_ids: Vec<u32>,
     leading: Vec<u32>,
-    /// Texts of special tokens that the vocabulary does not have, with their names.
+    /// The special tokens that the vocabulary does not have, with their names.
     missing: Vec<(String, String)>,
 }
 
@@ -24,7 +25,8 @@ pub struct Tokenizer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     pub ids: Vec<u32>,
-    /// Start and end byte of each token, `[ids.len()]`. Tokens that share a character cover it all.
+    /// Start and end byte of each token, `[ids.len()]`. Tokens that share a character all cover the whole
+    /// of it.
     pub offsets: Vec<(usize, usize)>,
 }
 
@@ -35,7 +37,7 @@ impl Tokenizer {
         let mut inner = HfTokenizer::from_file(&path)
             .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
         let leading = leading(&inner);
-        // A text is never cut or padded here, and a post-processor would only move offsets.
+        // Texts are never cut or padded here, and a post-processor would only shift offsets.
         inner
             .with_truncation(None)
             .map_err(|error| anyhow!("`{}`: {error}", path.display()))?
@@ -97,7 +99,7 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Rows that an embedding needs for all tokens: the largest id, and one.
+    /// The number of rows that an embedding needs for all tokens: the largest id plus one.
     pub fn embedding_rows(&self) -> usize {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
@@ -115,7 +117,7 @@ impl Tokenizer {
         &self.special_tokens
     }
 
-    /// The first special token that a text has and the vocabulary has not: its name and text.
+    /// The name and text of the first special token that occurs in a text and is not in the vocabulary.
     pub fn missing_in(&self, text: &str) -> Option<(&str, &str)> {
         let found = self.missing.iter().find(|(_, token)| !token.is_empty() && text.contains(token));
         found.map(|(name, token)| (name.as_str(), token.as_str()))
@@ -135,7 +137,7 @@ impl Tokenizer {
     }
 }
 
-/// What the post-processor puts before a text; nothing where there is none.
+/// The tokens that the post-processor puts before a text; empty if there is no post-processor.
 fn leading(inner: &HfTokenizer) -> Vec<u32> {
     let ids = |special| inner.encode("a", special).map(|encoding| encoding.get_ids().to_vec());
     let (Ok(with), Ok(without)) = (ids(true), ids(false)) else { return Vec::new() };

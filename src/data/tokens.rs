@@ -1,10 +1,11 @@
 //! From rows to examples of token ids.
 //!
-//! The whole text of a completion is tokenised once and cut by offsets: a token is trained if it reaches
-//! into a trained part. An example's prompt is what all its completions begin with and none trains. Where
-//! the prompt's own tokens are not those that a completion begins with (a token straddles the end of the
-//! prompt, or the template opens a turn otherwise than it writes one), all completions begin where the
-//! first one parts from them, and train all from there on, as in TRL.
+//! The whole text of a completion, prompt included, is tokenised once and split by offsets: a token is
+//! trained if it overlaps a trained part. An example's prompt is what all its completions begin with and
+//! none of them trains. If the tokens of the prompt alone are not those that a completion's text begins
+//! with (a token extends over the end of the prompt, or the template opens a turn differently from how it
+//! writes one), all completions begin where the first of them differs, and everything from there on is
+//! trained, as in TRL.
 
 use std::ops::Range;
 
@@ -22,14 +23,14 @@ use super::tokenizer::{Encoded, Tokenizer};
 use super::unread;
 use crate::template::ChatTemplate;
 
-/// Bounds on tokens.
+/// Limits on the number of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
-    /// Prompt and one completion together.
+    /// The limit for the prompt and one completion together.
     pub max_length: usize,
     /// What happens to a row with a longer completion.
     pub longer: Longer,
-    /// The prompt; it loses its beginning.
+    /// The limit for the prompt. A longer one loses its beginning.
     pub max_prompt_length: Option<usize>,
 }
 
@@ -38,16 +39,16 @@ pub struct Lengths {
 pub enum Longer {
     /// Its answers lose their ends.
     Cut,
-    /// It is dropped.
+    /// The row is dropped.
     Drop,
 }
 
-/// A row's tokens, and what was cut to get them within bounds.
+/// A row's tokens, and what was cut to keep them within the limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokenized {
     pub example: Example,
     pub cuts: Vec<RowReason>,
-    /// An unpaired row's answer before it was cut to `max_length`, if it was.
+    /// The answer of an unpaired row as it was before it was cut to `max_length`, if it was cut.
     pub uncut: Option<Completion>,
     pub notes: RowNotes,
 }
@@ -55,7 +56,7 @@ pub struct Tokenized {
 /// What a person should know of a row that is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowNotes {
-    /// The end of the prompt, where the template opens a turn, that the row's texts do not have.
+    /// The end of the prompt's text, where the template opens a turn, that the row's texts lack.
     pub left_of_prompt: Option<String>,
     /// Whether the template leaves out reasoning of turns before the last question.
     pub lacks_reasoning: bool,
@@ -75,9 +76,9 @@ impl RowNotes {
     }
 }
 
-/// Renders and tokenises rows, order kept; rows cut or dropped go to `ledger`.
-/// Errors, with the row, if a text begins with two BOS tokens or has a special token that the tokenizer
-/// does not know; and if no row is left.
+/// Renders and tokenises rows and keeps their order. Rows that are cut or dropped go to `ledger`. Errors,
+/// with the row, if a text begins with two BOS tokens or has a special token that the tokenizer does not
+/// know; and if no row is left.
 pub fn tokenize(
     rows: &[Row],
     template: &ChatTemplate,
@@ -116,7 +117,7 @@ pub fn tokenize(
     Ok(kept)
 }
 
-/// What to do about rows that are all dropped, the first for `reason`.
+/// Advice about rows that are all dropped, the first of them for `reason`.
 fn advice(reason: &RowReason, rows: &[Row]) -> &'static str {
     match reason {
         RowReason::PromptNotAPrefix => {
@@ -185,14 +186,14 @@ pub fn tokenize_row(
         completions.push(completion(encoded, &text.trained));
     }
     let (prompt, completions) = share_prompt(completions);
-    // Of a row that only asks all tokens are prompt.
+    // If a row only asks, all its tokens are prompt.
     let completions = if row.is_answered() { completions } else { Vec::new() };
     let example = Example { row: row.origin.row, prompt, completions, label: row.label, margin: row.margin };
     Ok(fit(example, lengths).map(|tokenized| Tokenized { notes, ..tokenized }))
 }
 
-/// The number of tokens that come before the completions of a row: those that the prompt's own text has
-/// and all texts begin with; and the end of the prompt that they do not begin with, if any.
+/// The number of tokens that come before the completions of a row: those of the prompt's text with which
+/// all texts begin. Also the end of the prompt's text that the texts do not have, if there is any.
 fn completion_start(
     texts: &[RenderedText],
     encoded: &[Encoded],
@@ -217,7 +218,7 @@ fn completion_start(
     Ok((start, left))
 }
 
-/// All of a text's tokens, with those marked that reach into a trained part.
+/// All of a text's tokens. Those that overlap a trained part are marked as trained.
 fn completion(encoded: Encoded, trained: &[Range<usize>]) -> Completion {
     let is_trained =
         |&(start, end): &(usize, usize)| trained.iter().any(|part| start < part.end && end > part.start);
@@ -225,7 +226,7 @@ fn completion(encoded: Encoded, trained: &[Range<usize>]) -> Completion {
     Completion { tokens: encoded.ids, trained }
 }
 
-/// Moves the tokens that all completions begin with and none trains to the prompt.
+/// Moves the tokens that all completions begin with, and that none of them trains, to the prompt.
 fn share_prompt(mut completions: Vec<Completion>) -> (Vec<u32>, Vec<Completion>) {
     let untrained =
         |completion: &Completion| completion.trained.iter().take_while(|trained| !**trained).count();
@@ -243,7 +244,7 @@ fn share_prompt(mut completions: Vec<Completion>) -> (Vec<u32>, Vec<Completion>)
     (prompt, completions)
 }
 
-/// Cuts an example to its bounds.
+/// Cuts an example to its limits.
 fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, RowReason> {
     let mut cuts = Vec::new();
     let bound = lengths.max_prompt_length.unwrap_or(usize::MAX);
@@ -269,7 +270,7 @@ fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, RowReason> {
             return Err(RowReason::PromptFillsMaxLength);
         }
     }
-    // Of unpaired rows no answer is compared with another.
+    // The answers of unpaired rows are not compared with each other.
     if let (None, [chosen, rejected]) = (example.label, example.completions.as_slice())
         && up_to_last_trained(chosen) == up_to_last_trained(rejected)
     {
@@ -279,7 +280,8 @@ fn fit(mut example: Example, lengths: Lengths) -> Result<Tokenized, RowReason> {
     Ok(Tokenized { example, cuts, uncut, notes: RowNotes::default() })
 }
 
-/// All of a completion that its trained tokens' probabilities depend on, and which are trained.
+/// The part of a completion that the probabilities of its trained tokens depend on, and which of its tokens
+/// are trained.
 fn up_to_last_trained(completion: &Completion) -> (&[u32], &[bool]) {
     let end = completion.trained.iter().rposition(|trained| *trained).map_or(0, |last| last + 1);
     (&completion.tokens[..end], &completion.trained[..end])

@@ -1,4 +1,4 @@
-//! Trains a byte-level BPE for a model from random weights, and writes it as a model's tokenizer.
+//! Trains a byte-level BPE tokenizer for a model that starts from random weights, and writes its files.
 
 use std::fs;
 use std::path::Path;

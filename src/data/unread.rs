@@ -1,4 +1,4 @@
-//! What rows and recipe give to a template that does not read it.
+//! Warnings about what rows and recipe give to a template that does not read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,19 @@ use super::ledger::Ledger;
 use super::row::{Row, RowTurns};
 use crate::template::{ChatTemplate, Message, Rendering};
 
-/// Keys of turns that are looked after elsewhere, or that tie a call to its result.
+/// Keys of turns that are checked elsewhere, or that connect a call to its result.
 const KNOWN_KEYS: [&str; 5] = ["tool_calls", "tool_call_id", "reasoning_content", "thinking", "reasoning"];
 
-/// What rows that one template renders give to it.
+/// What the rows that one template renders give to it.
 struct Given<'a> {
     rendering: Rendering<'a>,
     keys: BTreeSet<&'a str>,
     variables: BTreeSet<&'a str>,
 }
 
-/// Warns of keys of turns and of template variables that the template of their rows does not read, of
-/// several by its name; and of variables of the recipe that another of its templates reads alone.
+/// Warns of keys of turns and of template variables that the template of their rows does not read; if a
+/// model has several templates, the warning names it. Also warns of variables of the recipe that only
+/// another of the model's templates reads.
 pub fn warn(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
     let mut given: BTreeMap<&str, Given> = BTreeMap::new();
     for row in rows {
@@ -55,7 +56,7 @@ pub fn warn(rows: &[Row], template: &ChatTemplate, ledger: &mut Ledger) {
             ));
         }
     }
-    // Those that no template reads are told of with the plan.
+    // The plan has a warning about those that no template reads.
     let unread = template.unread(template.kwargs());
     nowhere.retain(|variable| !unread.contains(variable));
     if !rows.is_empty() {

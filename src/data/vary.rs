@@ -1,4 +1,4 @@
-//! What of a text follows from one turn alone: what changes as the turn says something else.
+//! Which part of a text depends on one turn alone: what changes when the turn says something else.
 
 use std::ops::Range;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::template::{ChatTemplate, Message, REASONING, Rendering};
 
-/// What a turn is made to say: words that begin and end differently, so that what a text has in common
-/// with both is not theirs.
+/// The words that a turn is made to say. They begin and end differently, so that what a text has in common
+/// with both is not part of them.
 pub const WORDS: [&str; 2] = ["Zq0Kx", "5vJ9w"];
 
-/// The messages with one that says `word` alone. An assistant's loses its reasoning and its calls, one
-/// of another role keeps what ties it to them.
+/// The messages with one changed so that it says only `word`. A turn of the assistant loses its reasoning
+/// and its calls. A turn of another role keeps the keys that connect it to calls.
 pub fn with_words(messages: &[Message], turn: usize, word: &str) -> Vec<Message> {
     let mut other = messages.to_vec();
     let message = &mut other[turn];
@@ -25,8 +25,8 @@ pub fn with_words(messages: &[Message], turn: usize, word: &str) -> Vec<Message>
     other
 }
 
-/// The part of `text`, the rendering of `messages`, that changes with what a turn says. `None` if no
-/// part does, or if the template does not take other words.
+/// The part of `text`, the rendering of `messages`, that changes with what a turn says. `None` if no part
+/// does, or if the template does not accept other words.
 pub fn region(
     template: &ChatTemplate,
     messages: &[Message],
@@ -46,7 +46,7 @@ pub fn region(
     found
 }
 
-/// The part of `text` that another text has otherwise; `None` if both are the same.
+/// The part of `text` in which another text differs; `None` if both are the same.
 pub fn changed(text: &str, other: &str) -> Option<Range<usize>> {
     if text == other {
         return None;
@@ -56,13 +56,13 @@ pub fn changed(text: &str, other: &str) -> Option<Range<usize>> {
     Some(start..text.len() - end)
 }
 
-/// Bytes that two texts have in common at their beginning, whole characters.
+/// The number of bytes, in whole characters, that two texts have in common at their beginning.
 pub fn common(one: &str, other: &str) -> usize {
     let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()
 }
 
-/// Bytes that two texts have in common at their end, whole characters.
+/// The number of bytes, in whole characters, that two texts have in common at their end.
 pub fn common_end(one: &str, other: &str) -> usize {
     let same = one.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()

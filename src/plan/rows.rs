@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::Result;
 
 use crate::data::ending::Ending;
-use crate::data::example::{Completion, Example, one_a_row};
+use crate::data::example::{Completion, Example, one_per_row};
 use crate::data::mismatch::add_mismatched;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
@@ -132,7 +132,8 @@ impl StageData {
 fn accepted_answers(examples: &[Example], rows: &[Row]) -> Vec<Vec<String>> {
     let by_number: HashMap<usize, &Row> = rows.iter().map(|row| (row.origin.row, row)).collect();
     let of = |example: &Example| by_number.get(&example.row).map(|row| row.accepted_answers.clone());
-    let all: Vec<Vec<String>> = one_a_row(examples).map(|example| of(example).unwrap_or_default()).collect();
+    let all: Vec<Vec<String>> =
+        one_per_row(examples).map(|example| of(example).unwrap_or_default()).collect();
     if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
 }
 
@@ -140,7 +141,7 @@ fn accepted_answers(examples: &[Example], rows: &[Row]) -> Vec<Vec<String>> {
 fn questions(examples: &[Example], rows: &[Row]) -> Vec<String> {
     let row = |example: &Example| rows.iter().find(|row| row.origin.row == example.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();
-    one_a_row(examples).filter_map(row).take(QUESTIONS).map(text).collect()
+    one_per_row(examples).filter_map(row).take(QUESTIONS).map(text).collect()
 }
 
 /// The end of turn (the template's, else the special token that most answers end with), and all tokens

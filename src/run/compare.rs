@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use crate::backend::Compute;
 use crate::batch::{BatchPolicy, TargetTokens};
 use crate::data::Need;
-use crate::data::example::{Completion, Example, one_a_row};
+use crate::data::example::{Completion, Example, one_per_row};
 use crate::kinds::{Source, StageRows};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Choice, Generation, Request, Sampling, generate, greedy};
@@ -129,7 +129,7 @@ impl Comparing<'_> {
         let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
         let accepted = Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
         let exact_match = |decoder: &Decoder, progress: &mut Progress| {
-            let asked: Vec<&Example> = one_a_row(&pairs).collect();
+            let asked: Vec<&Example> = one_per_row(&pairs).collect();
             let answer = |rows: &[usize], most| {
                 let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| asked[row].prompt.clone()).collect();
                 greedy(decoder, &prompts, most, &end_tokens)

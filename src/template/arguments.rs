@@ -20,13 +20,13 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The arguments of a filter, which minijinja hands over apart.
+    /// The arguments of a filter: minijinja gives those by position and those by name separately.
     pub fn of_filter(name: &'a str, positional: &'a [Value], named: Kwargs) -> Self {
         let named = Some(Value::from(named)).filter(|named| named.len() != Some(0));
         Arguments { name, positional, named }
     }
 
-    /// Refuses arguments beyond those called `names`.
+    /// Errors if there are arguments other than those called `names`.
     pub fn only(&self, names: &[&str]) -> Result<(), Error> {
         if self.positional.len() > names.len() {
             let most = names.len();
@@ -44,24 +44,24 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    /// Arguments by position.
+    /// The arguments that were given by position.
     pub fn positional(&self) -> &'a [Value] {
         self.positional
     }
 
-    /// Arguments by name, if there are any.
+    /// The arguments that were given by name, if there are any.
     pub fn named(&self) -> Option<&Value> {
         self.named.as_ref()
     }
 
-    /// The argument at `index`, else the one called `name`.
+    /// The argument at position `index`, or else the one called `name`.
     pub fn get(&self, index: usize, name: &str) -> Option<Value> {
         let by_name = || self.named.as_ref().and_then(|named| named.get_attr(name).ok());
         let value = self.positional.get(index).cloned().or_else(by_name);
         value.filter(|value| !value.is_undefined())
     }
 
-    /// The same, where `None` stands for nothing.
+    /// The same, except that a `None` counts as an argument that was not given.
     pub fn given(&self, index: usize, name: &str) -> Option<Value> {
         self.get(index, name).filter(|value| !value.is_none())
     }

@@ -21,7 +21,7 @@ use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
 use super::{CHAT_TEMPLATE, generation, mentions, rewrite};
 
-/// Template variables that are not for a row or a recipe to set: their values follow from the row.
+/// Template variables that neither a row nor a recipe may set, because their values follow from the row.
 const RESERVED: [&str; 5] =
     ["messages", "tools", "add_generation_prompt", "chat_template", "continue_final_message"];
 
@@ -42,7 +42,7 @@ pub struct ChatTemplate {
 pub(super) struct Compiled {
     pub(super) source: String,
     marks_generation: bool,
-    /// The names of a turn's reasoning that it reads.
+    /// The names of a turn's reasoning that the template reads.
     pub(super) reasoning: Vec<&'static str>,
     /// The name of the same template with marks around what it writes for each message.
     with_turns: Option<String>,
@@ -81,12 +81,12 @@ impl ChatTemplate {
         Self::of_sources(sources, tokens, Zoned::now().datetime())
     }
 
-    /// Compiles `source`; `strftime_now` tells the time of this call.
+    /// Compiles `source`; `strftime_now` gives the time of this call.
     pub fn new(source: String, special_tokens: SpecialTokens) -> Result<Self> {
         Self::at(source, special_tokens, Zoned::now().datetime())
     }
 
-    /// Compiles `source`; `strftime_now` tells `now`.
+    /// Compiles `source`; `strftime_now` gives `now`.
     pub fn at(source: String, special_tokens: SpecialTokens, now: DateTime) -> Result<Self> {
         Self::of_sources(TemplateSources::from([(DEFAULT.to_owned(), source)]), special_tokens, now)
     }
@@ -110,7 +110,7 @@ impl ChatTemplate {
             environment
                 .add_template_owned(name.clone(), rewritten)
                 .map_err(|error| anyhow!("the chat template{which} does not compile: {}", told(&error)))?;
-            // A template that does not compile with marks in it is left without.
+            // If a template does not compile with marks in it, it is used without them.
             let with_turns = turns::mark_loops(&source).and_then(|marked| {
                 let marked_name = format!("{name} with turns");
                 let (rewritten, _) = rewrite::rewrite(&marked).ok()?;
@@ -125,8 +125,8 @@ impl ChatTemplate {
         Ok(ChatTemplate { templates, special_tokens, kwargs: Kwargs::new(), environment })
     }
 
-    /// The same templates with variables of their own, which those of a row win over. Errors if one of
-    /// them is not to be set.
+    /// The same templates with variables of their own. A row's variables take precedence over them. Errors
+    /// if one of them is a reserved name.
     pub fn with_kwargs(mut self, kwargs: Kwargs) -> Result<Self> {
         if let Some(name) = reserved(&kwargs) {
             bail!("`chat_template_kwargs.{name}`: {}", is_reserved(name));
@@ -147,13 +147,13 @@ impl ChatTemplate {
         self.templates.iter().map(|(name, template)| (name.as_str(), template.source.as_str()))
     }
 
-    /// The template as it was read; of several the one for rows without tools.
+    /// The template as it was read. If there are several, this is the one for rows without tools.
     pub fn source(&self) -> &str {
         let template = self.templates.get(DEFAULT).or_else(|| self.templates.values().next());
         template.map_or("", |template| template.source.as_str())
     }
 
-    /// What the templates are known by: the source of one, names and sources of several.
+    /// What identifies the templates: the source if there is one, names and sources if there are several.
     pub fn identity(&self) -> Cow<'_, str> {
         if self.templates.len() == 1 && self.templates.contains_key(DEFAULT) {
             return Cow::Borrowed(self.source());
@@ -219,9 +219,9 @@ impl ChatTemplate {
         Ok((text, spans))
     }
 
-    /// Which part of `text`, which [`Self::render`] gave for the same arguments, the template writes
-    /// for each message. `None` if the template does not go over messages in loops, or does something
-    /// else with what it writes there.
+    /// Which part of `text`, which [`Self::render`] gave for the same arguments, the template writes for
+    /// each message. `None` if the template does not iterate over messages in loops, or changes afterwards
+    /// what it writes there.
     pub fn turn_parts(&self, messages: &[Message], rendering: Rendering, text: &str) -> Option<TurnParts> {
         let (_, template) = self.choose(rendering).ok()?;
         let sentinel = sentinel(text);
@@ -232,7 +232,7 @@ impl ChatTemplate {
         (unmarked == text).then_some(parts)
     }
 
-    /// The template's text for any context, an object.
+    /// The template's text for any context, which must be a JSON object.
     pub fn render_context(&self, context: &serde_json::Value) -> Result<String> {
         if !context.is_object() {
             bail!("the context of a template must be a JSON object");
@@ -289,7 +289,7 @@ impl ChatTemplate {
     }
 }
 
-/// The first of some variables that is not to be set.
+/// The first of the variables that has a reserved name.
 pub fn reserved(kwargs: &Kwargs) -> Option<&str> {
     kwargs.keys().map(String::as_str).find(|name| RESERVED.contains(name))
 }
@@ -322,13 +322,13 @@ fn with_reasoning(message: &Message, template: &Compiled) -> serde_json::Value {
     Json::Object(named)
 }
 
-/// Text that `plain` does not hold: a text may hold anything, the first such text too.
+/// A text that does not occur in `plain`. Any fixed text could occur there, so several are tried.
 fn sentinel(plain: &str) -> String {
     let numbered = (0..).map(|n: u32| format!("\u{e000}{n}\u{e001}"));
     numbered.into_iter().find(|sentinel| !plain.contains(sentinel.as_str())).unwrap_or_default()
 }
 
-/// The error in words: what, at which line of the template.
+/// The error in words: what is wrong, and in which line of the template.
 fn told(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {

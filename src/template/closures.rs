@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{SyntaxError, TokenKind};
 use super::macros;
 use super::rewrite::{Done, Enclosing, Rewriter};
 use super::syntax::{Expr, Node};
+use super::token::{SyntaxError, TokenKind};
 
 impl Rewriter {
     /// Arguments in parentheses: names and defaults.
@@ -52,8 +52,8 @@ impl Rewriter {
         self.end_of_tag()
     }
 
-    /// The end of a tag that opens a closure, what its arguments are when they are not given, and the
-    /// closure's body.
+    /// Reads the end of a tag that opens a closure, and the closure's body. Before the body it writes what
+    /// sets arguments that are not given to their defaults.
     pub(super) fn closure(&mut self, arguments: &[(String, Option<Expr>)], ends: &[&str]) -> Done {
         self.closures += 1;
         self.writer.push(" %}");

@@ -8,7 +8,7 @@ use minijinja::value::{Value, ValueKind};
 use super::objects::BigInteger;
 use super::python::{self, defined, error, type_name};
 
-/// A number, a boolean counting as 0 or 1.
+/// A number. A boolean counts as 0 or 1.
 #[derive(Debug, Clone, Copy)]
 pub enum Number {
     Integer(i128),
@@ -35,7 +35,7 @@ impl Number {
     }
 }
 
-/// The error of an operator that two values do not have.
+/// The error of an operator that is not defined for the types of two values.
 pub fn unsupported(operator: &str, a: &Value, b: &Value) -> Error {
     let undefined = [a, b].into_iter().find_map(|value| defined(value).err());
     undefined.unwrap_or_else(|| {
@@ -83,7 +83,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The value of a dictionary's key, if it has it.
+/// The value that a dictionary has under a key, if it has that key.
 pub fn value_of(dict: &Value, key: &Value) -> Option<Value> {
     let found = dict.get_item(key).ok().filter(|value| !value.is_undefined());
     found.or_else(|| match Number::of(key) {
@@ -100,7 +100,7 @@ pub fn value_of(dict: &Value, key: &Value) -> Option<Value> {
     })
 }
 
-/// The order of two values; `None` if one is not a number. Errors if they have none.
+/// The order of two values; `None` if one of them is NaN. Errors if their types cannot be ordered.
 pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
     if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
         return Ok(match (a, b) {

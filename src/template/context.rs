@@ -24,7 +24,7 @@ impl Context {
     /// Errors if the text is not JSON, or no object.
     pub fn from_json(text: &str) -> Result<Self> {
         let mark = mark_for(text);
-        // Errors are of the text as it was written.
+        // If this fails, the text as it was written is parsed, so that the error is about that.
         let json: Json =
             serde_json::from_str(&marked(text, &mark)).or_else(|_| serde_json::from_str(text))?;
         if !json.is_object() {
@@ -38,13 +38,14 @@ impl Context {
     }
 }
 
-/// What no string of the text begins with.
+/// A text that no string in the JSON begins with.
 fn mark_for(text: &str) -> String {
     let found = (0..).map(|n: u32| format!("\u{e000}{n}:")).find(|mark| !text.contains(mark.as_str()));
     found.unwrap_or_default()
 }
 
-/// The text with numbers that serde_json would round as strings after `mark`.
+/// The JSON text in which numbers that serde_json would round are written as strings that begin with
+/// `mark`.
 fn marked(text: &str, mark: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -82,7 +83,8 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a JSON number is an integer past 64 bits, an integer -0, or past a float.
+/// Whether serde_json would not keep a JSON number as Python does: an integer of more than 64 bits, an
+/// integer -0, or a number too large for a float.
 fn is_rounded(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     let leads_with_zero = digits.len() > 1 && digits.starts_with('0');
@@ -110,7 +112,7 @@ fn value(json: &Json, mark: &str) -> Value {
 
 fn number(text: &str) -> Value {
     if text.contains(['.', 'e', 'E']) {
-        // What is too large for a float is infinite, in Python too.
+        // As in Python, a number that is too large for a float is infinite.
         return Value::from(text.parse::<f64>().unwrap_or(f64::INFINITY));
     }
     match (text.parse::<i64>(), text.parse::<i128>()) {

@@ -12,9 +12,9 @@ use super::python;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Style {
     pub ensure_ascii: bool,
-    /// What a level is indented by; `None` writes one line.
+    /// The indentation of one level. `None` writes everything on one line.
     pub indent: Option<String>,
-    /// Item and key separators; `None`: Python's defaults.
+    /// The separators after items and after keys. `None` means Python's defaults.
     pub separators: Option<(String, String)>,
     pub sort_keys: bool,
 }
@@ -93,7 +93,8 @@ impl JsonWriter<'_> {
         Ok(())
     }
 
-    /// What stands before an item: the separator if it is not the first, a new line if indented.
+    /// Writes what comes before an item: the separator if it is not the first item, and a new line if the
+    /// text is indented.
     fn separate(&mut self, follows: bool, depth: usize) {
         if follows {
             self.out.push_str(self.item);

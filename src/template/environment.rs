@@ -1,9 +1,9 @@
 //! minijinja set up as Jinja2 is by Hugging Face's `apply_chat_template`.
 //!
-//! `tests/template` holds renderings of Jinja2 that it must give. Known to differ: `autoescape`,
+//! `tests/template` checks its results against renderings of Jinja2. Known to differ: `autoescape`,
 //! templates of several files, `random`, `lipsum`, `urlize` and `\N{…}` (all refused), `break` within a
-//! `with` inside a loop (refused), calculations past 128 bits (refused), the printed form of generators
-//! and functions, and dictionaries written with both 1 and `true` as keys.
+//! `with` inside a loop (refused), calculations past 128 bits (refused), the printed form of generators and
+//! functions, and dictionaries written with both 1 and `true` as keys.
 
 use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -12,11 +12,11 @@ use minijinja::{AutoEscape, Environment, Error, State, UndefinedBehavior};
 
 use super::{filters, functions, generation, lookup, macros, methods, namespace, operators, python, tests};
 
-/// An environment in which `strftime_now` tells `now`. It takes sources that
-/// [`rewrite`](super::rewrite) has rewritten.
+/// An environment in which `strftime_now` gives `now`. It takes sources that [`rewrite`](super::rewrite)
+/// has rewritten.
 pub fn environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
-    // White space was seen to when the source was rewritten.
+    // White space around tags was already handled when the source was rewritten.
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
     environment.set_syntax(syntax.build().unwrap_or_default());
@@ -41,7 +41,8 @@ pub fn environment(now: DateTime) -> Environment<'static> {
     environment
 }
 
-/// What a generation block is rewritten to call: its text, between sentinels if they are wanted.
+/// The function that a generation block is rewritten to call. It gives the block's text, between sentinels
+/// if they are wanted.
 fn mark_generation(state: &mut State, arguments: Kwargs) -> Result<String, Error> {
     let caller: Value = arguments.get("caller")?;
     let sentinel = state.lookup(generation::SENTINEL).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Escapes in string literals: Python's (`unicode-escape`) when read, minijinja's when written.
 
-/// The text of a literal. Errors at an escape that is cut off.
+/// The text of a literal. Errors if an escape is cut off.
 pub fn unescape(text: &str) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -33,7 +33,7 @@ pub fn unescape(text: &str) -> Result<String, String> {
                 continue;
             }
             'N' => return Err("names of characters (`\\N{…}`) are not supported; use `\\u`".into()),
-            // One that Python does not know stays as it is.
+            // An escape that Python does not know stays as it is.
             _ => {
                 out.push('\\');
                 continue;

@@ -9,7 +9,7 @@ use super::dumps::{Style, dumps};
 use super::objects::Generator;
 use super::python::{self, error, type_name};
 use super::registration::{Filter, add};
-use super::{lookup, markup, methods, numbers, pprint, printf, sequences, strings, wrap};
+use super::{lookup, markup, methods, numbers, pprint, printf, sequences, spaces, strings, wrap};
 
 /// Name, arguments, filter.
 type FilterEntry = (&'static str, &'static [&'static str], Filter);
@@ -25,7 +25,7 @@ const FILTERS: [FilterEntry; 37] = [
     ("upper", &[], |state, value, _| methods::call(state, &soft(value), "upper", &[])),
     ("lower", &[], |state, value, _| methods::call(state, &soft(value), "lower", &[])),
     ("capitalize", &[], |state, value, _| methods::call(state, &soft(value), "capitalize", &[])),
-    ("title", &[], |_, value, _| Ok(Value::from(strings::title_filter(&python::str(value))))),
+    ("title", &[], |_, value, _| Ok(Value::from(title(&python::str(value))))),
     ("replace", &["old", "new", "count"], |_, value, given| replace(value, given)),
     ("items", &[], |_, value, _| items(value)),
     ("center", &["width"], |_, value, given| center(value, given)),
@@ -48,7 +48,7 @@ const FILTERS: [FilterEntry; 37] = [
     ("round", &["precision", "method"], |_, value, given| numbers::round(value, given)),
     ("attr", &["name"], |_, value, given| attr(value, given)),
     ("urlencode", &[], |_, value, _| markup::urlencode(value)),
-    ("striptags", &[], |_, value, _| Ok(Value::from(strings::striptags(&python::str(value))))),
+    ("striptags", &[], |_, value, _| Ok(Value::from(markup::striptags(&python::str(value))))),
     ("filesizeformat", &["binary"], |_, value, given| numbers::filesizeformat(value, given)),
     ("xmlattr", &["autospace"], |_, value, given| markup::xmlattr(value, given)),
     ("join", &["d", "attribute"], |_, value, given| sequences::join(value, given)),
@@ -58,7 +58,7 @@ const FILTERS: [FilterEntry; 37] = [
     ("reverse", &[], |_, value, _| sequences::reverse(value)),
 ];
 
-/// The filter that reads floats.
+/// The name of the filter that reads floats.
 pub const FLOAT: &str = "float";
 
 pub fn add_to(environment: &mut Environment) {
@@ -74,13 +74,14 @@ pub fn add_to(environment: &mut Environment) {
     environment.add_filter(UNPACKABLE, unpackable);
 }
 
-/// The filter that [`rewrite`](super::rewrite) puts after what a loop goes over.
+/// The filter that [`rewrite`](super::rewrite) applies to what a loop iterates over.
 pub const ITERABLE: &str = "__iterable__";
 
-/// The same where a loop has several variables.
+/// The same for a loop with several variables.
 pub const UNPACKABLE: &str = "__unpackable__";
 
-/// What such a loop goes over: strings and dictionaries among its items are unpacked as in Python.
+/// What a loop with several variables iterates over. Items that are strings or dictionaries are unpacked as
+/// in Python.
 fn unpackable(value: Value) -> Result<Value, Error> {
     let items = python::iterate(&value)?.into_iter().map(|item| match item.kind() {
         ValueKind::String | ValueKind::Map => python::iterate(&item).map(Value::from),
@@ -89,7 +90,7 @@ fn unpackable(value: Value) -> Result<Value, Error> {
     items.collect()
 }
 
-/// What a loop goes over: the characters of a string, nothing of what is undefined.
+/// What a loop iterates over: for a string its characters, for an undefined value nothing.
 fn iterable(value: Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => Ok(value),
@@ -97,12 +98,12 @@ fn iterable(value: Value) -> Result<Value, Error> {
     }
 }
 
-/// A string as it is, safe or not; anything else as `str()`.
+/// A string as it is, safe or not; anything else as `str()` writes it.
 fn soft(value: &Value) -> Value {
     if value.as_str().is_some() { value.clone() } else { Value::from(python::str(value)) }
 }
 
-/// `text`, safe if `value` is.
+/// `text` as a value that is marked as safe if `value` is.
 fn like(value: &Value, text: String) -> Value {
     if value.is_safe() { Value::from_safe_string(text) } else { Value::from(text) }
 }
@@ -131,7 +132,7 @@ fn tojson(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     dumps(value, &style).map(Value::from)
 }
 
-/// As many spaces, within what an indentation can mean.
+/// A text of `width` spaces, within what is reasonable for an indentation.
 fn spaces(width: i64) -> String {
     " ".repeat(usize::try_from(width).unwrap_or(0).min(1024))
 }
@@ -140,7 +141,7 @@ fn trim(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let text = python::str(value);
     let trimmed = match arguments.string(0, "chars")? {
         Some(set) => text.trim_matches(|c| set.contains(c)),
-        None => strings::strip(&text),
+        None => spaces::strip(&text),
     };
     Ok(like(value, trimmed.to_owned()))
 }
@@ -182,7 +183,7 @@ fn default(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(value.clone())
 }
 
-/// An attribute, not an item: of Python's own types these are methods.
+/// An attribute, as opposed to an item. The attributes of Python's own types are their methods.
 fn attr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let name = python::str(&arguments.get(0, "name").unwrap_or_default());
     Ok(match value.kind() {
@@ -213,7 +214,7 @@ fn center(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(like(value, python::str(&centred)))
 }
 
-/// Runs of letters, digits and underscores.
+/// Counts words: runs of letters, digits and underscores.
 fn wordcount(value: &Value) -> Result<Value, Error> {
     let text = python::str(value);
     let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
@@ -249,10 +250,10 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         return Err(error(format!("indent() takes a string, not `{}`", type_name(value))));
     };
     let blank = arguments.is_true(2, "blank");
-    // A last line end adds an empty line, which is how Jinja2 keeps it.
+    // Like Jinja2, this adds a newline first, so that a newline at the end of the text is kept.
     let text = text.to_owned() + "\n";
     let mut out = String::new();
-    for (index, line) in strings::lines(&text, false).into_iter().enumerate() {
+    for (index, line) in spaces::lines(&text, false).into_iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
@@ -262,4 +263,21 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         out.push_str(line);
     }
     Ok(like(value, out))
+}
+
+/// The filter `title`: letters after white space, a hyphen or an opening bracket become capitals.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut starts = true;
+    for c in text.chars() {
+        if spaces::is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<') {
+            out.push(c);
+            starts = true;
+        } else if std::mem::take(&mut starts) {
+            out.extend(c.to_uppercase());
+        } else {
+            out.extend(c.to_lowercase());
+        }
+    }
+    out
 }

@@ -11,7 +11,7 @@ use super::arguments::Arguments;
 use super::objects::{Cycler, Joiner, Range};
 use super::{python, strftime};
 
-/// `strftime_now` tells `now`.
+/// Adds the functions; `strftime_now` gives `now`.
 pub fn add_to(environment: &mut Environment, now: DateTime) {
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, python::str(message)))
@@ -48,7 +48,7 @@ fn range(bounds: &[Value]) -> Result<Value, Error> {
     }
 }
 
-/// What `dict(mapping or pairs, **named)` holds.
+/// The entries of `dict(mapping or pairs, **named)`.
 pub fn pairs(name: &str, arguments: &[Value], named: Kwargs) -> Result<IndexMap<Value, Value>, Error> {
     let mut pairs = IndexMap::new();
     let error = |what: String| Error::new(ErrorKind::InvalidOperation, format!("{name}() {what}"));

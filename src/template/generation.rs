@@ -1,25 +1,25 @@
 //! `{% generation %}` … `{% endgeneration %}`: the parts of a template that a model writes.
 //!
-//! [`rewrite`](super::rewrite) turns the tags into a call block around a function that puts its text
-//! between two sentinels when asked to. As in Hugging Face's own extension it is a call block, so
-//! that variables set in it stay in it.
+//! [`rewrite`](super::rewrite) turns the tags into a call block of a function that puts the block's text
+//! between two sentinels when asked to. As in Hugging Face's own extension it is a call block, so that
+//! variables set in it stay in it.
 
 use std::ops::Range;
 
 /// The function that the tags are rewritten to.
 pub const FUNCTION: &str = "__generation__";
 
-/// The variable that holds the sentinel, empty when spans are not wanted.
+/// The variable that holds the sentinel. It is empty when spans are not wanted.
 pub const SENTINEL: &str = "__generation_sentinel__";
 
-/// Text between pairs of sentinels: the text without them, and the spans that were between.
+/// Removes sentinels from a text: the text without them, and the spans that were between pairs of them.
 pub fn strip(text: &str, sentinel: &str) -> (String, Vec<Range<usize>>) {
     let mut out = String::with_capacity(text.len());
     let mut spans = Vec::new();
     for (index, piece) in text.split(sentinel).enumerate() {
         let start = out.len();
         out.push_str(piece);
-        // Odd pieces are inside: the sentinel stands at both ends of a block.
+        // Every second piece is inside of a block, since the sentinel is at both ends of it.
         if index % 2 == 1 {
             spans.push(start..out.len());
         }

@@ -2,7 +2,7 @@
 
 use minijinja::Value;
 
-/// A JSON value as a template sees it.
+/// A JSON value as the value that a template works with.
 pub(crate) fn value(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match json {

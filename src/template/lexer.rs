@@ -1,48 +1,10 @@
-//! A template's source as tokens, read as Jinja2's lexer does with `trim_blocks` and `lstrip_blocks`:
-//! what whitespace control takes away is gone from the text between the tags.
+//! A template's source as tokens, read as Jinja2's lexer does with `trim_blocks` and `lstrip_blocks`: the
+//! text between the tags no longer has the white space that whitespace control removes.
 
-use super::{literals, strings};
+use super::token::{SyntaxError, Token, TokenKind};
+use super::{escapes, literals, spaces};
 
-/// What cannot be read, and on which line (from 1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyntaxError {
-    pub what: String,
-    pub line: usize,
-}
-
-impl SyntaxError {
-    pub fn new(line: usize, what: impl Into<String>) -> Self {
-        SyntaxError { what: what.into(), line }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum TokenKind {
-    /// Text between tags.
-    Data(String),
-    /// `{{` and `}}`.
-    PrintBegin,
-    PrintEnd,
-    /// `{%` and `%}`.
-    TagBegin,
-    TagEnd,
-    Name(String),
-    /// A string literal, unescaped.
-    Text(String),
-    /// Decimal digits.
-    Integer(String),
-    Float(f64),
-    Operator(&'static str),
-    End,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Token {
-    pub kind: TokenKind,
-    pub line: usize,
-}
-
-/// Longest first.
+/// The operators, longer ones before those that they begin with.
 const OPERATORS: [&str; 26] = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<",
     "=", ".", ":", "|", ",", ";",
@@ -65,10 +27,10 @@ struct Lexer<'a> {
     source: &'a str,
     at: usize,
     line: usize,
-    /// Whether the last that was read ended a line.
+    /// Whether what was read last ended with a newline.
     line_start: bool,
     tokens: Vec<Token>,
-    /// Brackets that are open within a tag: what closes them.
+    /// The closing brackets of the brackets that are open within a tag.
     open: Vec<char>,
 }
 
@@ -81,7 +43,7 @@ impl<'a> Lexer<'a> {
         self.tokens.push(Token { kind, line: self.line });
     }
 
-    /// Goes on by `length` bytes.
+    /// Moves on by `length` bytes.
     fn skip(&mut self, length: usize) {
         let text = &self.source[self.at..self.at + length];
         self.line += text.matches('\n').count();
@@ -93,7 +55,7 @@ impl<'a> Lexer<'a> {
         Err(SyntaxError::new(self.line, what))
     }
 
-    /// Text up to the end of the template, and the tags in it.
+    /// Reads text up to the end of the template, and the tags in it.
     fn text(&mut self) -> Result<(), SyntaxError> {
         while !self.rest().is_empty() {
             let Some((length, opener)) = next_opener(self.rest()) else {
@@ -116,15 +78,15 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Text of `length` bytes before a tag with whitespace sign `sign`.
+    /// Reads a text of `length` bytes before a tag that has the whitespace sign `sign`.
     fn data(&mut self, length: usize, sign: &str, strips_line: bool) {
         let text = &self.rest()[..length];
         let kept = match sign {
-            "-" => text.trim_end_matches(strings::is_space),
+            "-" => text.trim_end_matches(spaces::is_space),
             "+" => text,
             _ => {
                 let line = text.rfind('\n').map_or(0, |at| at + 1);
-                let blank = text[line..].chars().all(strings::is_space);
+                let blank = text[line..].chars().all(spaces::is_space);
                 if strips_line && blank && (line > 0 || self.line_start) { &text[..line] } else { text }
             }
         };
@@ -148,11 +110,12 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Length up to `end`, the end of a tag with sign `sign`, and of the whitespace that goes with it.
+    /// The length up to `end`, which is the end of a tag with the whitespace sign `sign`, and of the white
+    /// space that is removed after it.
     fn closing(&self, end: usize, sign: &str) -> usize {
         let after = &self.rest()[end..];
         end + match sign {
-            "-" => after.len() - after.trim_start_matches(strings::is_space).len(),
+            "-" => after.len() - after.trim_start_matches(spaces::is_space).len(),
             "+" => 0,
             _ => usize::from(after.starts_with('\n')),
         }
@@ -176,7 +139,7 @@ impl<'a> Lexer<'a> {
         self.error("a raw block is not closed: `{% endraw %}` is missing")
     }
 
-    /// A tag that begins with `opening` bytes and goes up to `end`.
+    /// Reads a tag that is opened by `opening` bytes and closed by `end`.
     fn tag(&mut self, opening: usize, begin: TokenKind, end: &'static str) -> Result<(), SyntaxError> {
         let first = self.line;
         self.push(begin);
@@ -200,7 +163,7 @@ impl<'a> Lexer<'a> {
                 let what = format!("unexpected end of template: `{end}` is missing");
                 return Err(SyntaxError::new(first, what));
             };
-            if strings::is_space(c) {
+            if spaces::is_space(c) {
                 self.skip(c.len_utf8());
             } else if c.is_ascii_digit() {
                 self.number();
@@ -218,7 +181,7 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let follows_dot = self.source[..self.at].ends_with('.');
         if let Some(length) = literals::float_length(rest).filter(|_| !follows_dot) {
-            // Digits and an exponent: always a float.
+            // Digits with a fraction or an exponent are always a float.
             let number = rest[..length].replace('_', "").parse().unwrap_or(f64::NAN);
             self.push(TokenKind::Float(number));
             return self.skip(length);
@@ -251,7 +214,7 @@ impl<'a> Lexer<'a> {
                 Some(_) => end += 1,
             }
         }
-        match super::escapes::unescape(&rest[1..end]) {
+        match escapes::unescape(&rest[1..end]) {
             Ok(text) => self.push(TokenKind::Text(text)),
             Err(what) => return self.error(what),
         }
@@ -284,7 +247,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Where the next tag begins, and the second character of its opening.
+/// Where the next tag begins, and the second character of what opens it.
 fn next_opener(text: &str) -> Option<(usize, char)> {
     text.match_indices('{').find_map(|(at, _)| {
         let second = text[at + 1..].chars().next()?;
@@ -292,16 +255,16 @@ fn next_opener(text: &str) -> Option<(usize, char)> {
     })
 }
 
-/// A whitespace sign at the beginning of `text`.
+/// The whitespace sign (`-` or `+`) at the beginning of `text`, if there is one.
 fn sign(text: &str) -> &str {
     &text[..usize::from(text.starts_with(['-', '+']))]
 }
 
 fn skip_spaces(text: &str) -> &str {
-    text.trim_start_matches(strings::is_space)
+    text.trim_start_matches(spaces::is_space)
 }
 
-/// Length of ` raw %}` at the beginning of `text`, with what its sign takes away.
+/// The length of ` raw %}` at the beginning of `text`, with the white space that its sign removes.
 fn raw_opening(text: &str) -> Option<usize> {
     let after = skip_spaces(skip_spaces(text).strip_prefix("raw")?);
     let rest = match after.strip_prefix("-%}") {
@@ -311,7 +274,7 @@ fn raw_opening(text: &str) -> Option<usize> {
     Some(text.len() - rest.len())
 }
 
-/// Length of ` endraw %}` at the beginning of `text`, and its sign.
+/// The length of ` endraw %}` at the beginning of `text`, and its whitespace sign.
 fn raw_closing(text: &str) -> Option<(usize, &str)> {
     let after = skip_spaces(skip_spaces(text).strip_prefix("endraw")?);
     let sign = sign(after);

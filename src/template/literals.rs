@@ -45,7 +45,7 @@ pub fn integer(text: &str) -> (String, usize) {
     }
     let mut length = digits(text, 10);
     if text.starts_with('0') {
-        // Python knows no leading zeros.
+        // Python does not allow leading zeros.
         length = text[..length].find(|c| c != '0' && c != '_').unwrap_or(length).max(1);
     }
     let number = text[..length].replace('_', "");

@@ -19,7 +19,7 @@ pub const ITEM: &str = "__item__";
 pub const SLICE: &str = "__slice__";
 /// `value.name(…)`.
 pub const METHOD: &str = "__method__";
-/// An integer past 128 bits.
+/// An integer of more than 128 bits.
 pub const BIG_INTEGER: &str = "__integer__";
 
 pub fn add_to(environment: &mut Environment) {
@@ -47,7 +47,7 @@ pub fn add_to(environment: &mut Environment) {
     environment.add_filter(BIG_INTEGER, |digits: String| Value::from_object(BigInteger(digits)));
 }
 
-/// Refuses what is not defined, by the name that the template has for it.
+/// Errors if the value is not defined. The error names it as the template does.
 fn known(value: &Value, path: Option<&str>) -> Result<(), Error> {
     match path.filter(|_| value.is_undefined()) {
         Some(path) => Err(error(format!("`{path}` is not defined"))),
@@ -55,7 +55,7 @@ fn known(value: &Value, path: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// An attribute: a method if the type has one of this name, else the item.
+/// An attribute: the method if the type has one of this name, or else the item.
 fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     defined(value)?;
     match bound_method(value, name) {
@@ -70,7 +70,7 @@ pub fn bound_method(value: &Value, name: &str) -> Option<Value> {
     has_method(value, name).then(method)
 }
 
-/// An item: that of a key or an index, else the attribute of that name.
+/// The item of a key or an index, or else the attribute of that name.
 pub fn item(value: &Value, key: &Value) -> Result<Value, Error> {
     defined(value)?;
     let found = match value.kind() {

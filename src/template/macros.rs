@@ -1,5 +1,5 @@
-//! Macros as Python calls them: arguments that are not given are told from those that are given and
-//! not defined, and `varargs` and `kwargs` hold what a call gives beyond them.
+//! Macros as Python calls them: arguments that are not given differ from those that are given an undefined
+//! value, and `varargs` and `kwargs` hold what a call gives beyond the declared arguments.
 //!
 //! minijinja's own macros do neither, so a macro with defaults, or one that reads `varargs` or
 //! `kwargs`, is wrapped: what is not given is [`Missing`], for which the macro's body sets the default.
@@ -11,11 +11,11 @@ use minijinja::{Environment, Error, State};
 
 use super::python::error;
 
-/// The function that such a macro is wrapped by: the macro, its arguments' names, whether some
-/// have defaults, and whether it takes more than those.
+/// The function that such a macro is wrapped by. Its arguments are the macro, the names of the macro's
+/// arguments, whether some have defaults, and whether the macro takes more than those.
 pub const FUNCTION: &str = "__macro__";
 
-/// The test of an argument that was not given.
+/// The test that tells whether an argument was not given.
 pub const MISSING: &str = "__missing__";
 
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use minijinja::value::{Value, ValueKind};
 
 use super::arguments::Arguments;
 use super::python::{self, error, type_name};
-use super::strings;
+use super::spaces::is_space;
 
-/// Text with the signs of HTML written out.
+/// The text with HTML's special characters escaped.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,7 +23,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// The same of any value; what is safe already stays as it is.
+/// The same for any value. A value that is marked as safe stays as it is.
 pub fn escaped_value(value: &Value) -> String {
     if value.is_safe() { python::str(value) } else { escaped(&python::str(value)) }
 }
@@ -66,7 +66,7 @@ pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         if item.is_none() || item.is_undefined() {
             continue;
         }
-        if name.contains(|c: char| strings::is_space(c) || matches!(c, '/' | '>' | '=')) {
+        if name.contains(|c: char| is_space(c) || matches!(c, '/' | '>' | '=')) {
             return Err(error(format!("xmlattr() cannot write an attribute `{name}`")));
         }
         parts.push(format!("{}=\"{}\"", escaped(&name), escaped_value(&item)));
@@ -74,4 +74,22 @@ pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let space = arguments.get(0, "autospace").is_none_or(|value| value.is_true());
     let lead = if space && !parts.is_empty() { " " } else { "" };
     Ok(Value::from(format!("{lead}{}", parts.join(" "))))
+}
+
+/// The filter `striptags`: the text without HTML's tags and comments, with entities replaced by their
+/// characters and runs of white space by one space.
+pub fn striptags(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(start) = text.find("<!--") {
+        let Some(length) = text[start..].find("-->") else { break };
+        text.replace_range(start..start + length + 3, "");
+    }
+    while let Some(start) = text.find('<') {
+        let Some(length) = text[start..].find('>') else { break };
+        text.replace_range(start..start + length + 1, "");
+    }
+    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    entities.iter().fold(words.join(" "), |text, (entity, c)| text.replace(entity, c))
 }

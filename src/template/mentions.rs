@@ -14,7 +14,7 @@ pub fn reads_key(source: &str, key: &str) -> bool {
     })
 }
 
-/// Whether a template can read a variable: it names it, in whatever place.
+/// Whether a template can read a variable, which is so if its name occurs anywhere outside of comments.
 pub fn names(source: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let code = without_comments(source);

@@ -1,9 +1,8 @@
-//! A turn of a conversation, as every row format reads to it and every template renders it.
+//! A turn of a conversation: what every row format is read into and every template renders.
 
 use serde_json::{Map, Value};
 
-/// The keys of a turn that hold what its author thought, in the order in which transformers looks for
-/// them.
+/// The keys under which a turn may have its reasoning, in the order in which transformers looks for them.
 pub const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// One turn.
@@ -11,12 +10,12 @@ pub const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 pub struct Message {
     /// `system`, `developer`, `user`, `assistant`, `tool`, …: see `data::format::roles`.
     pub role: String,
-    /// A string, a list of parts, or null: the turn has none (a turn of tool calls alone).
+    /// A string, a list of parts, or null if the turn has no content, such as a turn of tool calls alone.
     pub content: Value,
     /// Every other key (`tool_calls`, `reasoning_content`, `name`, …), as the template sees it.
     pub extra: Map<String, Value>,
-    /// Whether an assistant's turn is trained where its row is: `false` for turns that the row marks
-    /// as not to be imitated (`loss`, `weight`, `training`).
+    /// Whether the turn, if it is the assistant's, is trained on: `false` for turns that the row marks as
+    /// not to be trained (`loss`, `weight`, `training`).
     pub trained: bool,
 }
 
@@ -25,12 +24,12 @@ impl Message {
         Message { role: role.to_owned(), content: content.into(), extra: Map::new(), trained: true }
     }
 
-    /// Whether the turn says nothing: no text but spaces, whole or in parts, no tool calls.
+    /// Whether the turn says nothing: it has no text but white space, and no tool calls.
     pub fn is_empty(&self) -> bool {
         self.texts().iter().all(|text| text.trim().is_empty()) && self.calls().is_empty()
     }
 
-    /// The text of the turn: of a list of parts, their texts in order.
+    /// The text of the turn. If its content is a list of parts, these are their texts, one after another.
     pub fn text(&self) -> String {
         match &self.content {
             Value::String(text) => text.clone(),
@@ -41,7 +40,7 @@ impl Message {
         }
     }
 
-    /// The texts of the turn: one, or those of its parts.
+    /// The texts of the turn: its one text, or those of its parts.
     pub fn texts(&self) -> Vec<&str> {
         match &self.content {
             Value::String(text) => vec![text],
@@ -52,7 +51,7 @@ impl Message {
         }
     }
 
-    /// What the turn's author thought, and the key that it stands under. Blank text is no thought.
+    /// The turn's reasoning, and the key that it is under. Blank text does not count as reasoning.
     pub fn reasoning(&self) -> Option<(&'static str, &Value)> {
         let is_blank =
             |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
@@ -65,7 +64,7 @@ impl Message {
         self.extra.get("tool_calls").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The message as a template reads it. As in transformers, a key that holds null is not there.
+    /// The message as a template reads it. As in transformers, keys that hold null are left out.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
         map.insert("role".into(), Value::String(self.role.clone()));

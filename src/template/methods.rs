@@ -22,7 +22,7 @@ pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -
     }
     let kind = type_name(value);
     if changes(value, name) {
-        // As in Jinja2's immutable sandbox, which `apply_chat_template` uses.
+        // This is as in Jinja2's immutable sandbox, which `apply_chat_template` uses.
         return Err(error(format!("access to `{name}` of a {kind} is unsafe: templates change nothing")));
     }
     match (kind, name) {
@@ -85,7 +85,8 @@ fn of_text(
     }
 }
 
-/// `str.translate`: a table from code points to code points, texts, or `None` for what goes.
+/// `str.translate`: the table maps code points to code points or texts, or to `None` for characters that
+/// are removed.
 fn translated(text: &str, bound: &Arguments) -> Result<String, Error> {
     bound.only(&["table"])?;
     let table = bound.get(0, "table").ok_or_else(|| bound.error("needs a table"))?;
@@ -110,7 +111,7 @@ fn translated(text: &str, bound: &Arguments) -> Result<String, Error> {
     Ok(out)
 }
 
-/// A method of a text that `safe` or `escape` gave: what is put into it is escaped.
+/// Calls a method of a text that is marked as safe. Strings that are put into such a text are escaped.
 fn of_safe(state: &mut State, text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let escaped = |value: &Value| match value.as_str() {
         Some(text) if !value.is_safe() => Value::from(markup::escaped(text)),
@@ -139,7 +140,7 @@ fn of_safe(state: &mut State, text: &str, name: &str, arguments: &[Value]) -> Re
     of_text(state, &Value::from(text), text, name, &bound, &arguments)
 }
 
-/// Strings of a result that came from a safe text are safe.
+/// Marks the strings of a result as safe, since it came from a safe text.
 fn safe(result: Value) -> Value {
     let of = |value: Value| match value.as_str() {
         Some(text) => Value::from_safe_string(text.to_owned()),

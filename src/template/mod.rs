@@ -1,6 +1,7 @@
 //! Chat templates: Jinja2 as Hugging Face's `apply_chat_template` sets it up, byte for byte.
 
 mod arguments;
+mod assignments;
 mod chat;
 mod closures;
 mod comparison;
@@ -38,6 +39,7 @@ mod sequences;
 mod shipped;
 mod slice;
 mod sources;
+mod spaces;
 mod spec;
 mod special_tokens;
 mod str_format;
@@ -45,6 +47,7 @@ mod strftime;
 mod strings;
 mod syntax;
 mod tests;
+mod token;
 mod turns;
 mod wrap;
 mod writer;

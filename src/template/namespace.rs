@@ -12,7 +12,7 @@ use super::{functions, python};
 /// The function that `{% set object.name = value %}` is rewritten to call.
 pub const SET: &str = "__set_attribute__";
 
-/// Names and values, in the order in which they were set first.
+/// Names and values, in the order in which the names were first set.
 #[derive(Debug)]
 struct Namespace(Mutex<IndexMap<String, Value>>);
 
@@ -30,7 +30,7 @@ impl Object for Namespace {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A namespace within itself is being written already.
+        // A namespace that contains itself is already being written.
         match self.0.try_lock() {
             Ok(values) => write!(f, "<Namespace {}>", python::repr(&Value::from_pairs(values.clone()))),
             Err(_) => f.write_str("<Namespace {...}>"),
@@ -38,7 +38,7 @@ impl Object for Namespace {
     }
 }
 
-/// Refuses names that transformers refuses.
+/// Errors for the names that transformers refuses.
 fn check_name(name: &str) -> Result<(), Error> {
     match name.starts_with('_') {
         true => {

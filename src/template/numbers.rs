@@ -7,7 +7,7 @@ use super::arguments::Arguments;
 use super::comparison::{Number, integer};
 use super::objects::BigInteger;
 use super::python::{self, error, type_name};
-use super::strings;
+use super::spaces;
 
 pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     python::defined(value)?;
@@ -29,9 +29,9 @@ pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(read.map(integer).or_else(|| arguments.get(0, "default")).unwrap_or_else(|| Value::from(0)))
 }
 
-/// `int(text, base)`, else `int(float(text))`, as decimal digits.
+/// `int(text, base)`, or if that fails `int(float(text))`, as decimal digits.
 fn whole_number(text: &str, base: i64) -> Option<String> {
-    let text = strings::strip(text);
+    let text = spaces::strip(text);
     let unsigned = text.trim_start_matches(['-', '+']);
     let sign = &text[..text.len() - unsigned.len()];
     let head = unsigned.get(..2).unwrap_or_default().to_ascii_lowercase();
@@ -65,7 +65,7 @@ fn whole_number(text: &str, base: i64) -> Option<String> {
 
 /// `float(text)`.
 fn python_float(text: &str) -> Option<f64> {
-    let text = strings::strip(text);
+    let text = spaces::strip(text);
     let well_grouped = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
     text.replace('_', "").parse().ok().filter(|_| well_grouped)
 }

@@ -1,5 +1,5 @@
-//! How those of our [`objects`](super::objects) behave that call methods or write values: this file
-//! may use all others, and none uses it.
+//! How those of our [`objects`](super::objects) behave that call methods or write values. This file may use
+//! all others, and no other file uses this one.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Python's objects that minijinja has no value for: what loops go over without being lists, methods
-//! that are not called, counters. How views of dictionaries and methods behave is in
+//! Python's objects that minijinja has no value for: iterables that are not lists, methods that are not
+//! called, counters. How views of dictionaries and methods behave is in
 //! [`object_impls`](super::object_impls).
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind, State};
 
-/// What a generator function gives: it can be gone over once, is always true and has no length.
+/// What a generator function returns: it can be iterated over once, is always true and has no length.
 #[derive(Debug)]
 pub struct Generator(Arc<Mutex<std::vec::IntoIter<Value>>>);
 
@@ -19,7 +19,7 @@ impl Generator {
     }
 }
 
-/// Takes what is left of a generator, one by one.
+/// Takes the remaining items of a generator one by one.
 struct Rest(Arc<Mutex<std::vec::IntoIter<Value>>>);
 
 impl Iterator for Rest {
@@ -56,7 +56,7 @@ impl Object for Generator {
     }
 }
 
-/// `dict.keys()` and such: a length, an order, no index.
+/// `dict.keys()` and the like: these have a length and an order, but no index.
 #[derive(Debug)]
 pub struct DictView {
     /// `dict_keys`, `dict_values` or `dict_items`.
@@ -122,7 +122,7 @@ impl Object for Range {
     }
 }
 
-/// A method of a value, not called.
+/// A method of a value that is not called yet.
 #[derive(Debug)]
 pub struct Method {
     pub object: Value,
@@ -154,7 +154,7 @@ impl Object for Group {
     }
 }
 
-/// An integer too long for minijinja's; it can be printed and compared, not calculated with.
+/// An integer that is too large for minijinja's. It can be printed and compared, but not calculated with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BigInteger(pub String);
 

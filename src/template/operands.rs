@@ -1,9 +1,9 @@
-//! The parts of Jinja2's expressions between operators: literals, names, subscripts, calls, filters
-//! and tests; and what is assigned to.
+//! The parts of Jinja2's expressions between operators: literals, names, subscripts, calls, filters and
+//! tests. Also the targets of assignments.
 
-use super::lexer::{SyntaxError, Token, TokenKind};
 use super::parser::{EndKeywords, Parsed, Parser};
 use super::syntax::{CallArguments, Expr, Node};
+use super::token::{SyntaxError, Token, TokenKind};
 
 impl Parser {
     pub(super) fn primary(&mut self) -> Parsed {
@@ -57,7 +57,7 @@ impl Parser {
         Ok(Expr { line, node })
     }
 
-    /// What stands between brackets, with commas between; one may follow the last.
+    /// Reads expressions between brackets, separated by commas. A comma may follow the last one.
     fn items<T>(
         &mut self,
         close: &str,
@@ -76,7 +76,7 @@ impl Parser {
         Ok(items)
     }
 
-    /// Attributes, subscripts and calls.
+    /// Reads the attributes, subscripts and calls after an expression.
     pub(super) fn postfix(&mut self, mut expression: Expr) -> Parsed {
         loop {
             let line = self.line();
@@ -135,7 +135,7 @@ impl Parser {
         Ok(Node::Item(inner, Box::new(Expr { line, node: Node::Tuple(keys) })))
     }
 
-    /// What is assigned to: names, one or several with commas; `object.name` for a namespace.
+    /// Reads what a value is assigned to: one name, several with commas, or `object.name` for a namespace.
     pub fn target(&mut self, ends: EndKeywords) -> Parsed {
         let line = self.line();
         let mut items = Vec::new();
@@ -193,7 +193,7 @@ impl Parser {
         }
     }
 
-    /// `|filter|…`, as many as stand here.
+    /// Reads as many filters (`|filter|…`) as there are here.
     fn filters(&mut self, expression: Option<Expr>) -> Parsed {
         self.expect("|")?;
         let mut expression = self.filter(expression)?;

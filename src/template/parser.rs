@@ -1,12 +1,12 @@
-//! Jinja2's grammar of expressions: its precedences, its tuples without parentheses.
+//! Jinja2's grammar of expressions: its precedences, and its tuples without parentheses.
 
-use super::lexer::{SyntaxError, Token, TokenKind};
 use super::syntax::{ComparisonOperator, Expr, Node};
+use super::token::{SyntaxError, Token, TokenKind};
 
 /// How deep expressions may be nested.
 const DEEPEST: usize = 60;
 
-/// Where a tuple without parentheses ends, besides a closing bracket or the tag's end.
+/// Names at which a tuple without parentheses ends, besides a closing bracket or the tag's end.
 pub type EndKeywords<'a> = &'a [&'a str];
 
 pub struct Parser {
@@ -18,12 +18,12 @@ pub struct Parser {
 pub type Parsed = Result<Expr, SyntaxError>;
 
 impl Parser {
-    /// Of tokens whose last is [`TokenKind::End`].
+    /// A parser of tokens, the last of which is [`TokenKind::End`].
     pub fn new(tokens: Vec<Token>) -> Self {
         Parser { tokens, at: 0, depth: 0 }
     }
 
-    /// The token at hand.
+    /// The token that is read next.
     pub fn token(&self) -> &Token {
         &self.tokens[self.at]
     }
@@ -40,7 +40,7 @@ impl Parser {
         &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].kind
     }
 
-    /// The token at hand; the next one takes its place.
+    /// Takes the token at hand and moves on to the next one.
     pub fn next(&mut self) -> Token {
         let token = self.tokens[self.at].clone();
         self.at = (self.at + 1).min(self.tokens.len() - 1);
@@ -63,7 +63,7 @@ impl Parser {
         matches!(self.kind(), TokenKind::Name(found) if found == name)
     }
 
-    /// Whether `operator` is at hand; then it is read.
+    /// Reads `operator` if it comes next, and returns whether it did.
     pub fn skip(&mut self, operator: &str) -> bool {
         let found = self.is(operator);
         if found {
@@ -143,7 +143,7 @@ impl Parser {
         self.nested(Self::conditional)
     }
 
-    /// One level deeper, within what a stack can hold.
+    /// Parses one level deeper. Errors if that is deeper than the stack can hold.
     pub(super) fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -190,7 +190,7 @@ impl Parser {
             negations += 1;
         }
         let mut expression = self.comparison()?;
-        // Two negations make a boolean, as one does; more add nothing.
+        // Like one negation, two make a boolean; more of them add nothing.
         for _ in 0..if negations > 2 { 2 - negations % 2 } else { negations } {
             expression = Expr { line, node: Node::Not(Box::new(expression)) };
         }
@@ -225,7 +225,7 @@ impl Parser {
         Ok(Expr { line, node: Node::Compare(Box::new(first), rest) })
     }
 
-    /// Operations of one precedence, from the left.
+    /// Reads operations of one precedence, from left to right.
     fn binary(&mut self, filters: &[(&str, &'static str)], operand: fn(&mut Self) -> Parsed) -> Parsed {
         let line = self.line();
         let mut left = operand(self)?;
@@ -298,7 +298,7 @@ fn is_named(kind: &TokenKind, name: &str) -> bool {
     matches!(kind, TokenKind::Name(found) if found == name)
 }
 
-/// A token in words.
+/// Describes a token, for errors.
 fn described(kind: &TokenKind) -> String {
     match kind {
         TokenKind::Data(_) => "text".into(),

@@ -1,4 +1,4 @@
-//! The filter `pprint`: Python's `pprint.pformat` with its own settings, 80 columns and sorted keys.
+//! The filter `pprint`: Python's `pprint.pformat` with its default settings: 80 columns and sorted keys.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use minijinja::value::Value;
 
 use super::comparison::Number;
 use super::python::{self, type_name};
-use super::strings;
+use super::spaces;
 
 const WIDTH: usize = 80;
 
@@ -62,14 +62,14 @@ fn write(out: &mut String, value: &Value, indent: usize, allowance: usize, top: 
     Ok(())
 }
 
-/// What stands before an item but the first.
+/// Writes what comes before every item except the first.
 fn next(out: &mut String, index: usize, indent: usize) {
     if index > 0 {
         out.push_str(&format!(",\n{}", " ".repeat(indent + 1)));
     }
 }
 
-/// A text in several literals, cut at lines and words.
+/// Writes a text as several literals, split at lines and words.
 fn write_text(
     out: &mut String,
     text: &str,
@@ -83,7 +83,7 @@ fn write_text(
     }
     let room = WIDTH.saturating_sub(indent);
     let quoted = |text: &str| python::repr(&Value::from(text));
-    let lines: Vec<Value> = python::iterate(&strings::splitlines(text, true))?;
+    let lines: Vec<Value> = python::iterate(&spaces::splitlines(text, true))?;
     let mut chunks: Vec<String> = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let line = line.as_str().unwrap_or_default();
@@ -116,13 +116,13 @@ fn write_text(
     Ok(())
 }
 
-/// Words, each with the white space after it.
+/// The words of a text, each with the white space after it.
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = line;
     while !rest.is_empty() {
-        let word = rest.find(strings::is_space).unwrap_or(rest.len());
-        let space = rest[word..].find(|c| !strings::is_space(c)).unwrap_or(rest.len() - word);
+        let word = rest.find(spaces::is_space).unwrap_or(rest.len());
+        let space = rest[word..].find(|c| !spaces::is_space(c)).unwrap_or(rest.len() - word);
         let (piece, after) = rest.split_at(word + space);
         words.push(piece);
         rest = after;
@@ -149,7 +149,8 @@ fn repr(value: &Value) -> Result<String, Error> {
     })
 }
 
-/// A dictionary's entries by their keys; keys that cannot be compared by the names of their types.
+/// A dictionary's entries, sorted by their keys. Keys that cannot be compared are sorted by the names of
+/// their types.
 fn sorted(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
     let mut entries = python::entries(dict)?;
     entries.sort_by(|(one, _), (other, _)| match (one.as_str(), other.as_str()) {

@@ -8,12 +8,12 @@ use super::markup;
 use super::python::{error, type_name};
 use super::spec::{Spec, leading};
 
-/// `format % values`; a tuple gives several, a dictionary those with names.
+/// `format % values`. A tuple gives several values, a dictionary gives values with names.
 pub fn format(format: &str, values: &Value) -> Result<String, Error> {
     filled(format, values, &|value| value.clone())
 }
 
-/// The same of a text that is safe: strings put into it are escaped.
+/// The same for a text that is marked as safe: strings that are put into it are escaped.
 pub fn format_safe(format: &str, values: &Value) -> Result<String, Error> {
     filled(format, values, &|value| match value.kind() {
         ValueKind::Number | ValueKind::Bool => value.clone(),

@@ -1,4 +1,4 @@
-//! Values as Python sees and writes them: the names of their types, what loops go over, `str()`,
+//! Values as Python sees and writes them: the names of their types, what loops iterate over, `str()`,
 //! `repr()` and the shortest form of a float.
 
 use std::fmt::Write;
@@ -31,7 +31,7 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// What a loop over `value` goes over. Errors if Python cannot go over it.
+/// The items of a loop over `value`. Errors if Python cannot iterate over it.
 pub fn iterate(value: &Value) -> Result<Vec<Value>, Error> {
     match value.kind() {
         ValueKind::Undefined => Ok(Vec::new()),
@@ -48,7 +48,7 @@ pub fn entries(dict: &Value) -> Result<Vec<(Value, Value)>, Error> {
     dict.try_iter()?.map(|key| dict.get_item(&key).map(|value| (key, value))).collect()
 }
 
-/// The same as tuples.
+/// The same, each as a tuple.
 pub fn pairs(dict: &Value) -> Result<Vec<Value>, Error> {
     Ok(entries(dict)?.into_iter().map(|(key, value)| Value::from(Tuple::from([key, value]))).collect())
 }
@@ -58,12 +58,12 @@ pub fn tuple<const N: usize>(texts: [&str; N]) -> Value {
     Value::from(Tuple::from(texts.map(Value::from)))
 }
 
-/// An error of an operation.
+/// The error that an operation is not valid.
 pub fn error(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail.into())
 }
 
-/// Refuses what is not defined.
+/// Errors if the value is not defined.
 pub fn defined(value: &Value) -> Result<(), Error> {
     match value.is_undefined() {
         true => Err(Error::new(ErrorKind::UndefinedError, "a value that is not defined cannot be used so")),
@@ -71,7 +71,7 @@ pub fn defined(value: &Value) -> Result<(), Error> {
     }
 }
 
-/// `str(value)`: strings as they are, all else as `repr`.
+/// `str(value)`: strings as they are, everything else as `repr` writes it.
 pub fn str(value: &Value) -> String {
     match value.as_str() {
         Some(text) => text.to_owned(),
@@ -87,7 +87,7 @@ pub fn repr(value: &Value) -> String {
     out
 }
 
-/// `ascii(value)`: `repr` with escapes for what is not ASCII.
+/// `ascii(value)`: `repr` with escapes for characters that are not ASCII.
 pub fn ascii(value: &Value) -> String {
     let mut out = String::new();
     for c in repr(value).chars() {
@@ -136,7 +136,7 @@ fn write_repr(out: &mut String, value: &Value) {
             }
             out.push('}');
         }
-        // `None`, `True`, `False`, and objects that have their own way.
+        // These are `None`, `True`, `False`, and objects that write themselves.
         _ => out.push_str(&value.to_string()),
     }
 }
@@ -204,8 +204,8 @@ fn write_string_repr(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// `str.isprintable` of one character, near enough: no control, format, private or unassigned
-/// characters that occur in text, and no separator but the space.
+/// An approximation of `str.isprintable` for one character: it is no control, format or private character
+/// and no separator except the space. Unassigned characters are not recognised.
 pub fn is_printable(c: char) -> bool {
     let separator = c.is_whitespace() && c != ' ';
     let format = matches!(c,

@@ -1,15 +1,15 @@
-//! What a model's templates read, told by their sources.
+//! What a model's templates read, as their sources show it.
 
 use super::mentions::{names, reads_key};
 use super::{ChatTemplate, Kwargs, Rendering};
 
 impl ChatTemplate {
-    /// Whether a template tells the time.
+    /// Whether a template reads the time.
     pub fn tells_time(&self) -> bool {
         self.sources().any(|(_, source)| source.contains("strftime_now"))
     }
 
-    /// Whether the template that renders `rendering` reads what a turn's author thought.
+    /// Whether the template that renders `rendering` reads the reasoning of turns.
     pub fn reads_reasoning(&self, rendering: Rendering) -> bool {
         self.choose(rendering).is_ok_and(|(_, template)| !template.reasoning.is_empty())
     }
@@ -29,7 +29,7 @@ impl ChatTemplate {
         self.choose(rendering).ok().map(|(name, _)| name)
     }
 
-    /// Those of some variables that no template reads.
+    /// Those of the variables that no template reads.
     pub fn unread<'a>(&self, kwargs: &'a Kwargs) -> Vec<&'a str> {
         let is_read = |name: &str| self.sources().any(|(_, source)| names(source, name));
         kwargs.keys().map(String::as_str).filter(|name| !is_read(name)).collect()

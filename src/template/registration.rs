@@ -1,14 +1,14 @@
-//! How our filters are added to an environment: with their arguments bound as Python binds them.
+//! Adds our filters to an environment. Their arguments are bound as Python binds them.
 
 use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
 
-/// A filter: the value before the bar, and the arguments in its parentheses.
+/// A filter, which gets the value before the `|` and the arguments in parentheses.
 pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
 
-/// Adds a filter; arguments beyond `names` are refused.
+/// Adds a filter. Arguments that are not among `names` are errors.
 pub fn add(
     environment: &mut Environment,
     name: &'static str,

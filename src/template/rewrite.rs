@@ -1,26 +1,28 @@
 //! Rewrites a template from Jinja2's language to minijinja's.
 //!
-//! Both read nearly the same text, and where they do not, templates in the wild depend on Jinja2: on
-//! its lexer's whitespace, on Python's operators, attributes and truth, on scopes that are Python's.
-//! So the source is read as Jinja2 reads it ([`lexer`](super::lexer), [`parser`](super::parser)) and
-//! written anew: expressions by [`writer`](super::writer), statements here. Lines stay those of the
-//! template, for errors. What is written differently:
+//! Both read nearly the same text, and where they do not, existing templates depend on Jinja2: on how its
+//! lexer treats white space, on Python's operators, attributes and truth values, and on Python's scopes. So
+//! the source is read as Jinja2 reads it ([`lexer`](super::lexer), [`parser`](super::parser)) and written
+//! out again: expressions by [`writer`](super::writer), statements here, in
+//! [`assignments`](super::assignments) and in [`closures`](super::closures). Everything stays on the line
+//! that it has in the template, so that errors name the right line. What is written differently:
 //!
-//! - what a loop goes over passes a filter that knows what Python can iterate over;
+//! - what a loop iterates over is passed through a filter that knows what Python can iterate over;
 //! - `{% generation %}` becomes a call block (see [`generation`](super::generation));
 //! - `{% set object.name = … %}` becomes a function call, for namespaces of our own;
-//! - bodies of `set`, `filter` and such have a scope of their own;
+//! - bodies of `set`, `filter` and the like have a scope of their own;
 //! - bodies that are closures name the variables that they read first, so that all are captured;
 //! - a macro with defaults, or one that reads `varargs` or `kwargs`, is wrapped (see
 //!   [`macros`](super::macros)).
 
 use std::collections::BTreeSet;
 
-use super::lexer::{SyntaxError, TokenKind, tokens};
+use super::lexer::tokens;
 use super::parser::Parser;
 use super::syntax::{Expr, Node};
+use super::token::{SyntaxError, TokenKind};
 use super::writer::Writer;
-use super::{filters, generation, namespace};
+use super::{filters, generation};
 
 /// The rewritten source, and whether it has generation blocks.
 pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
@@ -40,15 +42,15 @@ pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
 /// How deep statements may be nested.
 const DEEPEST: usize = 60;
 
-/// What a statement stands in.
+/// What encloses a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Enclosing {
     Loop,
-    /// A branch: leaving a loop from within is as from the loop itself.
+    /// A branch of a condition. `break` within it is as good as directly in the loop.
     Branch,
-    /// A scope or a captured text.
+    /// A scope of its own, or a text that is captured.
     Scope,
-    /// A macro, the body of a call: no loop around it can be left.
+    /// A macro or the body of a call block. No loop around it can be left from within.
     Closure,
 }
 
@@ -58,9 +60,9 @@ pub(super) struct Rewriter {
     /// Variables that were assigned, in order.
     pub(super) assigned: Vec<String>,
     enclosing: Vec<Enclosing>,
-    /// Closures so far.
+    /// The number of closures so far.
     pub(super) closures: usize,
-    /// Captured texts so far.
+    /// The number of captured texts so far.
     blocks: usize,
     marks_generation: bool,
 }
@@ -68,8 +70,8 @@ pub(super) struct Rewriter {
 pub(super) type Done = Result<(), SyntaxError>;
 
 impl Rewriter {
-    /// Text and tags up to a tag whose name is one of `ends`, which is read up to its name; without
-    /// any, up to the end of the template.
+    /// Reads text and tags up to a tag whose name is one of `ends`; this tag is read up to its name.
+    /// Without `ends`, reads up to the end of the template.
     fn body(&mut self, ends: &[&str]) -> Result<String, SyntaxError> {
         let first = self.parser.line();
         loop {
@@ -102,7 +104,7 @@ impl Rewriter {
         }
     }
 
-    /// The body of a tag whose head has been read, up to one of `ends`.
+    /// Reads the body of a tag whose head has been read, up to one of `ends`.
     pub(super) fn inside(&mut self, what: Enclosing, ends: &[&str]) -> Result<String, SyntaxError> {
         self.parser.skip(":");
         self.parser.expect_end(&TokenKind::TagEnd)?;
@@ -125,7 +127,7 @@ impl Rewriter {
         self.writer.push(" }}");
     }
 
-    /// Opens a tag at a line of the template.
+    /// Opens a tag that is on a line of the template.
     pub(super) fn open(&mut self, line: usize, head: &str) {
         self.writer.push("{% ");
         self.writer.go_to(line);
@@ -214,7 +216,7 @@ impl Rewriter {
         let (start, closures, assigned) = (self.writer.out.len(), self.closures, self.assigned.len());
         let end = self.inside(Enclosing::Loop, &["endfor", "else"])?;
         if self.closures > closures {
-            // A closure outlives an iteration: what one assigns must not be seen in the next.
+            // A closure outlives an iteration: what one iteration assigns must not be visible in the next.
             let names: BTreeSet<&String> = self.assigned[assigned..].iter().collect();
             let fresh: String = names.iter().map(|name| format!("{{% set {name} = {name} %}}")).collect();
             self.writer.out.insert_str(start, &fresh);
@@ -227,67 +229,9 @@ impl Rewriter {
         self.end_of_tag()
     }
 
-    /// What is assigned to: a name, or several with commas and parentheses.
-    fn target(&mut self, ends: &[&str]) -> Result<String, SyntaxError> {
-        let target = self.parser.target(ends)?;
-        target_text(&target, &mut self.assigned)
-    }
-
-    fn set(&mut self, line: usize) -> Done {
-        let first = self.parser.target(&[])?;
-        let attribute = match &first.node {
-            Node::Attribute(object, name) => Some((object.clone(), name.clone())),
-            _ => None,
-        };
-        let target = match &attribute {
-            Some(_) => String::new(),
-            None => target_text(&first, &mut self.assigned)?,
-        };
-        if self.parser.skip("=") {
-            let value = self.parser.tuple(true, &[])?;
-            match &attribute {
-                Some((object, name)) => {
-                    self.set_attribute(line, object, name, |writer| writer.expression(&value))
-                }
-                None => {
-                    self.open(line, &format!("set {target} = "));
-                    self.writer.expression(&value);
-                    // Several names take what can be gone over.
-                    self.writer.push(if target.contains(',') { "|list %}" } else { " %}" });
-                }
-            }
-            return self.end_of_tag();
-        }
-        let filters = self.parser.block_filters(true)?;
-        let text = self.captured(line, "endset")?;
-        let value = |writer: &mut Writer| {
-            writer.push(&text);
-            if let Some(filters) = &filters {
-                writer.push("|");
-                writer.expression(filters);
-            }
-        };
-        match &attribute {
-            Some((object, name)) => self.set_attribute(line, object, name, value),
-            None => {
-                self.open(line, &format!("set {target} = "));
-                value(&mut self.writer);
-                self.writer.push(" %}");
-            }
-        }
-        self.end_of_tag()
-    }
-
-    fn set_attribute(&mut self, line: usize, object: &Expr, name: &str, value: impl FnOnce(&mut Writer)) {
-        self.open(line, &format!("do {}(", namespace::SET));
-        self.writer.expression(object);
-        self.writer.push(&format!(", \"{name}\", "));
-        value(&mut self.writer);
-        self.writer.push(") %}");
-    }
-
-    /// A body up to `end`, in a scope of its own: the variable that holds its text.
-    fn captured(&mut self, line: usize, end: &str) -> Result<String, SyntaxError> {
+    /// Reads a body up to `end`, in a scope of its own. Returns the name of the variable that holds its
+    /// text.
+    pub(super) fn captured(&mut self, line: usize, end: &str) -> Result<String, SyntaxError> {
         self.blocks += 1;
         let name = format!("__text_{}__", self.blocks);
         self.open(line, &format!("set {name} %}}"));
@@ -304,34 +248,6 @@ impl Rewriter {
         self.writer.push(&format!("{{{{ {text}|"));
         self.writer.expression(&filters);
         self.writer.push(" }}");
-        self.end_of_tag()
-    }
-
-    fn with(&mut self, line: usize) -> Done {
-        let mut bound: Vec<(String, Expr)> = Vec::new();
-        while *self.parser.kind() != TokenKind::TagEnd {
-            if !bound.is_empty() {
-                self.parser.expect(",")?;
-            }
-            let target = self.target(&[])?;
-            let target = if target.contains(',') { format!("({target})") } else { target };
-            self.parser.expect("=")?;
-            bound.push((target, self.parser.expression()?));
-        }
-        // Values know nothing of the names before them, so all are bound at once.
-        self.open(line, "with");
-        if !bound.is_empty() {
-            let targets: Vec<&str> = bound.iter().map(|(target, _)| target.as_str()).collect();
-            self.writer.push(&format!(" ({},) = (", targets.join(", ")));
-            for (_, value) in &bound {
-                self.writer.expression(value);
-                self.writer.push(",");
-            }
-            self.writer.push(")");
-        }
-        self.writer.push(" %}");
-        self.inside(Enclosing::Scope, &["endwith"])?;
-        self.close("endwith");
         self.end_of_tag()
     }
 
@@ -368,28 +284,6 @@ impl Rewriter {
             _ => return Err(SyntaxError::new(line, format!("`{name}` outside of a loop"))),
         }
         self.end_of_tag()
-    }
-}
-
-/// A target as minijinja writes it; its names are noted.
-fn target_text(target: &Expr, names: &mut Vec<String>) -> Result<String, SyntaxError> {
-    match &target.node {
-        Node::Name(name) => {
-            names.push(name.clone());
-            Ok(name.clone())
-        }
-        Node::Tuple(items) | Node::List(items) => {
-            let items: Result<Vec<String>, SyntaxError> = items
-                .iter()
-                .map(|item| {
-                    let text = target_text(item, names)?;
-                    Ok(if matches!(item.node, Node::Name(_)) { text } else { format!("({text})") })
-                })
-                .collect();
-            let items = items?;
-            Ok(if items.len() == 1 { format!("{},", items[0]) } else { items.join(", ") })
-        }
-        _ => Err(SyntaxError::new(target.line, "only names can be assigned to")),
     }
 }
 

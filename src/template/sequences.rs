@@ -1,5 +1,5 @@
-//! Jinja2's filters of sequences. What is a generator in Jinja2 is one here: always true, without a
-//! length, used up once it was gone over.
+//! Jinja2's filters of sequences. What is a generator in Jinja2 is one here: always true, without a length,
+//! and empty after it was iterated over.
 
 use std::cmp::Ordering;
 
@@ -79,7 +79,7 @@ fn at_path(value: &Value, path: &Value) -> Result<Value, Error> {
     at_path_or(value, path, None)
 }
 
-/// The same, where each step that finds nothing finds `default`.
+/// The same, except that each step which finds nothing gives `default`.
 fn at_path_or(value: &Value, path: &Value, default: Option<&Value>) -> Result<Value, Error> {
     let found = |value: &Value, key: &Value| {
         let found = lookup::item(value, key)?;
@@ -92,7 +92,7 @@ fn at_path_or(value: &Value, path: &Value, default: Option<&Value>) -> Result<Va
     })
 }
 
-/// A text without its capitals, unless `case_sensitive`.
+/// A text in lower case, unless `case_sensitive` is set; other values as they are.
 fn folded(value: Value, case_sensitive: bool) -> Value {
     match value.as_str() {
         Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
@@ -102,7 +102,7 @@ fn folded(value: Value, case_sensitive: bool) -> Value {
 
 fn map(state: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let mut mapped = Vec::new();
-    // What is not true, `None` too, has no items.
+    // A value that is not true, such as `None`, has no items.
     if !value.is_true() {
         return Ok(Generator::value(mapped));
     }
@@ -129,7 +129,8 @@ fn map(state: &mut State, value: &Value, arguments: &Arguments) -> Result<Value,
     Ok(Generator::value(mapped))
 }
 
-/// Items that pass a test (or do not), the test being of an attribute or of the item itself.
+/// The items that pass a test (or do not pass it). The test is applied to an attribute of the item, or to
+/// the item itself.
 fn selected(
     state: &mut State,
     value: &Value,
@@ -170,7 +171,8 @@ fn selected(
     Ok(Generator::value(kept))
 }
 
-/// Sorted by keys, equal ones in their order. Errors if two keys cannot be compared.
+/// Sorts items by their keys. Items with equal keys keep their order. Errors if two keys cannot be
+/// compared.
 fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<Value>, Error> {
     let mut failed = None;
     keyed.sort_by(|(a, _), (b, _)| {
@@ -238,7 +240,8 @@ fn unique(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     Ok(Generator::value(kept))
 }
 
-/// Items with what they are compared by: arguments `case_sensitive` and `attribute`.
+/// Items with the keys that they are compared by, as the arguments `case_sensitive` and `attribute` have
+/// it.
 fn keyed(value: &Value, arguments: &Arguments) -> Result<Vec<(Value, Value)>, Error> {
     let case_sensitive = arguments.is_true(0, "case_sensitive");
     let attribute = arguments.given(1, "attribute");

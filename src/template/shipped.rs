@@ -9,7 +9,7 @@ macro_rules! shipped {
 
 shipped!("chatml", "llama3", "qwen", "mistral", "gemma", "phi", "deepseek", "zephyr", "alpaca", "plain");
 
-/// Names that a recipe's `template` may be.
+/// The names that a recipe's `template` may have.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)
 }

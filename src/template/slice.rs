@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, Value};
 use super::arguments::Arguments;
 use super::python;
 
-/// `value[start:stop:step]`; bounds left out are `None`.
+/// `value[start:stop:step]`. Bounds that are left out are `None`.
 pub fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let (start, stop) = (arguments.integer(0, "start")?, arguments.integer(1, "stop")?);
     let step = arguments.integer(2, "step")?.unwrap_or(1);

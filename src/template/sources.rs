@@ -13,9 +13,9 @@ use crate::json_file;
 pub const DEFAULT: &str = "default";
 /// The name of the template that a model with several uses where a row has tools.
 pub const TOOL_USE: &str = "tool_use";
-/// The folder of a model's further templates, each a file `NAME.jinja`.
+/// The folder of a model's additional templates, each of which is a file `NAME.jinja`.
 pub const ADDITIONAL: &str = "additional_chat_templates";
-/// What stands before the name of one of a model's templates in a recipe.
+/// What comes before the name of one of a model's templates in a recipe.
 pub const OF_MODEL: &str = "model:";
 
 /// Name → source. A recipe's own choice goes by the name `default`.
@@ -40,8 +40,8 @@ pub fn sources(
     }
 }
 
-/// All templates of a model's folder, as transformers reads them: `chat_template.jinja`, which is
-/// called `default`, and those in `additional_chat_templates/`; without any of these files what
+/// All templates of a model's folder, as transformers reads them: `chat_template.jinja`, which is called
+/// `default`, and those in `additional_chat_templates/`; if there are none of these files, what
 /// `tokenizer_config.json` has under `chat_template`. Empty if there are none.
 pub fn own(folder: &Path) -> Result<TemplateSources> {
     let mut sources = TemplateSources::new();

@@ -6,17 +6,17 @@ use minijinja::value::Value;
 use super::comparison::Number;
 use super::python::{self, error, type_name};
 
-/// The widest that a value is padded to, and the most digits.
+/// The largest width that a value is padded to, and the largest number of digits.
 const WIDEST: usize = 1 << 16;
 
-/// Digits at the beginning of a text, taken off it.
+/// Takes the digits at the beginning of a text off it, and returns their number.
 pub fn leading(text: &mut &str) -> usize {
     let digits = &text[..text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len()];
     *text = &text[digits.len()..];
     digits.parse().unwrap_or(if digits.is_empty() { 0 } else { usize::MAX })
 }
 
-/// How a value is written.
+/// How a value is to be written.
 #[derive(Debug, Default)]
 pub struct Spec {
     pub fill: Option<char>,
@@ -85,7 +85,7 @@ impl Spec {
         })
     }
 
-    /// Digits, at least as many as the precision.
+    /// The digits with zeros before them, so that there are at least as many as the precision says.
     fn least(&self, digits: String) -> String {
         let missing = self.precision.unwrap_or(0).saturating_sub(digits.len());
         "0".repeat(missing) + &digits
@@ -148,7 +148,7 @@ impl Spec {
             Some(precision) => text.chars().take(precision).collect(),
             None => text.to_owned(),
         };
-        // printf puts a text right, format puts it left.
+        // `%` aligns a text to the right, `format` aligns it to the left.
         self.padded(&cut, right || (self.align.is_none() && !self.left && self.fill.is_none()))
     }
 
@@ -182,7 +182,7 @@ fn exponent(text: &str) -> String {
     format!("{digits}e{sign}{power:0>2}")
 }
 
-/// Without zeros after the point.
+/// The number without zeros at the end of its fraction.
 fn trimmed(text: &str) -> String {
     let (digits, power) = text.find('e').map_or((text, ""), |at| text.split_at(at));
     let digits =
@@ -190,7 +190,7 @@ fn trimmed(text: &str) -> String {
     format!("{digits}{power}")
 }
 
-/// Digits in groups of three before the point.
+/// The number with the digits before the point in groups of three.
 fn grouped(digits: &str, separator: char) -> String {
     let whole = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
     let mut out = String::new();

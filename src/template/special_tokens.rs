@@ -13,8 +13,8 @@ use crate::json_file;
 pub struct SpecialTokens(IndexMap<String, String>);
 
 impl SpecialTokens {
-    /// Reads `tokenizer_config.json`, and what only `special_tokens_map.json` has; a missing file
-    /// has none.
+    /// Reads `tokenizer_config.json`, and those tokens that only `special_tokens_map.json` has. Files that
+    /// are missing are skipped.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut tokens = IndexMap::new();
         for file in ["tokenizer_config.json", "special_tokens_map.json"] {
@@ -29,7 +29,7 @@ impl SpecialTokens {
         Ok(SpecialTokens(tokens))
     }
 
-    /// The token's text, by name.
+    /// The text of the token called `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

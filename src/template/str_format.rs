@@ -9,7 +9,7 @@ use super::lookup;
 use super::python::{self, error, type_name};
 use super::spec::{Spec, leading, radix};
 
-/// `format.format(*positional, **named)`; `convert` is applied to what is put in.
+/// `format.format(*positional, **named)`. `convert` is applied to each value that is put in.
 pub fn str_format(
     format: &str,
     arguments: &Arguments,
@@ -18,7 +18,7 @@ pub fn str_format(
     fields(format, arguments, &convert, &mut 0, 0)
 }
 
-/// The same; `automatic` counts fields without a name, `depth` is that of fields within fields.
+/// The same, where `automatic` counts the fields without a name and `depth` is how deep fields are nested.
 fn fields(
     format: &str,
     arguments: &Arguments,
@@ -88,7 +88,7 @@ fn fields(
     Ok(out)
 }
 
-/// Length of a field up to the brace that closes it.
+/// The length of a field up to the brace that closes it.
 fn field_length(text: &str) -> Option<usize> {
     let mut open = 0;
     for (at, c) in text.char_indices() {

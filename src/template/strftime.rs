@@ -1,5 +1,5 @@
-//! `strftime_now`: the time of a run, written by the codes of C's `strftime` in the C locale, as
-//! Python has them on Linux. A code that is not known stays as it is.
+//! `strftime_now`: the time of a run, written by the codes of C's `strftime` in the C locale, as Python
+//! supports them on Linux. A code that is not known stays as it is.
 
 use jiff::civil::DateTime;
 
@@ -41,7 +41,7 @@ pub fn strftime(now: DateTime, format: &str) -> String {
 
 /// What a code stands for.
 fn written(now: DateTime, code: char, flags: &str) -> Option<String> {
-    // A number of some width, filled with zeros or spaces, as the flags have it.
+    // A number, padded to some width with zeros or spaces, as the flags say.
     let number = |number: i64, width: usize, fill: char| {
         let fill = flags.chars().rev().find(|flag| matches!(flag, '-' | '_' | '0')).unwrap_or(fill);
         Some(match fill {

@@ -4,6 +4,7 @@ use minijinja::{Error, Value};
 
 use super::arguments::Arguments;
 use super::python::{self, tuple};
+use super::spaces::{is_space, rsplit_at_spaces, split_at_spaces, splitlines};
 
 /// `text.name(arguments)`; `None` if the method is not one of those here.
 pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Value, Error>> {
@@ -65,7 +66,7 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
     })
 }
 
-/// A decimal digit of one of the scripts in wide use.
+/// Whether a character is a decimal digit of one of the scripts in wide use.
 fn is_decimal(c: char) -> bool {
     const ZEROS: [u32; 22] = [
         0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
@@ -84,7 +85,7 @@ fn count(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     }))
 }
 
-/// Tabs as spaces up to the next multiple of `size`.
+/// The text with tabs replaced by spaces up to the next column that is a multiple of `size`.
 fn expanded(text: &str, size: i64) -> String {
     let size = usize::try_from(size).unwrap_or(0).min(1024);
     let (mut out, mut column) = (String::new(), 0);
@@ -106,16 +107,6 @@ fn expanded(text: &str, size: i64) -> String {
         }
     }
     out
-}
-
-/// `str.isspace` of one character.
-pub fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-/// `text.strip()`.
-pub fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
 }
 
 fn all(text: &str, is: impl Fn(char) -> bool) -> Value {
@@ -149,91 +140,8 @@ fn split(text: &str, arguments: &Arguments, from_right: bool) -> Result<Value, E
     Ok(parts.into_iter().map(Value::from).collect())
 }
 
-fn split_at_spaces(text: &str, most: usize) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim_start_matches(is_space);
-    while !rest.is_empty() {
-        let end = if parts.len() < most { rest.find(is_space) } else { None };
-        parts.push(&rest[..end.unwrap_or(rest.len())]);
-        rest = end.map_or("", |end| rest[end..].trim_start_matches(is_space));
-    }
-    parts
-}
-
-fn rsplit_at_spaces(text: &str, most: usize) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim_end_matches(is_space);
-    while !rest.is_empty() {
-        let last = |text: &str| text.char_indices().rev().find(|(_, c)| is_space(*c));
-        let end = if parts.len() < most { last(rest) } else { None };
-        parts.push(&rest[end.map_or(0, |(at, c)| at + c.len_utf8())..]);
-        rest = end.map_or("", |(at, _)| rest[..at].trim_end_matches(is_space));
-    }
-    parts.reverse();
-    parts
-}
-
-pub fn splitlines(text: &str, keep_ends: bool) -> Value {
-    lines(text, keep_ends).into_iter().map(Value::from).collect()
-}
-
-/// Lines as `str.splitlines` has them: a last line end opens none.
-pub fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
-    let ends = |c: char| {
-        matches!(
-            c,
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        )
-    };
-    let mut lines = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let at = rest.find(ends).unwrap_or(rest.len());
-        let end = match &rest[at..] {
-            tail if tail.starts_with("\r\n") => 2,
-            tail => tail.chars().next().map_or(0, char::len_utf8),
-        };
-        lines.push(&rest[..if keep_ends { at + end } else { at }]);
-        rest = &rest[at + end..];
-    }
-    lines
-}
-
-/// The filter `title`: a capital after white space, a hyphen or an opening bracket.
-pub fn title_filter(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut starts = true;
-    for c in text.chars() {
-        if is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<') {
-            out.push(c);
-            starts = true;
-        } else if std::mem::take(&mut starts) {
-            out.extend(c.to_uppercase());
-        } else {
-            out.extend(c.to_lowercase());
-        }
-    }
-    out
-}
-
-/// The filter `striptags`: text without HTML's tags and comments, entities read, white space folded.
-pub fn striptags(text: &str) -> String {
-    let mut text = text.to_owned();
-    while let Some(start) = text.find("<!--") {
-        let Some(length) = text[start..].find("-->") else { break };
-        text.replace_range(start..start + length + 3, "");
-    }
-    while let Some(start) = text.find('<') {
-        let Some(length) = text[start..].find('>') else { break };
-        text.replace_range(start..start + length + 1, "");
-    }
-    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
-    let entities =
-        [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
-    entities.iter().fold(words.join(" "), |text, (entity, c)| text.replace(entity, c))
-}
-
-/// The part of a text between two character positions, as Python counts them, and where it begins.
+/// The part of a text between two character positions, as Python counts them, and the position where it
+/// begins.
 fn window<'a>(text: &'a str, arguments: &Arguments) -> Result<Option<(&'a str, usize)>, Error> {
     let length = text.chars().count() as i64;
     let place = |bound: i64| (if bound < 0 { bound + length } else { bound }).max(0);
@@ -299,7 +207,7 @@ fn joined(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-/// Capitals after every character that is no letter, small letters elsewhere.
+/// The text with a capital after every character that is no letter, and small letters elsewhere.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
@@ -323,7 +231,7 @@ fn swapcase(text: &str) -> String {
         .collect()
 }
 
-/// What a template may ask a text to be padded to.
+/// The largest width that a text is padded to.
 const WIDEST: i64 = 1 << 20;
 
 fn justified(text: &str, name: &str, arguments: &Arguments) -> Result<Value, Error> {
@@ -339,12 +247,12 @@ fn justified(text: &str, name: &str, arguments: &Arguments) -> Result<Value, Err
 /// `text.center(width, fill)`.
 pub fn center(text: &str, width: i64, fill: &str, arguments: &Arguments) -> Result<Value, Error> {
     let missing = missing(text, width, arguments)?;
-    // CPython puts the odd character left if the width is odd.
+    // If the padding cannot be halved, CPython puts the extra character on the left if the width is odd.
     let left = missing / 2 + (missing & 1 & usize::from(width % 2 != 0));
     Ok(Value::from(format!("{}{text}{}", fill.repeat(left), fill.repeat(missing - left))))
 }
 
-/// Characters that a text lacks to be `width` wide.
+/// The number of characters that a text lacks to be `width` characters wide.
 fn missing(text: &str, width: i64, arguments: &Arguments) -> Result<usize, Error> {
     if width > WIDEST {
         return Err(arguments.error("asks for too wide a text"));

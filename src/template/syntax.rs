@@ -28,9 +28,9 @@ pub enum Node {
     Or(Vec<Expr>),
     And(Vec<Expr>),
     Not(Box<Expr>),
-    /// A chain of comparisons; operators by the name of their filter.
+    /// A chain of comparisons. An operator is given by the name of its filter.
     Compare(Box<Expr>, Vec<(ComparisonOperator, Expr)>),
-    /// Arithmetic, by the name of its filter.
+    /// An arithmetic operation, given by the name of its filter.
     Binary(&'static str, Box<Expr>, Box<Expr>),
     Concat(Vec<Expr>),
     Unary(&'static str, Box<Expr>),
@@ -38,7 +38,7 @@ pub enum Node {
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
     Call(Box<Expr>, CallArguments),
-    /// `None`: what a block of text is filtered with.
+    /// Without an expression (`None`) this is the filter of a block of text.
     Filter(Option<Box<Expr>>, String, CallArguments),
     Test(Box<Expr>, String, CallArguments),
 }
@@ -49,7 +49,7 @@ pub enum ComparisonOperator {
     NotIn,
 }
 
-/// Arguments of a call, in Python's order.
+/// The arguments of a call, in Python's order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CallArguments {
     pub positional: Vec<Expr>,

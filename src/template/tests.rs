@@ -32,8 +32,8 @@ pub fn add_to(environment: &mut Environment) {
         ("sequence", |value| {
             matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined)
         }),
-        // What can be called is a plain object here: functions, macros. An undefined value can in
-        // Python, where calling it is the error.
+        // Functions and macros are plain objects here. An undefined value counts as callable in Python too,
+        // where it is the call that fails.
         ("callable", |value| matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)),
         ("escaped", Value::is_safe),
         ("lower", |value| cased(value, char::is_lowercase, |text| text.to_lowercase())),

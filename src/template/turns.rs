@@ -1,10 +1,10 @@
 //! Which part of a text a template writes for each message.
 //!
-//! Templates go over the messages in loops. Every such loop's body is made to begin with a mark, and the
-//! loop to be followed by one, both written as empty call blocks so that white space around them is
-//! treated as before. What is written between two marks of the outermost loop over messages belongs to
-//! the message of the first. That holds for any template, whatever it makes of a turn's place in the
-//! conversation.
+//! Templates iterate over the messages in loops. Every such loop's body is made to begin with a mark, and
+//! the loop to be followed by one, both written as empty call blocks, so that the white space around them
+//! is treated as before. What is written between two marks of the outermost loop over messages belongs to
+//! the message of the first. This works for any template, even if what it writes depends on a turn's place
+//! in the conversation.
 
 use std::ops::Range;
 
@@ -15,25 +15,26 @@ use minijinja::{Environment, Error, State, tests};
 const BEGIN: &str = "__turn__";
 /// What follows a loop: its number.
 const END: &str = "__turned__";
-/// The variable that holds the messages, to know them again.
+/// A variable that holds the messages too, so that loops over them can be recognised.
 pub const MESSAGES: &str = "__turns__";
-/// The variable that holds what marks begin with; without it no marks are written.
+/// The variable that holds what marks begin with. Without it no marks are written.
 pub const SENTINEL: &str = "__turn_sentinel__";
 /// What marks end with.
 const CLOSE: char = '\u{e002}';
 
-/// Where the template wrote what.
+/// Where in its text the template wrote what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnParts {
-    /// For each message the part that was written for it; `None` if it was written elsewhere, as
-    /// system turns often are, or in several places.
+    /// For each message, the part of the text that was written for it; `None` if it was written outside of
+    /// the loops, as system turns often are, or in several places.
     pub parts: Vec<Option<Range<usize>>>,
-    /// Where what follows the last loop over messages begins.
+    /// Where the text after the last loop over messages begins.
     pub tail: usize,
 }
 
-/// The source with its loops over messages marked; `None` if it has none. Loops over parts of a turn's
-/// content are not: what they write may be looked at before it is written out.
+/// The source with marks in its loops over messages; `None` if it has no such loop. Loops over the parts of
+/// a turn's content are not marked, because templates may examine what these write before they write it
+/// out.
 pub fn mark_loops(source: &str) -> Option<String> {
     let mut out = String::with_capacity(source.len() + 256);
     let mut open: Vec<Option<usize>> = Vec::new();
@@ -115,14 +116,14 @@ fn sentinel(state: &State) -> Option<String> {
     state.lookup(SENTINEL)?.as_str().map(str::to_owned)
 }
 
-/// The text without its marks, and what they mark. `None` if a mark was cut, as by a filter that is
-/// put on what a loop writes.
+/// The text without its marks, and what they mark. `None` if a mark was cut, for example by a filter that
+/// is applied to what a loop writes.
 pub fn read_marks(marked: &str, sentinel: &str, messages: usize) -> Option<(String, TurnParts)> {
     let mut pieces = marked.split(sentinel);
     let mut text = pieces.next().unwrap_or_default().to_owned();
     let mut parts: Vec<Option<Range<usize>>> = vec![None; messages];
     let mut scattered = vec![false; messages];
-    // The loops that are open, outermost first, each with the message it is at.
+    // The loops that are open, outermost first, each with the message that it has reached.
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut tail = 0;
     for piece in pieces {
@@ -158,14 +159,14 @@ pub fn read_marks(marked: &str, sentinel: &str, messages: usize) -> Option<(Stri
     Some((text, TurnParts { parts, tail }))
 }
 
-/// The name of a loop's single target, if it goes over messages.
+/// The name of a loop's only target, if the loop iterates over messages.
 fn target<'a>(words: &'a str, names: &[&str]) -> Option<&'a str> {
     let (name, rest) = name(words.strip_prefix("for")?)?;
     let items = rest.strip_prefix("in").filter(|items| !items.starts_with(is_part))?;
     are_messages(items, names).then_some(name)
 }
 
-/// The name that is set to messages.
+/// The name that a `set` tag sets to the messages, if it does.
 fn alias<'a>(words: &'a str, names: &[&str]) -> Option<&'a str> {
     let (name, rest) = name(words.strip_prefix("set")?)?;
     let items = rest.strip_prefix('=')?.trim_start();
@@ -180,7 +181,7 @@ fn name(text: &str) -> Option<(&str, &str)> {
     (length > 0).then(|| (&text[..length], text[length..].trim_start()))
 }
 
-/// Whether an expression has to do with messages and not with what they say, nor with one of them.
+/// Whether an expression is about the messages as a whole, and not about one of them or what it says.
 fn are_messages(items: &str, names: &[&str]) -> bool {
     let is_one = |after: &str| {
         after.starts_with('[') && !after[..after.find(']').unwrap_or(after.len())].contains(':')
@@ -198,7 +199,7 @@ fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Length of a tag, its end outside of strings and brackets.
+/// The length of a tag up to its end, which is outside of strings and brackets.
 fn closed(text: &str, end: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 2;
@@ -220,7 +221,7 @@ fn closed(text: &str, end: &str) -> usize {
     text.len()
 }
 
-/// Length of a string literal.
+/// The length of a string literal.
 fn quoted(text: &str) -> usize {
     let quote = text.as_bytes()[0];
     let mut escaped = false;
@@ -235,7 +236,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// Length of what stands before the end of a raw block, the end included.
+/// The length of a raw block up to and including its end.
 fn raw_end(text: &str) -> usize {
     let mut at = 0;
     while let Some(start) = text[at..].find("{%").map(|found| at + found) {
@@ -279,7 +280,7 @@ mod unit_tests {
             read("pre@1.0\u{e002}one@1.1\u{e002}two@2.2\u{e002}in@2\u{e002}ner@1\u{e002}post").unwrap();
         assert_eq!(text, "preonetwoinnerpost");
         assert_eq!(found, TurnParts { parts: vec![Some(3..6), Some(6..14), None], tail: 14 });
-        // A loop that writes nothing, and a message that is written in two places.
+        // Here one loop writes nothing, and one message is written in two places.
         let (_, found) =
             read("@1.1\u{e002}@1.0\u{e002}@1\u{e002}a@2.0\u{e002}b@2.1\u{e002}c@2.0\u{e002}d@2\u{e002}")
                 .unwrap();

@@ -4,7 +4,7 @@ use minijinja::Error;
 use minijinja::value::Value;
 
 use super::arguments::Arguments;
-use super::{python, strings};
+use super::{python, spaces};
 
 /// `wordwrap(text, width=79, break_long_words=True, wrapstring="\n", break_on_hyphens=True)`.
 pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -16,19 +16,19 @@ pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let (break_long, hyphens) = (or_true(1, "break_long_words"), or_true(3, "break_on_hyphens"));
     let between = arguments.string(2, "wrapstring")?.unwrap_or_else(|| "\n".into());
     let text = python::str(value);
-    let lines = strings::lines(&text, false);
+    let lines = spaces::lines(&text, false);
     let wrapped: Vec<String> =
         lines.iter().map(|line| wrapped(line, width, break_long, hyphens).join(&between)).collect();
     Ok(Value::from(wrapped.join(&between)))
 }
 
-/// A text's lines of at most `width` characters.
+/// Breaks a text into lines of at most `width` characters.
 fn wrapped(text: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
     let mut chunks: std::collections::VecDeque<String> = chunks(text, hyphens).into();
     let mut lines = Vec::new();
-    let blank = |chunk: &String| strings::strip(chunk).is_empty();
+    let blank = |chunk: &String| spaces::strip(chunk).is_empty();
     while !chunks.is_empty() {
-        // White space at the beginning of a line, save the first, and at its end is dropped.
+        // White space at the beginning of a line, except the first one, and at its end is dropped.
         if !lines.is_empty() && chunks.front().is_some_and(blank) {
             chunks.pop_front();
         }
@@ -46,7 +46,7 @@ fn wrapped(text: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<Str
             let room = width - length;
             if break_long && room > 0 {
                 chunks.pop_front();
-                // A hyphen within the room is a better place.
+                // It is better to break at a hyphen if there is one within the available width.
                 let head: String = chunk.chars().take(room).collect();
                 let at = head.rfind('-').map(|at| at + 1).filter(|at| {
                     hyphens && head[..at - 1].contains(|c| c != '-') && head.chars().count() == room
@@ -70,7 +70,7 @@ fn wrapped(text: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<Str
     lines
 }
 
-/// Words, runs of white space, and parts of words after hyphens.
+/// Splits a text into words, runs of white space, and the parts of words after hyphens.
 fn chunks(text: &str, hyphens: bool) -> Vec<String> {
     let space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r');
     let mut chunks: Vec<String> = Vec::new();

@@ -1,12 +1,13 @@
-//! Jinja2's expressions written as minijinja's: what the two evaluate alike as it is, all else as
-//! filters of our own (see [`operators`](super::operators) and [`lookup`](super::lookup)).
+//! Writes Jinja2's expressions as minijinja's: what both evaluate in the same way stays as it is,
+//! everything else becomes filters of our own (see [`operators`](super::operators) and
+//! [`lookup`](super::lookup)).
 
 use super::escapes::literal;
 use super::method_names::is_method;
 use super::syntax::{CallArguments, ComparisonOperator, Expr, Node};
 use super::{filters, lookup};
 
-/// The source for minijinja as it grows. A tag is never on an earlier line than in the template.
+/// The source for minijinja as it is written. No tag is on an earlier line than in the template.
 #[derive(Debug, Default)]
 pub struct Writer {
     pub out: String,
@@ -25,14 +26,14 @@ impl Writer {
         self.out.push_str(text);
     }
 
-    /// Within a tag: goes to a line of the template.
+    /// Within a tag, moves on to a line of the template.
     pub fn go_to(&mut self, line: usize) {
         while self.line < line {
             self.push("\n");
         }
     }
 
-    /// Text between tags.
+    /// Writes text between tags.
     pub fn data(&mut self, text: &str) {
         let unlike_a_tag = !["{{", "{%", "{#"].iter().any(|opener| text.contains(opener));
         if unlike_a_tag && !text.ends_with('{') && !self.out.ends_with('{') {
@@ -42,7 +43,7 @@ impl Writer {
         }
     }
 
-    /// An expression as an operand: of a filter, of a test, or between commas.
+    /// Writes an expression as an operand of a filter or a test, or between commas.
     pub fn expression(&mut self, expression: &Expr) {
         self.go_to(expression.line);
         match &expression.node {
@@ -155,7 +156,7 @@ impl Writer {
         }
     }
 
-    /// An expression that a dot, a bracket or a parenthesis may follow.
+    /// Writes an expression in such a way that a dot, a bracket or a parenthesis may follow.
     fn primary(&mut self, expression: &Expr) {
         use Node::*;
         match expression.node {
@@ -243,7 +244,8 @@ impl Writer {
 
     fn call(&mut self, callee: &Expr, arguments: &CallArguments) {
         match &callee.node {
-            // Recursion: what is given to `loop` is gone over as the loop's own items are.
+            // This is recursion: what is given to `loop` is iterated over in the same way as the loop's own
+            // items.
             Node::Name(name) if name == "loop" && arguments.positional.len() == 1 => {
                 self.read.push(name.clone());
                 self.push("loop(");
@@ -259,7 +261,7 @@ impl Writer {
         }
     }
 
-    /// A call as minijinja writes it.
+    /// Writes a call in minijinja's own way.
     pub fn plain_call(&mut self, callee: &Expr, arguments: &CallArguments) {
         match &callee.node {
             Node::Attribute(object, name) => {
@@ -271,7 +273,7 @@ impl Writer {
         self.arguments("", arguments);
     }
 
-    /// Arguments in parentheses, `first` before the others.
+    /// Writes arguments in parentheses, with `first` before the others.
     fn arguments(&mut self, first: &str, arguments: &CallArguments) {
         self.push("(");
         self.push(first);
@@ -301,13 +303,13 @@ impl Writer {
     }
 }
 
-/// A float that minijinja reads as one.
+/// A float, written so that minijinja reads it as one.
 fn plain_float(number: f64) -> String {
     let text = number.to_string();
     if text.contains('.') { text } else { text + ".0" }
 }
 
-/// A name, and the attributes after it.
+/// A name with the attributes after it, such as `a.b.c`.
 fn path(expression: &Expr) -> Option<String> {
     match &expression.node {
         Node::Name(name) => Some(name.clone()),

@@ -10,7 +10,7 @@ use super::settings::TrainingSettings;
 use super::trainer::{TrainedModels, Trainer};
 use super::{Metrics, Progress, Sample, StageRun, StepReport};
 use crate::backend::Compute;
-use crate::data::example::{Example, one_a_row};
+use crate::data::example::{Example, one_per_row};
 use crate::model::artifact::Artifact;
 use crate::model::generate::greedy;
 use crate::model::policy;
@@ -87,7 +87,7 @@ impl StageRun for Executor {
             return Ok(Vec::new());
         }
         let rows = if self.trainer.eval.is_empty() { &self.trainer.train } else { &self.trainer.eval };
-        let rows: Vec<&Example> = one_a_row(rows).collect();
+        let rows: Vec<&Example> = one_per_row(rows).collect();
         let prompts = asked.iter().filter_map(|&row| rows.get(row)).map(|example| example.prompt.clone());
         let prompts: Vec<Vec<u32>> = prompts.collect();
         let answers = greedy(self.trainer.decoder(), &prompts, max_new_tokens, end_tokens)?;

@@ -14,7 +14,8 @@ const LIST: &str =
 pub const CALL_KEYS: [&str; 6] = ["id", "type", "function", "index", "name", "arguments"];
 pub const CALLED_KEYS: [&str; 3] = ["name", "arguments", "parameters"];
 
-/// The calls that a turn's content is, as `tool_calls`; `unread` is told the keys that are not read.
+/// The calls that are a turn's content, as `tool_calls`. `unread` is called with the keys that nothing
+/// reads.
 pub fn calls(
     content: Option<&wire::TurnContent>,
     pointer: &str,
@@ -48,7 +49,7 @@ fn call(found: Value, pointer: &str, unread: &mut impl FnMut(&str)) -> Result<Va
     let keys = outer.keys().chain(outer.get("function").into_iter().flat_map(|_| inner.keys()));
     let mut unknown = keys.filter(|key| is_unknown(key)).peekable();
     let arguments = match inner.get("arguments").or_else(|| inner.get("parameters")) {
-        // They may stand under another name.
+        // The arguments may be under another name.
         None if unknown.peek().is_some() => return Err(wrong()),
         None | Some(Value::Null) => json!({}),
         Some(Value::String(text)) if text.trim().is_empty() => json!({}),
@@ -69,8 +70,8 @@ fn is_unknown(key: &str) -> bool {
     !CALL_KEYS.contains(&key) && !CALLED_KEYS.contains(&key)
 }
 
-/// Makes `tool_calls` of a turn a list of objects, each with a name; what of it is JSON text is read.
-/// None of them is no such key.
+/// Makes `tool_calls` of a turn a list of objects, each with a name; parts of it that are JSON text are
+/// parsed. If the list is empty, the key is removed.
 pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     let Some(found) = extra.get("tool_calls").cloned() else { return Ok(()) };
     let at = format!("{pointer}/tool_calls");
@@ -98,8 +99,8 @@ pub fn settle(extra: &mut Map<String, Value>, pointer: &str) -> Result<(), RowRe
     Ok(())
 }
 
-/// A call has a name, and its arguments under the name that templates read. Errors if it has no
-/// arguments and keys that are not known: they may stand there.
+/// Gives a call its name, and its arguments under the name that templates read. Errors if it has no
+/// arguments but keys that are not known, since these may be the arguments.
 fn name_arguments(call: &mut Value, at: &str) -> Result<(), RowReason> {
     let wrong = |at: &str, found: &Value| Err(RowReason::wrong_type(at, found, ACCEPTED));
     let Value::Object(outer) = call else { return wrong(at, call) };

@@ -1,5 +1,5 @@
-//! What a turn says: text, or parts that are text. A part of any other kind has no place in what is
-//! trained, so it is refused; what an assistant thinks before its answer becomes the turn's reasoning.
+//! What a turn says: text, or parts that are text. A part of any other kind cannot be trained on, so it is
+//! refused; what an assistant thinks before its answer becomes the turn's reasoning.
 
 use serde_json::{Map, Value};
 
@@ -18,14 +18,14 @@ const PART: &str = "`text`: a part is `{\"type\": \"text\", \"text\": \"…\"}`;
 const RESULT: &str =
     "text, or a list of parts of text; write what a tool gives as its JSON text (`json.dumps`)";
 
-/// What a turn says, and what is thought in parts of their own before it is said.
+/// What a turn says, and the reasoning that separate parts before it hold.
 pub struct Said {
     pub content: Value,
     pub thought: Option<String>,
 }
 
 impl MessageReader<'_> {
-    /// `role`: ours.
+    /// Reads a turn's content. `role` is our name of its role.
     pub fn said(&mut self, content: wire::TurnContent, role: &str, pointer: &str) -> Result<Said, RowReason> {
         let accepted = if role == "tool" { RESULT } else { TEXT };
         match content {
@@ -84,7 +84,7 @@ impl MessageReader<'_> {
         if thoughts.is_empty() {
             return Ok(Said { content: Value::Array(read), thought: None });
         }
-        // Templates that read reasoning know content as text.
+        // Templates that read reasoning expect the content to be text.
         let content: String = read.iter().filter_map(|part| part["text"].as_str()).collect();
         Ok(Said { content: content.into(), thought: Some(thoughts.join("\n\n")) })
     }

@@ -14,16 +14,16 @@ use crate::data::reason::RowReason;
 use crate::data::row::Content;
 use crate::data::row_schema::Checked;
 
-/// Reads rows for one need.
+/// Reads rows for what one kind of stage needs.
 pub struct RowReader<'a> {
     pub need: Need,
     pub reader: MessageReader<'a>,
-    /// Keys of the row that its type does not have.
+    /// Keys of the row that its type does not have, with their values.
     pub left: Map<String, Value>,
 }
 
-/// Reads a row of a known shape: one content, or one each of its several pairs. Errors say why it, or
-/// one of its pairs, cannot be used; `notes` gets what is to be said of the file.
+/// Reads a row of a known shape: one content, or one for each of its pairs. Errors say why it, or one of
+/// its pairs, cannot be used. Warnings about the file go to `notes`.
 pub fn decode(
     row: Map<String, Value>,
     shape: RowShape,
@@ -133,7 +133,7 @@ impl RowReader<'_> {
         }
     }
 
-    /// What stands beside what is said. `turns`: pointer to the turns that it stands beside.
+    /// What the row has besides its turns. `turns` is the pointer to the turns.
     pub fn aside(
         &mut self,
         beside: wire::Beside,
@@ -151,8 +151,8 @@ impl RowReader<'_> {
         Ok(aside)
     }
 
-    /// The row as its type; where it does not fit, the schema of the same type says at which pointer.
-    /// What the type has no key for is left.
+    /// The row as its type. If it does not fit, the schema of the same type says at which pointer. Keys
+    /// that the type does not have go to `left`.
     pub fn typed<T: DeserializeOwned + Checked>(
         &mut self,
         mut row: Map<String, Value>,
@@ -163,14 +163,14 @@ impl RowReader<'_> {
         self.left =
             left.into_iter().filter_map(|key| row.shift_remove(&key).map(|value| (key, value))).collect();
         if self.need == Need::Prompt {
-            // What a label is about is not read either.
+            // The answer that a label is about is not read either.
             self.left.retain(|key, _| !LABELS.contains(&key.as_str()));
         }
         let row = Value::Object(row);
         serde::Deserialize::deserialize(&row).map_err(|_: serde_json::Error| T::misfit(&Value::Object(whole)))
     }
 
-    /// A row with one answer, and its label where `need` has it looked at.
+    /// A row with one answer, and its label if the stage needs that.
     fn one_answer<T>(&mut self, row: Map<String, Value>) -> Result<(T, Option<bool>), RowReason>
     where
         T: DeserializeOwned + Checked,
@@ -187,8 +187,8 @@ impl RowReader<'_> {
     }
 }
 
-/// The label of a row, where it has one that says good or bad, with its pointer. Errors if its two
-/// names disagree.
+/// The label of a row with its pointer, if the row has one that says good or bad. Errors if its two names
+/// disagree.
 fn label(row: &Map<String, Value>) -> Result<Option<(&'static str, Label)>, RowReason> {
     let read = |key: &str| row.get(key).and_then(|value| Label::try_from(value.clone()).ok());
     match (read(LABELS[0]), read(LABELS[1])) {

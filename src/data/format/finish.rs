@@ -1,4 +1,4 @@
-//! From messages to what is trained of them.
+//! From messages to what is trained.
 
 use serde_json::{Map, Value};
 
@@ -7,11 +7,11 @@ use crate::data::reason::RowReason;
 use crate::data::row::{Content, RowTurns};
 use crate::template::Message;
 
-/// What stands beside what is said.
+/// What a row has besides its turns.
 #[derive(Debug, Clone, Default)]
 pub struct Aside {
     system: Option<String>,
-    /// Pointer to the turns that the system text stands beside.
+    /// Pointer to the turns that the system text belongs to.
     turns: &'static str,
     tools: Option<Value>,
     chat_template_kwargs: Option<Map<String, Value>>,
@@ -20,7 +20,7 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// `turns`: pointer to the turns of the row. Errors if what stands there is not what it must be.
+    /// `turns`: pointer to the turns of the row. Errors if one of the values is not of the right form.
     pub fn new(
         beside: wire::Beside,
         turns: &'static str,
@@ -81,8 +81,9 @@ pub fn answers(
     Ok(content(RowTurns::Answers { prompt, answers }, aside))
 }
 
-/// A conversation up to its last answer: what follows it trains nothing. Prompts and unpaired rows
-/// part before that answer; a prompt that ends in a question is whole.
+/// A conversation up to its last answer, since what follows it is not trained on. If prompts or unpaired
+/// rows are needed, it is split before that answer; as a prompt, a conversation that ends in a question is
+/// kept whole.
 pub fn conversation(mut turns: Vec<Message>, aside: Aside, need: Need) -> Result<Content, RowReason> {
     if need == Need::Prompt {
         while turns.pop_if(|last| is_assistants(last)).is_some() {}

@@ -1,4 +1,4 @@
-//! The place of an answer among others, as a number or as its text.
+//! The place of an answer among others, as a number or as a text with that number.
 
 use std::borrow::Cow;
 

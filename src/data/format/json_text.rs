@@ -32,7 +32,7 @@ const TURNS: [&str; 11] = [
     "response_b",
 ];
 
-/// Keys of which an empty text is none.
+/// Keys for which an empty text counts as absent.
 const OPTIONAL: [&str; 9] = [
     "history",
     "tools",
@@ -47,10 +47,10 @@ const OPTIONAL: [&str; 9] = [
 
 const NUMBERS: [&str; 2] = ["margin", "preference_strength"];
 
-/// Keys that hold one rejected answer or several, and the key of the better answer.
+/// Keys that hold one or more rejected answers, and the key of the better answer.
 const SEVERAL: [(&str, &str); 2] = [("rejected", "chosen"), ("rejected_response", "response")];
 
-/// Keys of answers: a list that is still text is one answer.
+/// Keys of answers, in which a list that is written as text is one answer.
 const ANSWERS: [&str; 11] = [
     "completion",
     "response",
@@ -67,7 +67,7 @@ const ANSWERS: [&str; 11] = [
 
 const PYTHON: &str = "(this is Python's form; write it with `json.dumps`)";
 
-/// Reads what is written as text.
+/// Parses the values of a row that are written as text.
 pub fn parse(row: &mut Map<String, Value>, roles: &RoleMap, notes: &mut FileNotes) -> Result<(), RowReason> {
     row.retain(|key, value| !(OPTIONAL.contains(&key.as_str()) && value == ""));
     several(row)?;
@@ -111,7 +111,7 @@ pub fn parse(row: &mut Map<String, Value>, roles: &RoleMap, notes: &mut FileNote
     Ok(())
 }
 
-/// Reads several rejected answers. Where the chosen answer is such a list too, lists are what the answers
+/// Reads several rejected answers. If the chosen answer is such a list too, the lists are what the answers
 /// say.
 fn several(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     for (key, better) in SEVERAL {
@@ -137,7 +137,8 @@ fn several(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     Ok(())
 }
 
-/// The list of answers that a text is as JSON: of none, or with a text or a list of turns in it.
+/// The list of answers that a text holds as JSON: an empty list, or one with a text or a list of turns in
+/// it.
 fn list(text: &str) -> Option<Value> {
     let list = serde_json::from_str::<Vec<Value>>(text.trim()).ok()?;
     let holds_turns = |item: &Value| item.as_array().is_some_and(|turns| turns.iter().any(is_turn));
@@ -145,7 +146,7 @@ fn list(text: &str) -> Option<Value> {
     (list.is_empty() || is_texts || list.iter().any(holds_turns)).then_some(Value::Array(list))
 }
 
-/// The items of a text that is a JSON list with texts in it.
+/// The items of a JSON list that is written as text and contains texts.
 pub fn texts(text: &str) -> Option<Vec<Value>> {
     let text = text.trim();
     let list = text.starts_with('[').then(|| serde_json::from_str::<Vec<Value>>(text).ok()).flatten()?;
@@ -157,8 +158,8 @@ fn is_list(text: &str) -> bool {
     texts(text).is_some() || python_list(text)
 }
 
-/// The turns that a text holds as JSON: one, or a list with any in it. What else is wrong with them is
-/// told where they are read.
+/// The turns that a text holds as JSON: one, or a list with any in it. Other mistakes in them are reported
+/// where they are read.
 fn turns(text: &str, roles: &RoleMap) -> Option<Value> {
     let parsed = text.trim_start().starts_with(['[', '{']).then(|| serde_json::from_str::<Value>(text).ok());
     let is_speaker = |item: &Value| {
@@ -181,7 +182,7 @@ fn is_turn(value: &Value) -> bool {
     (text("role") && (has("content") || has("text") || has("tool_calls"))) || (text("from") && has("value"))
 }
 
-/// Names of keys that turns have together.
+/// The pairs of keys that turns have.
 const TOGETHER: [[&str; 2]; 4] =
     [["role", "content"], ["role", "tool_calls"], ["role", "text"], ["from", "value"]];
 
@@ -192,7 +193,7 @@ fn is_python(text: &str) -> bool {
     start.starts_with("{'") && holds_keys(text, '\'')
 }
 
-/// Whether a text begins as turns do in JSON and is none.
+/// Whether a text begins as turns do in JSON but is not valid JSON.
 fn is_broken(text: &str) -> bool {
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '[');
     let first = start.strip_prefix('{').map(str::trim_start).unwrap_or_default();
@@ -207,7 +208,7 @@ fn holds_keys(text: &str, quote: char) -> bool {
     TOGETHER.iter().any(|keys| keys.iter().all(|key| text.contains(&format!("{quote}{key}{quote}:"))))
 }
 
-/// Whether a text is a list of texts as Python or NumPy prints it, and no JSON.
+/// Whether a text is a list of texts as Python or NumPy prints it, and is not JSON.
 pub fn python_list(text: &str) -> bool {
     let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let Some(mut rest) = inner.map(str::trim_start).filter(|inner| inner.starts_with(['\'', '"'])) else {

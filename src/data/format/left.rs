@@ -1,5 +1,5 @@
-//! Keys of a row that its type does not have: noted, or refused where a part of the question would go
-//! missing with them.
+//! Keys of a row that its type does not have: they are noted, or refused if a part of the question would be
+//! lost with them.
 
 use serde_json::{Map, Value};
 
@@ -8,16 +8,17 @@ use super::notes::FileNotes;
 use crate::data::reason::RowReason;
 use crate::data::row::{Content, RowTurns};
 
-/// Keys that hold what is asked in some format.
+/// Keys that hold a part of what is asked in some format.
 const QUESTIONS: [&str; 6] = ["prompt", "instruction", "query", "input", "history", "system"];
 
 /// Keys that may repeat what other keys say.
 const CONVERSATIONS: [&str; 2] = ["messages", "conversations"];
 
-/// Names that data sets have for the question, besides ours.
+/// Other names that data sets have for the question.
 const OTHER_QUESTIONS: [&str; 6] = ["question", "context", "user", "human", "conversation", "dialogue"];
 
-/// Accounts for what `left` holds beside what was read of a row.
+/// Checks the keys that were not read of a row: those in `left`. Errors if one of them holds a part of the
+/// question.
 pub fn account_for(
     left: &Map<String, Value>,
     contents: &[Result<Content, RowReason>],
@@ -44,7 +45,7 @@ pub fn account_for(
     Ok(())
 }
 
-/// Errors if conversations beside a pair that has no other question say what the pair does not.
+/// Errors if a pair has no other question and a conversation beside it says what the pair does not.
 pub fn account_for_conversations(
     left: &Map<String, Value>,
     contents: &[Result<Content, RowReason>],
@@ -68,13 +69,13 @@ fn is_told(value: &Value, texts: &[String], shape: RowShape) -> bool {
     })
 }
 
-/// Whether `left` holds something that is a question by its name.
+/// Whether `left` holds something that is a question, judging by its name.
 pub fn has_question(left: &Map<String, Value>) -> bool {
     let is_full = |key: &&str| left.get(*key).is_some_and(|value| !value.is_null() && value != "");
     QUESTIONS.iter().chain(&CONVERSATIONS).chain(&OTHER_QUESTIONS).any(is_full)
 }
 
-/// Everything that was read.
+/// All texts that were read.
 fn texts(contents: &[Result<Content, RowReason>]) -> Vec<String> {
     let said = |content: &Content| match &content.turns {
         RowTurns::Text(text) => vec![text.clone()],

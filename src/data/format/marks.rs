@@ -8,7 +8,7 @@ use crate::data::reason::RowReason;
 /// Keys that say whether a turn is trained.
 pub const MARKS: [&str; 4] = ["loss", "weight", "training", "train"];
 
-/// Takes the marks out of a turn's keys: whether it is trained, where it is the assistant's.
+/// Takes the marks out of a turn's keys. Returns whether the turn, if it is the assistant's, is trained.
 pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result<bool, RowReason> {
     let mut trained: Option<(bool, &str)> = None;
     for key in MARKS {
@@ -41,8 +41,8 @@ pub fn take(extra: &mut Map<String, Value>, role: &str, pointer: &str) -> Result
     Ok(trained.is_none_or(|(says, _)| says))
 }
 
-/// Takes the marks out of a row's own keys. Errors if it is not to be trained. What is neither yes nor no
-/// (a loss that was measured, a weight between) is no mark.
+/// Takes the marks out of a row's own keys. Errors if it is not to be trained. A value that is neither yes
+/// nor no (a loss that was measured, a weight between 0 and 1) is not such a mark.
 pub fn take_row(row: &mut Map<String, Value>) -> Result<(), RowReason> {
     let mut trained: Option<&str> = None;
     let mut untrained: Option<(&str, Value)> = None;

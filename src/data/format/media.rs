@@ -1,4 +1,4 @@
-//! Pictures, videos and sounds: rows with any are refused, since models here read text.
+//! Pictures, videos and sounds. Rows with any of them are refused, since models are trained on text alone.
 
 use serde_json::{Map, Value};
 
@@ -8,10 +8,10 @@ use crate::data::reason::RowReason;
 pub const KEYS: [&str; 9] =
     ["images", "image", "image_url", "videos", "video", "audios", "audio", "input_audio", "video_url"];
 
-/// What stands for a picture, a video or a sound in a text.
+/// The placeholders for a picture, a video or a sound in a text.
 const PLACEHOLDERS: [&str; 3] = ["image", "video", "audio"];
 
-/// Takes the empty ones out of the keys of a row or a turn. Errors if any holds something.
+/// Removes such keys from a row or a turn if they are empty. Errors if one of them is not.
 pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     for key in KEYS {
         let Some(value) = keys.get(key) else { continue };
@@ -29,7 +29,7 @@ pub fn refuse_keys(keys: &mut Map<String, Value>, pointer: &str) -> Result<(), R
     Ok(())
 }
 
-/// Errors if a text has a place for a picture, a video or a sound.
+/// Errors if a text has a placeholder for a picture, a video or a sound.
 pub fn refuse_tags(text: &str, pointer: &str) -> Result<(), RowReason> {
     match PLACEHOLDERS.into_iter().find(|name| holds_place(text, name)) {
         Some(name) => Err(RowReason::Media { what: format!("`<{name}>`"), pointer: pointer.to_owned() }),
@@ -37,15 +37,15 @@ pub fn refuse_tags(text: &str, pointer: &str) -> Result<(), RowReason> {
     }
 }
 
-/// Whether a text has a place for what `name` is. `<video>` and `<audio>` are tags of web pages too: there
-/// they are closed, or quoted as code.
+/// Whether a text has a placeholder called `name`. `<video>` and `<audio>` are tags of web pages too, where
+/// they are closed or quoted as code.
 fn holds_place(text: &str, name: &str) -> bool {
     let tag = format!("<{name}>");
     let is_page = || text.contains(&format!("</{name}>")) || text.contains(&format!("`{tag}`"));
     text.contains(&tag) && (name == "image" || !is_page())
 }
 
-/// Errors if a part of a turn is no text.
+/// Errors if a part of a turn is not text.
 pub fn refuse_part(part: &mut Map<String, Value>, pointer: &str) -> Result<(), RowReason> {
     let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
     if KEYS.contains(&kind) {

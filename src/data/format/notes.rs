@@ -1,4 +1,4 @@
-//! What is to be said of a file's rows once they are read.
+//! Warnings about a file, collected while its rows are read.
 
 use std::path::Path;
 
@@ -7,50 +7,50 @@ use indexmap::IndexSet;
 use super::label::{Label, LabelForm};
 use crate::data::reason::RowReason;
 
-/// Keys that a warning names at most.
+/// The largest number of keys that a warning names.
 const NAMED: usize = 12;
 
 #[derive(Debug, Default)]
 pub struct FileNotes {
-    /// Pointers of a row's keys that nothing reads, `*` for the place in a list.
+    /// Pointers of a row's keys that nothing reads, with `*` for the index in a list.
     unread: IndexSet<String>,
-    /// The same of turns, parts, calls and tools, which the template gets as they are.
+    /// The same for keys of turns, parts, calls and tools, which the template gets as they are.
     passed_on: IndexSet<String>,
-    /// Rows with several rejected answers, and the pairs that they make.
+    /// The number of rows with several rejected answers, and of the pairs that they make.
     several: (usize, usize),
     /// Pointers of keys within calls, tools and variables that hold null, which counts as no key.
     nulls: IndexSet<String>,
-    /// Rows with an answer that is a list of texts, in text.
+    /// The number of rows with an answer that is a list of texts, written as text.
     lists: usize,
-    /// Rows of text that is trained whole.
+    /// The number of rows of text that is trained whole.
     texts: usize,
     has_zero: bool,
     has_minus_one: bool,
 }
 
 impl FileNotes {
-    /// A key that nothing reads.
+    /// Notes a key that nothing reads.
     pub fn unread(&mut self, pointer: impl Into<String>) {
         self.unread.insert(pointer.into());
     }
 
-    /// A key that is no format's and goes to the template.
+    /// Notes a key that belongs to no format and goes to the template.
     pub fn passed_on(&mut self, pointer: impl Into<String>) {
         self.passed_on.insert(pointer.into());
     }
 
-    /// A row that makes several pairs.
+    /// Notes a row that makes several pairs.
     pub fn several_pairs(&mut self, pairs: usize) {
         self.several.0 += 1;
         self.several.1 += pairs;
     }
 
-    /// A key within what is the row's own that holds null.
+    /// Notes a key within calls, tools or variables that holds null.
     pub fn null(&mut self, pointer: String) {
         self.nulls.insert(pointer);
     }
 
-    /// A row with an answer that is a list of texts, in text.
+    /// Notes a row with an answer that is a list of texts, written as text.
     pub fn answer_is_list(&mut self) {
         self.lists += 1;
     }

@@ -1,4 +1,4 @@
-//! A question and its two answers, out of rows that repeat the question in both.
+//! Splits rows that repeat the question in both answers into the question and its two answers.
 
 use crate::data::reason::{RowReason, quoted};
 use crate::template::Message;
@@ -6,11 +6,11 @@ use crate::template::Message;
 /// The first character of scripts that put no spaces between words.
 const CJK: char = '\u{2e80}';
 
-/// Prompt, chosen answer, rejected answer.
+/// The turns of the prompt, of the chosen answer and of the rejected answer.
 pub type PreferencePair = (Vec<Message>, Vec<Message>, Vec<Message>);
 
-/// Takes what two conversations begin with as their prompt. The prompt ends before an assistant
-/// turn, and both answers have at least one turn.
+/// Takes the turns that two conversations have in common at the beginning as their prompt. The prompt ends
+/// before an assistant turn, and both answers have at least one turn.
 pub fn split_common_prompt(
     mut chosen: Vec<Message>,
     rejected: Vec<Message>,
@@ -30,12 +30,13 @@ pub fn split_common_prompt(
     Ok((chosen, answer, rejected[length..].to_vec()))
 }
 
-/// Takes the words that two texts begin with as their prompt. TRL parts them within a word too; a
-/// prompt that ends in half a word is one that nobody asks.
+/// Takes the words that two texts have in common at the beginning as their prompt. TRL may also split them
+/// within a word; but nobody asks a question that ends in half a word.
 pub fn split_common_text(chosen: &str, rejected: &str) -> Result<(String, String, String), RowReason> {
     let same = chosen.chars().zip(rejected.chars()).take_while(|(a, b)| a == b);
     let common: usize = same.map(|(same, _)| same.len_utf8()).sum();
-    // Words end at white space; a character of a script that has none between words is one by itself.
+    // Words end at white space. In scripts that put no spaces between words, every character counts as a
+    // word.
     let ends_word = |c: char| c.is_whitespace() || c >= CJK;
     let parts = |end: &usize| {
         let (prompt, chosen, rejected) = (&chosen[..*end], &chosen[*end..], &rejected[*end..]);
@@ -64,7 +65,7 @@ pub fn is_whole(answer: &[Message]) -> bool {
     answer.first().is_some_and(|first| first.role != "assistant")
 }
 
-/// Whether a prompt written beside whole conversations is the one they begin with.
+/// Whether a prompt that a row has beside whole conversations is what these begin with.
 pub fn agrees(written: &[Message], implied: &[Message]) -> bool {
     written.iter().all(|turn| {
         implied.iter().any(|said| said.role == turn.role && said.text().trim() == turn.text().trim())
@@ -91,7 +92,7 @@ mod tests {
         };
         assert_eq!(lengths("u1 a1", "u1 a2"), Ok((1, 1, 1)));
         assert_eq!(lengths("u1 a1 u2 a2", "u1 a1 u2 a3"), Ok((3, 1, 1)));
-        // They part at a question: the answer before it belongs to both answers.
+        // They differ from a question on, so the turn of the assistant before it is part of both answers.
         assert_eq!(lengths("u1 a1 u2 a2", "u1 a1 u3 a3"), Ok((1, 3, 3)));
         assert_eq!(lengths("u1 a1", "u1 a1"), Ok((1, 1, 1)));
         for (chosen, rejected) in [("u1 a1", "u2 a1"), ("u1", "u1")] {

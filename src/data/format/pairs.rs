@@ -1,4 +1,4 @@
-//! Rows of preferences, of whichever shape, to pairs.
+//! From rows of preferences, of any shape, to pairs.
 
 use serde_json::{Map, Value};
 
@@ -13,11 +13,11 @@ use crate::data::reason::RowReason;
 use crate::data::row::Content;
 use crate::template::Message;
 
-/// Pairs of a row, or why one of them is of no use.
+/// The pairs of a row, or the reason why one of them cannot be used.
 type Pairs = Result<Vec<Result<Content, RowReason>>, RowReason>;
 
 impl RowReader<'_> {
-    /// The pairs of a row; of one that serves by its chosen side alone, one.
+    /// The pairs of a row. If only the chosen side is needed, this is one.
     pub fn pairs(&mut self, row: Map<String, Value>, shape: RowShape) -> Pairs {
         match shape {
             RowShape::ChosenRejected => self.chosen_rejected(row),
@@ -110,7 +110,8 @@ impl RowReader<'_> {
                     }
                     match agrees {
                         true => {}
-                        // As in TRL, a prompt of text beside whole conversations says nothing of its own.
+                        // As in TRL, a prompt that is text is ignored if both answers are whole
+                        // conversations.
                         false if is_text && (is_rendering() || !has_prompt) => {}
                         false if is_text => self.reader.notes.unread("/prompt"),
                         false => {
@@ -133,7 +134,7 @@ impl RowReader<'_> {
         }
     }
 
-    /// The one answer of a key that must not hold several.
+    /// The only answer of a key that must not hold several.
     fn one(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Message>, RowReason> {
         let mut answers = self.reader.answers(answers, pointer)?;
         match (answers.pop(), answers.len()) {
@@ -149,7 +150,7 @@ impl RowReader<'_> {
         }
     }
 
-    /// Pairs of a prompt, or of what both sides begin with.
+    /// The pairs of a prompt; without one, the prompt is what both sides begin with.
     pub fn finish(
         &mut self,
         prompt: Option<Vec<Message>>,
@@ -166,7 +167,7 @@ impl RowReader<'_> {
 
     fn each(&mut self, pairs: Vec<Result<PreferencePair, RowReason>>, aside: Aside) -> Pairs {
         if matches!(self.need, Need::Sft | Need::Prompt) {
-            // Rejected answers are not read: any pair gives prompt and chosen answer.
+            // Rejected answers are not needed: every pair has the prompt and the chosen answer.
             let pair = pairs.into_iter().reduce(|a, b| if a.is_ok() { a } else { b });
             let (prompt, chosen, _) = pair.unwrap_or(Err(RowReason::NoAnswer))?;
             return Ok(vec![Ok(finish::answers(prompt, vec![chosen], aside, self.need)?)]);

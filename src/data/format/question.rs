@@ -1,4 +1,4 @@
-//! What a row asks, from the keys that it is spread over.
+//! What a row asks, read from all the keys that hold a part of it.
 
 use super::decode::RowReader;
 use super::turns::{asked, earlier};
@@ -55,12 +55,12 @@ impl RowReader<'_> {
     }
 }
 
-/// Whether earlier turns say anything.
+/// Whether earlier turns contain any text.
 fn is_said(history: &wire::History) -> bool {
     history.iter().flatten().any(|text| !text.trim().is_empty())
 }
 
-/// The keys besides `prompt` that hold some of what is asked, with their texts.
+/// The keys besides `prompt` that hold a part of what is asked, with their texts.
 pub fn beside_prompt(question: &wire::Question) -> Vec<(&'static str, Vec<String>)> {
     let one = |text: &Option<String>| text.clone().into_iter().collect();
     let history = question.history.iter().flatten().flatten().cloned().collect();
@@ -74,7 +74,8 @@ pub fn beside_prompt(question: &wire::Question) -> Vec<(&'static str, Vec<String
     keys
 }
 
-/// Turns after earlier ones. Errors if they hold a conversation of their own.
+/// Puts earlier turns before those of a question, but after its system turns. Errors if the question is a
+/// conversation of its own.
 fn after(mut earlier: Vec<Message>, mut turns: Vec<Message>) -> Result<Vec<Message>, RowReason> {
     if earlier.is_empty() {
         return Ok(turns);

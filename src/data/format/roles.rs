@@ -2,10 +2,10 @@
 
 use indexmap::IndexMap;
 
-/// The role of turns that call tools: they become the assistant's.
+/// The role of turns that call tools. These become turns of the assistant.
 pub const TOOL_CALL: &str = "tool_call";
 
-/// Our roles and the names that they go by in data sets, small and capital letters alike.
+/// Our roles and their names in data sets, in small or capital letters.
 const ROLES: [(&str, &[&str]); 6] = [
     ("user", &["human", "prompter"]),
     ("assistant", &["gpt", "chatgpt", "bing", "bard", "model", "bot"]),
@@ -18,13 +18,13 @@ const ROLES: [(&str, &[&str]); 6] = [
 /// Names of roles in a data set that the recipe maps: our role → theirs.
 pub type RoleMap = IndexMap<String, Vec<String>>;
 
-/// Our role of that name.
+/// Our role of that name, if there is one.
 fn ours(name: &str) -> Option<&'static str> {
     ROLES.iter().find(|(role, _)| *role == name).map(|(role, _)| *role)
 }
 
-/// Our role for a name in a data set: as the recipe maps it, else as it is known. `None`: not a role
-/// that is known.
+/// Our role for a name in a data set: as the recipe maps it, or else as the table of our roles has it. `None` if it is
+/// not known.
 pub fn role(name: &str, roles: &RoleMap) -> Option<&'static str> {
     let same = |known: &str| known.to_lowercase() == name.to_lowercase();
     let mapped = roles.iter().find(|(_, theirs)| theirs.iter().any(|known| same(known)));

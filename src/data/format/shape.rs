@@ -1,26 +1,26 @@
-//! Which shape a row has, told by its keys.
+//! Which shape a row has, as its keys show.
 
 use serde_json::{Map, Value};
 
 use super::label::LABELS;
 use crate::data::spec::Format;
 
-/// What a kind of stage reads.
+/// What a kind of stage needs of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Prompts and answers, or conversations. Preference rows serve by their chosen side.
+    /// Prompts and answers, or conversations. Of preference rows, the chosen side is used.
     Sft,
     /// A prompt with a chosen and a rejected answer.
     Preference,
-    /// A prompt with one answer and whether it is desirable. With `unpair`, pairs, each of which
-    /// makes two such rows.
+    /// A prompt with one answer and whether it is desirable. With `unpair`, a pair, which makes two such
+    /// rows.
     Unpaired { unpair: bool },
-    /// A prompt; rows with answers serve without them.
+    /// A prompt. Of rows with answers, only the prompt is used.
     Prompt,
 }
 
 impl Need {
-    /// A name for digests.
+    /// The name that goes into digests.
     pub fn name(self) -> &'static str {
         match self {
             Need::Sft => "sft",
@@ -31,8 +31,8 @@ impl Need {
         }
     }
 
-    /// What a stage should be told that reads rows of the other way of giving KTO its answers: pairs
-    /// for rows with a label, or the reverse.
+    /// Advice for a stage whose data has KTO's other form of rows: pairs instead of rows with a label, or
+    /// the reverse.
     pub fn unpair_advice(self, row: &Map<String, Value>) -> Option<&'static str> {
         let has = |unpair| RowShape::detect(row, Need::Unpaired { unpair }, None).is_some();
         match self {
@@ -46,7 +46,7 @@ impl Need {
         }
     }
 
-    /// The formats that serve, for messages.
+    /// The formats that can be used, for messages.
     pub fn expected(self) -> &'static str {
         match self {
             Need::Sft => {
@@ -107,10 +107,11 @@ pub enum RowShape {
     Text,
 }
 
-/// A shape, the format it belongs to, and the keys that tell it, alternatives in order.
+/// A shape, the format it belongs to, and the keys by which it is recognised: several sets of them, any of
+/// which will do.
 type Told = (RowShape, Format, &'static [&'static [&'static str]]);
 
-/// Shapes and the keys that tell them, the more particular first.
+/// The shapes and the keys by which they are recognised, the more specific ones first.
 const SHAPES: [Told; 18] = [
     (RowShape::ConversationsChosenRejected, Format::Preference, &[&["conversations", "chosen", "rejected"]]),
     (RowShape::ChosenRejected, Format::Preference, &[&["chosen", "rejected"]]),
@@ -141,7 +142,8 @@ const SHAPES: [Told; 18] = [
 ];
 
 impl RowShape {
-    /// The shape of a row among those that serve `need` and belong to `format`, if one is named.
+    /// The shape of a row, among those that can be used for `need` and belong to `format`, if that is
+    /// given.
     pub fn detect(row: &Map<String, Value>, need: Need, format: Option<Format>) -> Option<RowShape> {
         // Unpaired rows are sft rows with a label.
         let labelled = LABELS.iter().any(|key| row.contains_key(*key));
@@ -157,9 +159,9 @@ impl RowShape {
             Need::Prompt => true,
         };
         let fits = |shape: RowShape| match shape {
-            // Alpaca's output is one answer or both.
+            // The output of an Alpaca row is one answer, or a list of both.
             RowShape::AlpacaPair => row.get("output").is_some_and(Value::is_array),
-            // Text that is trained whole asks nothing and answers nothing.
+            // Text that is trained whole has no question and no answer.
             RowShape::Text => need == Need::Sft,
             _ => true,
         };

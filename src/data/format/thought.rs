@@ -1,4 +1,4 @@
-//! What a turn's author thought, under whichever of its names: one text.
+//! The reasoning of a turn, which has several names, as one text.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +8,8 @@ use crate::template::REASONING;
 
 const ACCEPTED: &str = "text, or a list of parts of text";
 
-/// Makes the reasoning of a turn text. `part`: what stands in parts of its content. Blank reasoning
-/// beside other is none. Errors if two keys say two things.
+/// Makes the reasoning of a turn one text. `part` is the reasoning that parts of its content hold. Blank
+/// reasoning is ignored if there is other. Errors if two keys differ.
 pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &str) -> Result<(), RowReason> {
     let mut found: Option<(&str, String)> = part.map(|thought| ("content", thought));
     for key in REASONING {
@@ -37,7 +37,7 @@ pub fn settle(extra: &mut Map<String, Value>, part: Option<String>, pointer: &st
     Ok(())
 }
 
-/// A text, or that of parts.
+/// A text, or the text of a list of parts.
 fn text(value: &Value, at: &str) -> Result<String, RowReason> {
     let wrong = || RowReason::wrong_type(at, value, ACCEPTED);
     let part = |part: &Value| {

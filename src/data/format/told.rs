@@ -1,4 +1,4 @@
-//! Preferences that are told by an index, a winner or a sign.
+//! Preferences in which an index, a winner or a sign says which answer is better.
 
 use serde_json::{Map, Value};
 
@@ -9,14 +9,14 @@ use super::{Need, RowShape, wire};
 use crate::data::reason::RowReason;
 use crate::data::row::Content;
 
-/// What comes before the letter of a winner.
+/// What may come before the letter of a winner.
 const PREFIXES: [&str; 5] = ["model_", "response_", "conversation_", "assistant_", "answer_"];
 
-/// What tells the better of two.
+/// The values that say which of two answers is better, for errors.
 const BETTER: &str = "0 for `response_0`, 1 for `response_1`";
 const WINNERS: &str = "`a`, `model_a` or `response_a`, the same with `b`, or `tie`";
 
-/// Errors if an index is no place at all.
+/// Errors if the value of `key` cannot be an index.
 fn check_index(row: &Map<String, Value>, key: &str, accepted: impl Fn() -> String) -> Result<(), RowReason> {
     match row.get(key) {
         Some(found) if Index::try_from(found.clone()).is_err() => {
@@ -34,7 +34,7 @@ fn check_winner(row: &Map<String, Value>) -> Result<(), RowReason> {
 }
 
 impl RowReader<'_> {
-    /// The pairs of a row whose answers stand side by side.
+    /// The pairs of a row that has its answers side by side.
     pub fn told(
         &mut self,
         row: Map<String, Value>,
@@ -151,7 +151,7 @@ impl RowReader<'_> {
         self.finish(Some(prompt), chosen, vec![rejected], aside)
     }
 
-    /// Whether the first of two won.
+    /// Whether the first of two answers won.
     fn first_won(&self, winner: &str) -> Result<bool, RowReason> {
         let lower = winner.trim().to_lowercase();
         let letter = PREFIXES.iter().find_map(|prefix| lower.strip_prefix(prefix)).unwrap_or(&lower);
@@ -168,7 +168,7 @@ impl RowReader<'_> {
         }
     }
 
-    /// A tie: of no use, but for its question.
+    /// A tie, of which only the question can be used.
     fn tie(&self, found: String) -> Result<bool, RowReason> {
         match self.need {
             Need::Prompt => Ok(true),

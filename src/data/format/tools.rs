@@ -11,7 +11,8 @@ pub const FUNCTION_KEYS: [&str; 6] = ["name", "description", "parameters", "stri
 const LIST: &str = "a list of tools as JSON, or its text";
 const TOOL: &str = r#"a tool's schema, `{"type": "function", "function": {"name": "…", "parameters": {…}}}`"#;
 
-/// A row's tools; none if there are none. A bare function is put into its envelope.
+/// A row's tools; `None` if there are none. A function on its own is put into `{"type": "function",
+/// "function": …}`.
 pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, RowReason> {
     let list = match tools {
         None => return Ok(None),
@@ -27,7 +28,7 @@ pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, RowReason> {
     Ok((!list.is_empty()).then_some(Value::Array(list)))
 }
 
-/// A tool is an object, or its JSON text.
+/// A tool, from an object or its JSON text.
 fn tool(tool: Value, at: &str) -> Result<Value, RowReason> {
     let wrong = |at: String, found: &Value| RowReason::wrong_type(at, found, TOOL);
     let tool = match tool {

@@ -4,8 +4,8 @@ use crate::template::Message;
 
 const TURNS: [(&str, &str); 2] = [("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant")];
 
-/// The turns of a transcript, each without the spaces around it; `None` if the text does not begin
-/// with one (the two newlines may be missing from the very beginning).
+/// The turns of a transcript, each without the white space around it; `None` if the text does not begin
+/// with a turn (the two newlines may be missing at the very beginning).
 pub fn turns(text: &str) -> Option<Vec<Message>> {
     let text = format!("\n\n{}", text.trim_start());
     let mut rest = text.as_str();

@@ -1,4 +1,4 @@
-//! Turns as files write them, to messages.
+//! From turns as files write them to messages.
 
 use serde_json::{Map, Value};
 
@@ -47,7 +47,8 @@ pub fn earlier(history: wire::History) -> Result<Vec<Message>, RowReason> {
 }
 
 impl MessageReader<'_> {
-    /// A prompt: text is one user turn, or a transcript that may end by opening the answer.
+    /// A prompt. Text is one turn of the user, or a transcript, which may end with the opening of the
+    /// answer.
     pub fn question(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, RowReason> {
         match turns {
             wire::Turns::Text(text) if text.starts_with("\n\nHuman:") => {
@@ -65,7 +66,7 @@ impl MessageReader<'_> {
         }
     }
 
-    /// An answer: text is one assistant turn.
+    /// An answer. Text is one turn of the assistant.
     pub fn answer(&mut self, turns: wire::Turns, pointer: &str) -> Result<Vec<Message>, RowReason> {
         match turns {
             wire::Turns::Text(text) => {
@@ -76,7 +77,7 @@ impl MessageReader<'_> {
         }
     }
 
-    /// All answers of a list, or the one.
+    /// All answers of a list, or the one answer.
     pub fn answers(&mut self, answers: wire::Answers, pointer: &str) -> Result<Vec<Vec<Message>>, RowReason> {
         use wire::Turns::{Message, Messages, Text};
         let one = match answers {
@@ -96,7 +97,7 @@ impl MessageReader<'_> {
     }
 
     /// Turns in order. Calls of tools that follow each other, or what the assistant says before them,
-    /// are one turn of the assistant's, as chat templates have it.
+    /// become one turn of the assistant, as chat templates expect it.
     pub fn messages(&mut self, turns: Vec<wire::Turn>, pointer: &str) -> Result<Vec<Message>, RowReason> {
         let mut messages: Vec<Message> = Vec::with_capacity(turns.len());
         for (index, turn) in turns.into_iter().enumerate() {
@@ -141,7 +142,7 @@ impl MessageReader<'_> {
         calls::take_older(&mut extra, speaker, pointer, unread)?;
         let called = extra.get("tool_calls").and_then(Value::as_array).cloned().unwrap_or_default();
         self.note_calls(&called, &starred(&format!("{pointer}/tool_calls")));
-        // Calls of the assistant's say enough.
+        // A turn of the assistant with calls needs no text.
         if content.is_none() && (speaker != "assistant" || called.is_empty()) {
             return Err(RowReason::Missing { pointer: at, keys });
         }
@@ -196,17 +197,17 @@ impl MessageReader<'_> {
     }
 }
 
-/// A turn in whichever way it is written.
+/// The fields of a turn, in whichever way it is written.
 struct TurnFields {
     name: String,
-    /// Of who speaks.
+    /// The key that says who speaks.
     key: &'static str,
     content: Option<wire::TurnContent>,
     content_key: &'static str,
     extra: Map<String, Value>,
 }
 
-/// Takes a turn apart. Errors if two keys say what it says.
+/// Splits a turn into its fields. Errors if two keys differ in what the turn says.
 fn parts(turn: wire::Turn, pointer: &str) -> Result<TurnFields, RowReason> {
     let (mut parts, other_keys) = match turn {
         wire::Turn::Chat(wire::ChatTurn { role: name, content, text, extra }) => {
@@ -233,7 +234,7 @@ fn parts(turn: wire::Turn, pointer: &str) -> Result<TurnFields, RowReason> {
                 text.trim().is_empty() || text.trim() == said.trim()
             }
             (Some(Value::String(text)), _) => text.trim().is_empty(),
-            // A number, say, is of another kind than what is said.
+            // Other values, such as a number, are not meant as what the turn says.
             _ => continue,
         };
         if !repeats {
@@ -254,7 +255,7 @@ fn is_blank(content: &wire::TurnContent) -> bool {
     }
 }
 
-/// Whether an assistant's turn can take in another one's calls and whatever else it holds.
+/// Whether the calls and other keys of another turn can be moved into an assistant's turn.
 fn has_room(last: &Message, calling: &Message) -> bool {
     let same = |(key, value): (&String, &Value)| match last.extra.get(key) {
         Some(held) => key == "tool_calls" || held == value,
@@ -274,7 +275,7 @@ fn take_calls(message: &mut Message) -> Vec<Value> {
     }
 }
 
-/// A pointer with `*` for places in lists, so that all rows name a key alike.
+/// A pointer with `*` for indices of lists, so that a key has the same name in all rows.
 pub fn starred(pointer: &str) -> String {
     let step = |step: &str| match !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
         true => "*".to_owned(),

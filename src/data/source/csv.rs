@@ -1,5 +1,5 @@
-//! Comma-separated values under a header. Every cell is text: what it holds as JSON or in digits is read
-//! later, by the name of its column.
+//! Comma-separated values under a header. Every cell is text. Cells that hold JSON or numbers are read as
+//! such later, depending on the name of their column.
 
 use std::io::BufRead;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! An array of objects, read one element at a time; or, as data sets on the hub have it under the
-//! same extension, one object a line.
+//! An array of objects, read one element at a time; or, as data sets on the hub have it under the same
+//! extension, one object per line.
 
 use std::fmt;
 use std::io::BufRead;
@@ -41,13 +41,14 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
     }
 }
 
-/// Keys that lists of rows go by in files that are one object.
+/// Keys under which files that are one object have their list of rows.
 const WRAPPERS: [&str; 7] = ["data", "rows", "train", "examples", "instances", "items", "records"];
 
-/// Keys of rows: an object with one of them is a row, whatever it has besides.
+/// Keys of rows: an object with one of them is a row, whatever other keys it has.
 const ROW: [&str; 7] = ["prompt", "messages", "conversations", "instruction", "query", "chosen", "text"];
 
-/// What a file is, if it is one object that is no row on a line of its own, or objects over several lines.
+/// Says what a file is, if it is neither a list nor one object per line: one object that is no row, or
+/// objects that extend over several lines.
 fn other_than_rows(bytes: &[u8]) -> Option<String> {
     let is_one_line = !bytes.trim_ascii().contains(&b'\n');
     match serde_json::from_slice::<Map<String, Value>>(bytes) {
@@ -73,7 +74,7 @@ fn other_than_rows(bytes: &[u8]) -> Option<String> {
                 None => None,
             }
         }
-        // The first line is no object by itself: it goes on.
+        // The first line is not a whole object: the object goes on in the next lines.
         Err(_) if !is_one_line && bytes.starts_with(b"{") => {
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let goes_on = serde_json::from_slice::<Value>(line).is_err_and(|error| error.is_eof());
@@ -84,7 +85,7 @@ fn other_than_rows(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Hands each element of an array to the sink, so that only one is held at a time.
+/// Gives each element of an array to the sink, so that only one is in memory at a time.
 struct JsonRows<'a, 'b> {
     sink: &'a mut Sink<'b>,
     starts: Starts<'a>,
@@ -115,7 +116,8 @@ impl<'de> Visitor<'de> for &mut JsonRows<'_, '_> {
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => self.failed = Some(error),
             }
-            // Ends the parse here: what follows is not wanted, and `for_each_row` knows.
+            // This error ends the parse here, since the rest is not wanted; `for_each_row` does not report
+            // it.
             self.stopped = true;
             return Err(serde::de::Error::custom("stopped"));
         }
@@ -123,15 +125,15 @@ impl<'de> Visitor<'de> for &mut JsonRows<'_, '_> {
     }
 }
 
-/// The lines at which the elements of an array begin, found without parsing them: where the parser
-/// accepts the text, a bracket or comma outside of strings means what it says.
+/// The lines at which the elements of an array begin, found without parsing them. In a text that the parser
+/// accepts, every bracket or comma outside of strings is part of the structure.
 struct Starts<'a> {
     bytes: std::slice::Iter<'a, u8>,
     line: usize,
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// Whether the next byte that is no white space begins an element.
+    /// Whether the next byte that is not white space begins an element.
     awaited: bool,
 }
 

@@ -1,4 +1,4 @@
-//! One JSON object a line. Blank lines are not rows.
+//! Files with one JSON object per line. Blank lines are not rows.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> R
     Ok(())
 }
 
-/// What is to be done about a file whose first line opens a list or an object that goes on below.
+/// Advice about a file whose first line opens a list or an object that goes on in the next lines.
 fn goes_on(first: &[u8]) -> Option<&'static str> {
     match first {
         b"[" | b"[{" => Some("a list of rows stands in a file named `.json`"),
@@ -56,7 +56,8 @@ fn row(line: usize, content: &[u8]) -> RawRow {
     }
 }
 
-/// The error with its column alone: its line is always 1, that of the row is known better.
+/// The error with its column but without its line, which is always 1: the line of the row is known
+/// otherwise.
 fn at_column(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();

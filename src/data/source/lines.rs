@@ -1,11 +1,11 @@
-//! At which line a byte of a stream is, without keeping the stream.
+//! Tells at which line a byte of a stream is, without keeping the stream in memory.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// Lines that are not blank: number (from 1) and the byte of the newline that ends each.
+/// For each line that is not blank, its number (from 1) and the position of the newline that ends it.
 #[derive(Debug, Default)]
 struct LineEnds {
     ends: VecDeque<(usize, u64)>,
@@ -20,7 +20,7 @@ pub struct Noting<R> {
     ends: Rc<RefCell<LineEnds>>,
 }
 
-/// Tells lines of what has passed through a [`Noting`].
+/// Tells the lines of bytes that were read through a [`Noting`].
 pub struct Lines(Rc<RefCell<LineEnds>>);
 
 impl<R: Read> Noting<R> {
@@ -57,8 +57,8 @@ impl LineEnds {
 }
 
 impl Lines {
-    /// The line of the first byte from `byte` on that is in no blank line and ends none. Bytes are asked
-    /// for in order.
+    /// The line of the first byte from `byte` on that is in no blank line and ends none. Later calls must
+    /// not ask for earlier bytes.
     pub fn at(&self, byte: u64) -> usize {
         let mut ends = self.0.borrow_mut();
         while ends.ends.front().is_some_and(|(_, end)| *end <= byte) {

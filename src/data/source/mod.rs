@@ -23,7 +23,7 @@ pub struct RawRow {
     pub object: Result<Map<String, Value>, RowReason>,
 }
 
-/// What a reader calls with each row; `Break` ends the reading.
+/// What is called with each row. If it returns `Break`, reading ends.
 pub type Sink<'a> = dyn FnMut(RawRow) -> Result<ControlFlow<()>> + 'a;
 
 /// The kinds of files that [`for_each_row`] reads, for messages.
@@ -34,7 +34,7 @@ pub fn is_known(path: &Path) -> bool {
     ["jsonl", "ndjson", "json", "csv", "parquet"].contains(&open::kind(path).0.as_str())
 }
 
-/// What [`RawRow::line`] counts in a file of that name.
+/// The unit that [`RawRow::line`] counts in a file of that name.
 pub fn unit(path: &Path) -> &'static str {
     if open::kind(path).0 == "parquet" { "row" } else { "line" }
 }
@@ -57,7 +57,7 @@ pub fn for_each_row(path: &Path, sink: &mut Sink) -> Result<()> {
     }
 }
 
-/// A row that must be an object.
+/// A row, from a value that must be an object.
 fn object(line: usize, value: Value) -> RawRow {
     let object = match value {
         Value::Object(map) => Ok(map),

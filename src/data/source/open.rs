@@ -1,4 +1,4 @@
-//! Opens a file for reading, through its decompressor if it is packed.
+//! Opens a file for reading, through its decompressor if it is compressed.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -14,7 +14,8 @@ pub enum Compression {
     Zstd,
 }
 
-/// The kind of rows that a path's extension names (lower case, may be empty) and how it is packed.
+/// The kind of rows that a path's extension names (lower case, may be empty) and how the file is
+/// compressed.
 pub fn kind(path: &Path) -> (String, Compression) {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
@@ -26,7 +27,7 @@ pub fn kind(path: &Path) -> (String, Compression) {
     (kind.to_owned(), packing)
 }
 
-/// The file's content, unpacked as it is read.
+/// The file's content, decompressed while it is read.
 pub fn reader(path: &Path, packing: Compression) -> Result<Box<dyn BufRead>> {
     let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
     Ok(match packing {
@@ -38,7 +39,7 @@ pub fn reader(path: &Path, packing: Compression) -> Result<Box<dyn BufRead>> {
     })
 }
 
-/// The file's content as a file that can be sought in: itself, or an unnamed unpacked copy.
+/// The file's content as a file that supports seeking: the file itself, or a decompressed temporary copy.
 pub fn seekable(path: &Path, packing: Compression) -> Result<File> {
     if packing == Compression::None {
         return File::open(path).with_context(|| format!("cannot open `{}`", path.display()));
@@ -49,7 +50,7 @@ pub fn seekable(path: &Path, packing: Compression) -> Result<File> {
     Ok(copy)
 }
 
-/// An error of reading, after `line` whole lines.
+/// An error of reading that happened after `line` whole lines.
 pub fn read_error(path: &Path, line: usize, error: &io::Error) -> anyhow::Error {
     let path = path.display();
     match error.kind() {

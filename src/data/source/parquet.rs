@@ -1,4 +1,4 @@
-//! Parquet files, row by row. Missing values are no value.
+//! Parquet files, row by row. Keys with missing values are left out.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn for_each_row(path: &Path, packing: Compression, sink: &mut Sink) -> Resul
     Ok(())
 }
 
-/// A column that some rows use has a null in all others, at any depth.
+/// Drops keys that hold null, at any depth: a column that only some rows use is null in all others.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
