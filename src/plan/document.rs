@@ -22,6 +22,9 @@ pub struct Plan {
     pub base: BasePlan,
     /// In the order they run.
     pub stages: Vec<StagePlan>,
+    /// What is compared after them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<ComparisonPlan>,
 }
 
 /// The model that everything starts from.
@@ -62,6 +65,9 @@ pub struct StagePlan {
     pub steps: Steps,
     /// How rows are packed into passes through the model.
     pub batches: BatchPolicy,
+    /// Tokens of a sample answer, at most. Plans of earlier versions do not say it.
+    #[serde(default)]
+    pub sample_tokens: usize,
     /// Weights that are trained.
     pub trainable: u64,
     pub memory: MemoryEstimate,
@@ -72,4 +78,17 @@ impl StagePlan {
     pub fn name(&self) -> &str {
         &self.settings.name
     }
+}
+
+/// Stages that start from one model and are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparisonPlan {
+    /// Names of the stages, in the order in which they run.
+    pub stages: Vec<String>,
+    /// The stage whose held-out rows all of them are measured on.
+    pub pairs_of: String,
+    /// Prompts that are answered, at most.
+    pub max_prompts: usize,
+    /// Tokens of an answer, at most.
+    pub answer_tokens: usize,
 }

@@ -12,12 +12,14 @@
 //! | [`counts`], [`estimate`] | rows, tokens, steps, memory, operations |
 //! | [`artifacts`] | models that stages pass on |
 //! | [`openable`] | whether a run will be able to open them |
+//! | [`comparisons`] | which stages are compared after the run |
 //! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
 
 pub mod artifacts;
 pub mod base;
+pub mod comparisons;
 pub mod content;
 pub mod counts;
 pub mod document;

@@ -15,6 +15,7 @@ use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
 use crate::plan::artifacts::Artifacts;
 use crate::plan::base::{Base, data_settings};
+use crate::plan::comparisons::comparisons;
 use crate::plan::content::Hashes;
 use crate::plan::counts::Counts;
 use crate::plan::document::{BasePlan, Plan, StagePlan};
@@ -24,7 +25,7 @@ use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::models::{self, ModelFolders};
 use crate::plan::resolve::Resolved;
-use crate::plan::rows::StageData;
+use crate::plan::rows::{SAMPLE_TOKENS, StageData};
 use crate::plan::staleness::{self, Status};
 use crate::plan::vocabulary::{self, EmbeddingRows};
 use crate::recipe::diagnostics::Problem;
@@ -174,6 +175,7 @@ impl Planner<'_> {
             work,
             steps,
             batches,
+            sample_tokens: SAMPLE_TOKENS,
             counts,
         });
         Ok(())
@@ -307,8 +309,13 @@ impl Planner<'_> {
             device: self.recipe.model.device,
             dtype: self.recipe.model.dtype,
         };
-        let plan =
-            Plan { recipe: self.recipe.name.clone(), folder: self.folder.root, base, stages: self.planned };
+        let plan = Plan {
+            recipe: self.recipe.name.clone(),
+            folder: self.folder.root,
+            base,
+            comparisons: comparisons(&self.planned),
+            stages: self.planned,
+        };
         Ok(Planned { plan, base: self.base, rows: self.rows })
     }
 }

@@ -18,6 +18,8 @@ use crate::template::Message;
 
 /// Questions that a stage is asked at each look: enough to see that all answers are one.
 const QUESTIONS: usize = 8;
+/// Tokens of an answer to one of them, at most.
+pub const SAMPLE_TOKENS: usize = 64;
 
 /// A stage's rows, ready for the engine.
 #[derive(Debug)]

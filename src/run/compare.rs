@@ -5,7 +5,6 @@ use anyhow::{Context, Result};
 
 use crate::backend::Compute;
 use crate::batch::{BatchPolicy, TargetTokens};
-use crate::data::Need;
 use crate::data::example::{Completion, Example, one_per_row};
 use crate::kinds::{Source, StageRows};
 use crate::model::decoder::Decoder;
@@ -13,7 +12,7 @@ use crate::model::generate::{Choice, Generation, Request, Sampling, generate, gr
 use crate::model::policy::Models;
 use crate::plan::base::Base;
 use crate::plan::content;
-use crate::plan::document::{Plan, StagePlan};
+use crate::plan::document::{ComparisonPlan, Plan, StagePlan};
 use crate::plan::finished::Summary;
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
@@ -27,9 +26,6 @@ use crate::run::interrupt::Interrupt;
 use crate::train::Progress;
 use crate::train::reference::Reference;
 
-/// Prompts that are answered, and tokens of an answer at most.
-const PROMPTS: usize = 64;
-const ANSWER_TOKENS: usize = 64;
 /// Answers in flight at once.
 const BATCH: usize = 32;
 
@@ -44,29 +40,6 @@ pub struct Comparing<'a> {
     pub console: &'a Console,
 }
 
-/// The stages that train a policy on preferences from one model with held-out pairs, where there are
-/// several.
-fn groups(plan: &Plan) -> Vec<Vec<&StagePlan>> {
-    let mut groups: Vec<Vec<&StagePlan>> = Vec::new();
-    for stage in &plan.stages {
-        if !stage.settings.kind.facts().is_compared || stage.counts.held_out.rows == 0 {
-            continue;
-        }
-        let key = |stage: &StagePlan| (stage.policy.clone(), stage.settings.data.clone());
-        match groups.iter_mut().find(|group| key(group[0]) == key(stage)) {
-            Some(group) => group.push(stage),
-            None => groups.push(vec![stage]),
-        }
-    }
-    groups.retain(|group| group.len() > 1 && group.iter().any(|stage| reads_pairs(stage)));
-    groups
-}
-
-/// Whether the stage's own rows are pairs.
-fn reads_pairs(stage: &StagePlan) -> bool {
-    stage.settings.kind.facts().rows == Need::Preference
-}
-
 impl Comparing<'_> {
     /// Makes the comparisons whose stages changed, keeps those of stages that are not planned, and
     /// writes all of them. Says whether any is new.
@@ -74,8 +47,9 @@ impl Comparing<'_> {
         let before = comparison::read(self.folder);
         let mut comparisons = before.clone();
         let mut is_new = false;
-        for group in groups(self.plan) {
-            let key = self.key(&group)?;
+        for planned in &self.plan.comparisons {
+            let group = self.stages(planned)?;
+            let key = self.key(planned, &group)?;
             match comparisons.iter_mut().find(|comparison| comparison.key == key) {
                 Some(known) => {
                     for stage in &mut known.stages {
@@ -83,7 +57,7 @@ impl Comparing<'_> {
                     }
                 }
                 None => {
-                    let made = self.compare(&group, key)?;
+                    let made = self.compare(planned, &group, key)?;
                     let is_of_group = |stage: &Compared| group.iter().any(|own| own.name() == stage.name);
                     comparisons.retain(|old| !old.stages.iter().any(is_of_group));
                     comparisons.push(made);
@@ -97,10 +71,21 @@ impl Comparing<'_> {
         Ok((comparisons, is_new))
     }
 
+    /// The stages of a comparison.
+    fn stages(&self, planned: &ComparisonPlan) -> Result<Vec<&StagePlan>> {
+        planned.stages.iter().map(|name| self.stage(name)).collect()
+    }
+
+    fn stage(&self, name: &str) -> Result<&StagePlan> {
+        let stage = self.plan.stages.iter().find(|stage| stage.name() == name);
+        stage.with_context(|| format!("no stage `{name}` is planned"))
+    }
+
     /// A digest of all that the figures follow from.
-    fn key(&self, group: &[&StagePlan]) -> Result<String> {
+    fn key(&self, planned: &ComparisonPlan, group: &[&StagePlan]) -> Result<String> {
+        let &ComparisonPlan { max_prompts, answer_tokens, .. } = planned;
         let fingerprints: Vec<&str> = group.iter().map(|stage| stage.fingerprint.as_str()).collect();
-        let key = serde_json::to_string(&(fingerprints, self.recipe.seed, PROMPTS, ANSWER_TOKENS))?;
+        let key = serde_json::to_string(&(fingerprints, self.recipe.seed, max_prompts, answer_tokens))?;
         Ok(content::text(&key))
     }
 
@@ -108,9 +93,10 @@ impl Comparing<'_> {
         Ok(Summary::read(&self.folder.stage(stage).summary())?.seconds)
     }
 
-    fn compare(&self, group: &[&StagePlan], key: String) -> Result<Comparison> {
+    fn compare(&self, planned: &ComparisonPlan, group: &[&StagePlan], key: String) -> Result<Comparison> {
         let phase = self.console.phase("comparing the stages");
-        let first = group.iter().find(|stage| reads_pairs(stage)).context("no stage reads pairs")?;
+        let first = self.stage(&planned.pairs_of)?;
+        let answer_tokens = planned.answer_tokens;
         let settings = &first.settings;
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
         let StageData { tokenised, accepted_answers, .. } =
@@ -124,8 +110,8 @@ impl Comparing<'_> {
         let rows = (&[][..], &[][..], pairs.as_slice());
         let reference =
             Reference::obtain(&self.folder.references(), &start, batches, rows, None, &mut progress)?;
-        let prompts = &pairs[..pairs.len().min(PROMPTS)];
-        let own = self.answers(&start, prompts, &end_tokens, &mut progress)?;
+        let prompts = &pairs[..pairs.len().min(planned.max_prompts)];
+        let own = self.answers(&start, prompts, answer_tokens, &end_tokens, &mut progress)?;
         let decode = |tokens: &[u32]| self.base.tokenizer.decode_plain(tokens);
         let accepted = Accepted { answers: &accepted_answers, end_tokens: &end_tokens, decode: &decode };
         let exact_match = |decoder: &Decoder, progress: &mut Progress| {
@@ -142,7 +128,7 @@ impl Comparing<'_> {
             // an adapter lies on the base that is there already; a model of its own goes with its turn
             let decoder = opened.clone().frozen(&stage.result)?;
             let gains = gains(&decoder, batches, &pairs, &reference, &mut progress)?;
-            let answers = self.answers(&decoder, prompts, &end_tokens, &mut progress)?;
+            let answers = self.answers(&decoder, prompts, answer_tokens, &end_tokens, &mut progress)?;
             let divergence = sums(&decoder, batches, &answers, &mut progress)?
                 .iter()
                 .zip(sums(&start, batches, &answers, &mut progress)?)
@@ -173,7 +159,7 @@ impl Comparing<'_> {
             key,
             pairs: pairs.len(),
             prompts: prompts.len(),
-            answer_tokens: ANSWER_TOKENS,
+            answer_tokens,
             start_answer_length: mean_length(&own),
             start_exact_match,
             stages,
@@ -185,6 +171,7 @@ impl Comparing<'_> {
         &self,
         decoder: &Decoder,
         rows: &[Example],
+        answer_tokens: usize,
         end_tokens: &[u32],
         progress: &mut Progress,
     ) -> Result<Vec<Example>> {
@@ -195,7 +182,7 @@ impl Comparing<'_> {
             .collect();
         let generation = Generation {
             choice: Choice::Sample(Sampling { temperature: 1.0, top_k: None, top_p: 1.0 }),
-            max_new_tokens: ANSWER_TOKENS,
+            max_new_tokens: answer_tokens,
             end_tokens,
             batch: BATCH,
             first_tokens: None,

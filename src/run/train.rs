@@ -18,9 +18,6 @@ use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
 use crate::train::metric::{EXACT_MATCH, GRAD_NORM, LOSS, held_out};
 use crate::train::{StageRun, StepReport, TrainingSettings};
 
-/// Longest answer, in tokens.
-const SAMPLE_TOKENS: usize = 64;
-
 /// Everything around a stage's training that is not the stage itself.
 pub struct Training<'a> {
     pub settings: &'a TrainingSettings,
@@ -36,6 +33,8 @@ pub struct Training<'a> {
 pub struct Questions<'a> {
     /// Of the first held-out rows (training rows if none are held out), in their order.
     pub texts: Vec<String>,
+    /// Tokens of an answer to one of them, at most.
+    pub sample_tokens: usize,
     /// What is right to answer to each held-out row, where it says so; empty if none does.
     pub accepted_answers: Vec<Vec<String>>,
     /// Tokens that end an answer.
@@ -189,11 +188,11 @@ impl Loop<'_> {
 
     /// Writes the model's answers as it stands now, beside those of before.
     fn sample(&mut self) -> Result<()> {
-        let Questions { texts, end_tokens, decode, .. } = self.training.questions;
+        let &Questions { ref texts, sample_tokens, ref end_tokens, decode, .. } = self.training.questions;
         let path = self.training.folder.samples();
         let phase = self.training.console.phase("sample answers");
         let asked: Vec<usize> = (0..texts.len()).collect();
-        let answers = self.stage.samples(&asked, SAMPLE_TOKENS, end_tokens)?;
+        let answers = self.stage.samples(&asked, sample_tokens, end_tokens)?;
         phase.finish();
         let step = self.progress.step;
         let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };

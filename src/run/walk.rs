@@ -147,6 +147,7 @@ fn run_stage(
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
     let questions = Questions {
         texts: read.questions,
+        sample_tokens: plan.sample_tokens,
         accepted_answers: read.accepted_answers,
         end_tokens: read.tokenised.end_tokens.clone(),
         decode: &decode,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A module's path from the root of the crate.
-type Module = Vec<String>;
+pub type Module = Vec<String>;
 
 /// The files of a crate, by their paths below its root.
 pub struct Sources {
@@ -47,6 +47,11 @@ impl Sources {
         }
         sources.passed_on = passed_on;
         sources
+    }
+
+    /// Each file and its text.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.iter().map(|(path, text)| (path.as_path(), text.as_str()))
     }
 
     /// Each file and the files that it uses, test modules apart. What a `mod.rs` passes on counts as used by
@@ -122,7 +127,8 @@ struct Used {
     path: Module,
 }
 
-fn module(path: &Path) -> Module {
+/// The module that a file is.
+pub fn module(path: &Path) -> Module {
     let path = path.with_extension("");
     let mut parts: Module =
         path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
@@ -133,7 +139,7 @@ fn module(path: &Path) -> Module {
 }
 
 /// A file's text up to its test module.
-fn without_tests(text: &str) -> &str {
+pub fn without_tests(text: &str) -> &str {
     match text.find("\n#[cfg(test)]\nmod ") {
         Some(start) if text[start..].lines().nth(2).is_some_and(|line| line.ends_with('{')) => &text[..start],
         _ => text,

@@ -1,7 +1,8 @@
 //! The order of modules that `src/lib.rs` draws is the real one: no `use` goes to a module above, and no two
-//! files use each other, directly or round a corner.
+//! files use each other, directly or round a corner. No two types have one name.
 
 mod imports;
+mod names;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

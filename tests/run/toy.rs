@@ -71,6 +71,7 @@ impl Toy {
         let decode = |tokens: &[u32]| Ok(format!("{tokens:?}"));
         let questions = Questions {
             texts: vec!["first".into(), "second".into()],
+            sample_tokens: 64,
             accepted_answers: Vec::new(),
             end_tokens: vec![0],
             decode: &decode,
