@@ -5,7 +5,7 @@
 use super::row::Row;
 use crate::random::Stream;
 
-/// Splits rows into (train, held out), order kept. A fraction of 0 holds out nothing; otherwise at
+/// Splits rows into (train, held out) and keeps their order. A fraction of 0 holds out nothing; otherwise at
 /// least one row is held out, and at least one is left to train on where there are two or more.
 pub fn split(rows: Vec<Row>, eval_fraction: f64) -> (Vec<Row>, Vec<Row>) {
     if eval_fraction <= 0.0 || rows.is_empty() {

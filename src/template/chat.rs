@@ -51,7 +51,7 @@ pub(super) struct Compiled {
 /// What a template is asked to render, besides the messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rendering<'a> {
-    /// Tool schemas; an empty list is none.
+    /// Tool schemas. An empty list counts as no tools.
     pub tools: Option<&'a serde_json::Value>,
     /// Whether to open the assistant's turn at the end.
     pub add_generation_prompt: bool,
@@ -302,7 +302,7 @@ pub fn is_reserved(name: &str) -> &'static str {
     }
 }
 
-/// The tools of a rendering; an empty list is none.
+/// The tools of a rendering. An empty list counts as no tools.
 fn tools(rendering: Rendering<'_>) -> Option<&serde_json::Value> {
     rendering.tools.filter(|tools| !tools.is_null() && tools.as_array().is_none_or(|list| !list.is_empty()))
 }

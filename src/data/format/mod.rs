@@ -3,12 +3,12 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`wire`] | rows as files have them; schemas are made from these types |
-//! | `shape` | which shape a row has, told by its keys |
-//! | `json_text`, `media` | what is done with any row first: JSON text is read, pictures are refused |
+//! | `shape` | which shape a row has, as its keys show |
+//! | `json_text`, `media` | what is done first with every row: JSON text is parsed, pictures are refused |
 //! | `decode`, `pairs`, `told`, `question` | from a row's type to its question and answers |
 //! | `turns`, `content`, `thought`, `roles`, `marks`, `calls`, `transcript` | from turns to messages |
 //! | `pair`, `tools`, `finish` | from messages to what is trained |
-//! | `left`, `notes` | keys that nothing reads, and what else is to be said of a file |
+//! | `left`, `notes` | keys that nothing reads, and other warnings about a file |
 
 mod calls;
 mod content;

@@ -11,8 +11,8 @@ pub const FUNCTION_KEYS: [&str; 6] = ["name", "description", "parameters", "stri
 const LIST: &str = "a list of tools as JSON, or its text";
 const TOOL: &str = r#"a tool's schema, `{"type": "function", "function": {"name": "…", "parameters": {…}}}`"#;
 
-/// A row's tools; `None` if there are none. A function on its own is put into `{"type": "function",
-/// "function": …}`.
+/// A row's tools; `None` if there are none. A function on its own is put into
+/// `{"type": "function", "function": …}`.
 pub fn tools(tools: Option<wire::Tools>) -> Result<Option<Value>, RowReason> {
     let list = match tools {
         None => return Ok(None),
