@@ -16,6 +16,7 @@ mod products;
 mod tests;
 
 use std::ffi::c_void;
+use std::sync::PoisonError;
 
 use candle_core::{Error, Result, Tensor};
 use cudarc::cublaslt::result::matmul;
@@ -45,7 +46,8 @@ impl Cuda {
         }
         let prepared = self.products.prepare(problem)?;
         let beta = if accumulate { 1.0f32 } else { 0.0 };
-        let (workspace, _) = self.products.workspace.device_ptr(&self.stream);
+        let slice = self.products.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        let (workspace, _) = slice.device_ptr(&self.stream);
         // SAFETY: the layouts are those of the tensors, which live until the product is in the stream;
         // alpha and beta are read during the call
         let status = with_room(|| unsafe {

@@ -17,8 +17,10 @@ const REMEMBERED: usize = 4096;
 /// What products of one device need.
 pub struct Products {
     pub(super) handle: Handle,
-    /// One suffices: products run one after the other, on the one stream.
-    pub(super) workspace: CudaSlice<u8>,
+    /// One suffices: products run one after the other, on the one stream. A product may be several kernels
+    /// that hand sums on here, so it is locked until all of them are in the stream: between them nothing of
+    /// another thread's may come.
+    pub(super) workspace: Mutex<CudaSlice<u8>>,
     prepared: Mutex<HashMap<MatmulProblem, Arc<Prepared>>>,
 }
 
@@ -28,7 +30,7 @@ impl Products {
             create_handle().map_err(|error| Error::msg(format!("cuBLASLt does not start: {error}")))?;
         // SAFETY: algorithms write what they read there
         let workspace = unsafe { stream.alloc::<u8>(WORKSPACE) }.map_err(Error::wrap)?;
-        Ok(Products { handle: Handle(handle), workspace, prepared: Mutex::default() })
+        Ok(Products { handle: Handle(handle), workspace: Mutex::new(workspace), prepared: Mutex::default() })
     }
 
     pub(super) fn prepare(&self, problem: MatmulProblem) -> Result<Arc<Prepared>> {
