@@ -1,5 +1,5 @@
-//! The model that everything starts from, without its weights: config, tokenizer, template, and the
-//! content that it is known by.
+//! The model that everything starts from, without its weights: its config, tokenizer and template, and the
+//! hashes of its content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,24 +36,24 @@ const TOKENIZER_FILES: [&str; 5] = [
     "added_tokens.json",
     CHAT_TEMPLATE,
 ];
-/// Those of them whose content counts as it is: of a template, its text does.
+/// Those of them that enter a fingerprint by the hash of the file. A template enters by its text.
 const COUNTED: usize = 4;
 /// Files of the base that a result gets beside its weights, and that nothing here reads but for the tokens
 /// that end texts.
 const CARRIED: [&str; 4] = ["generation_config.json", "vocab.json", "merges.txt", "tokenizer.model"];
-/// The template of a model from random weights whose tokenizer is trained: it has its tokens.
+/// The template of a model from random weights. A tokenizer that is trained has its tokens.
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
 const MADE_FROM: &str = "made-from.txt";
 
-/// What the content of `[model] head` goes by.
+/// The name of the content of `[model] head`.
 const VALUE_HEAD_CONTENT: &str = "value head";
 
 /// What stands before the names of a reward model's files, and of those that its adapter is for.
 pub const REWARD_CONTENT: &str = "reward ";
 const REWARD_BASE_CONTENT: &str = "reward base ";
 
-/// The base model, opened but for its weights.
+/// The base model, opened without its weights.
 #[derive(Debug)]
 pub struct Base {
     pub artifact: Artifact,
@@ -67,7 +67,7 @@ pub struct Base {
     pub scratch: Option<Scratch>,
     /// Why it cannot predict tokens; `None` if it can.
     pub headless: Option<Fault>,
-    /// What is wrong with it, beside what keeps it from being opened.
+    /// What is wrong with it, apart from what would keep it from being opened.
     pub faults: Vec<Fault>,
     /// What a person should know of it.
     pub warnings: Vec<String>,
@@ -167,7 +167,7 @@ impl Base {
         let unmade = if made { None } else { Some(source.write(&template)?) };
         let files = unmade.as_ref().map_or(place, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
-        // The model does not follow from them, but all rows do.
+        // The model does not depend on them, but all rows do.
         settings.extend(template_settings(recipe));
         let vocabulary = Vocabulary {
             size: tokenizer.embedding_rows(),
@@ -189,7 +189,7 @@ impl Base {
             headless: None,
             faults,
             warnings: Vec::new(),
-            // Once more, because the special tokens come from the tokenizer's files.
+            // The template is read again, because its special tokens come from the tokenizer's files.
             template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?
                 .with_kwargs(recipe.model.chat_template_kwargs.clone())?,
             tokenizer,

@@ -1,5 +1,5 @@
-//! Makes a plan from a recipe: reads and tokenises all rows, opens the model's config, and weighs
-//! what earlier runs left.
+//! Makes a plan from a recipe: reads and tokenises all rows, opens the model's config, and decides which
+//! earlier results still hold.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,8 +49,8 @@ pub struct Planned {
 }
 
 /// Plans a recipe. Everything that is wrong with it is reported at once, as
-/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` hears what is being done, and
-/// stops it with an error.
+/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` is called with what is being
+/// done, and stops it with an error.
 pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result<()>) -> Result<Planned> {
     let folder = RunFolder::of(&recipe.name);
     let mut hashes = Hashes::open(&folder.hashes());
@@ -280,7 +280,7 @@ impl Planner<'_> {
         fault.into_iter().chain(ends.flatten()).collect()
     }
 
-    /// The run's folder has one place for each name.
+    /// Names of stages must not be those of other folders in the run's folder.
     fn check_names(&mut self) {
         let taken = [
             ("reference", "`reference` is the folder of reference log-probs"),

@@ -50,14 +50,14 @@ struct Section {
     tokens_per_second: String,
     result: String,
     warnings: Vec<String>,
-    /// Metric, before, after.
+    /// Name of the metric, its value before the stage, its value after.
     held_out: Vec<(String, String, String)>,
     curves: Vec<Curve>,
     samples: Vec<BeforeAfter>,
     settings: BTreeMap<String, String>,
     rows_train: String,
     rows_held_out: String,
-    /// Reason, rows.
+    /// The reason, and how many rows it left out.
     left_out: Vec<(String, String)>,
     fingerprint: String,
 }
@@ -65,7 +65,7 @@ struct Section {
 /// The page of all stages that are finished.
 pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String> {
     let finished = plan.stages.iter().filter(|stage| folder.stage(stage.name()).model().exists());
-    // a stage that ran by itself says nothing of those it was compared with
+    // a run of one stage alone does not plan those that it was compared with before
     let is_planned = |name: &str| plan.stages.iter().any(|stage| stage.name() == name);
     render(&Page {
         recipe: &recipe.name,

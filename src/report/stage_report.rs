@@ -1,4 +1,4 @@
-//! All that a finished stage tells, read back from its folder.
+//! Everything that a finished stage reports, read back from its folder.
 
 use anyhow::Result;
 

@@ -28,14 +28,14 @@ use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
 
-/// Reasons for cutting and dropping rows that a run tells before a stage.
+/// Reasons for cutting and dropping rows that are printed before a stage, at most.
 const REASONS: usize = 3;
 
 /// What a run did.
 #[derive(Debug)]
 pub struct Walked {
     pub plan: Plan,
-    /// What all stages tell; empty if every result was there and nothing ran.
+    /// The reports of all stages; empty if every result was there and nothing ran.
     pub reports: Vec<StageReport>,
     /// Stages that start from one model, compared.
     pub comparisons: Vec<Comparison>,
@@ -93,7 +93,7 @@ pub fn walk(
     Ok(Walked { plan, reports, comparisons })
 }
 
-/// Copies of recipe and plan, and the lock: what ran, from what.
+/// Writes copies of recipe and plan, and `recipe.lock`: what ran, and from what.
 fn write_records(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<()> {
     let mut source = recipe.source.clone();
     for text in &recipe.overrides {
@@ -176,7 +176,7 @@ fn run_stage(
         console,
         questions: &questions,
     };
-    // What the rows were rendered with, and how their answers end.
+    // The template that the rows were rendered with, and how their answers end.
     let complete = |result: &Path| {
         base.template.write(result)?;
         ends.write(&plan.policy.base, result)

@@ -229,10 +229,10 @@ fn check_own_head(
     }
 }
 
-/// A bias that is asked for of a head that has no place for it.
+/// Warns of a bias that is asked for where the head has no place for one.
 fn check_bias(checker: &mut Checker, model: &ModelSpec, config: &Config, stages: &[StageSettings]) {
     let head = model.head.clone().or_else(|| own_head(model));
-    // What cannot be read is told elsewhere.
+    // What cannot be read is reported elsewhere.
     if !pooling::is_classifier(config, model.adapter.as_deref(), head.as_deref()).unwrap_or(false) {
         return;
     }

@@ -19,7 +19,7 @@ pub struct GenerationBench {
     pub stage: String,
     pub prompts: u64,
     pub prompt_tokens: u64,
-    /// Of all answers together.
+    /// Tokens of all answers together.
     pub new_tokens: u64,
     /// From the prompts to the last token of the last answer.
     pub seconds: f64,

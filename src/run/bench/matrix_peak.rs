@@ -1,4 +1,4 @@
-//! The rate of large matrix products, which those of a stage are compared with.
+//! The rate of large matrix products, with which the products of a stage are compared.
 
 use std::time::Instant;
 

@@ -28,7 +28,7 @@ use crate::plan::resolve::Resolved;
 use crate::plan::rows::StageData;
 use crate::report::console::Console;
 
-/// Most memory that tensors on `device` took so far, bytes; on the CPU, that the process did.
+/// The most memory that tensors on `device` took so far, in bytes; on the CPU, that the whole process took.
 fn peak_memory(device: &Device) -> Result<u64> {
     Ok(on_device(device)?.map_or_else(peak_resident_bytes, |memory| memory.peak))
 }
