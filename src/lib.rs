@@ -45,6 +45,7 @@
 //! | a key of a kind | the settings in `kinds/NAME.rs`, or the parameters in `objective/NAME.rs` if a formula reads it |
 //! | an operation | `backend/NAME.rs`, `backend/kernels/NAME.cu`, and a line in `backend/mod.rs` |
 //! | a row format | `data/format/{wire,shape,decode}`, and `data/row_schema.rs` |
+//! | a metric | the code that computes it, and a row in `train/metric.rs`, or beside the kind that has it |
 //! | a subcommand | `cli/NAME.rs` and a line in `cli/mod.rs` |
 //!
 //! # Glossary
