@@ -128,7 +128,7 @@ impl Base {
         })
     }
 
-    fn of_scratch(recipe: &Resolved, spec: &ScratchSpec, place: &Path, hashes: &mut Hashes) -> Result<Self> {
+    fn of_scratch(recipe: &Resolved, spec: &ScratchSpec, folder: &Path, hashes: &mut Hashes) -> Result<Self> {
         let mut settings = BTreeMap::new();
         let mut shape = serde_json::to_value(spec)?;
         if let Some(shape) = shape.as_object_mut() {
@@ -155,9 +155,9 @@ impl Base {
             settings.extend(data_settings("model.scratch.tokenizer.data", data)?);
         }
         let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
-        let made = fs::read_to_string(place.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
+        let made = fs::read_to_string(folder.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
         let unmade = if made { None } else { Some(source.write(&template)?) };
-        let files = unmade.as_ref().map_or(place, TempDir::path);
+        let files = unmade.as_ref().map_or(folder, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
         // The model does not depend on them, but all rows do.
         settings.extend(template_settings(recipe));
@@ -169,14 +169,14 @@ impl Base {
         let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
         let named = match &spec.tokenizer {
             TokenizerSpec::Path(path) => path,
-            TokenizerSpec::Train { .. } => place,
+            TokenizerSpec::Train { .. } => folder,
         };
         let (faults, _) = vocabulary::check(&tokenizer, &config, named);
-        if made && let Err(error) = ModelFolder::open(place) {
-            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", place.display())
+        if made && let Err(error) = ModelFolder::open(folder) {
+            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", folder.display())
         }
         Ok(Self {
-            artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
+            artifact: Artifact { base: folder.to_owned(), adapter: None, head: None },
             config,
             headless: None,
             faults,

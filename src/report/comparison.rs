@@ -57,9 +57,9 @@ pub fn read(folder: &RunFolder) -> Vec<Comparison> {
     let mut found: Vec<Comparison> =
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let is_there = |stage: &Compared| {
-        let place = folder.stage(&stage.name);
-        let made_from = staleness::recorded(&place).and_then(|inputs| inputs.fingerprint().ok());
-        place.model().exists() && made_from.as_ref() == Some(&stage.fingerprint)
+        let own = folder.stage(&stage.name);
+        let made_from = staleness::recorded(&own).and_then(|inputs| inputs.fingerprint().ok());
+        own.model().exists() && made_from.as_ref() == Some(&stage.fingerprint)
     };
     found.retain(|comparison| comparison.stages.iter().all(is_there));
     found

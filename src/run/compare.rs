@@ -35,7 +35,7 @@ pub struct Comparing<'a> {
     pub plan: &'a Plan,
     pub base: &'a Base,
     pub folder: &'a RunFolder,
-    pub place: &'a Compute,
+    pub compute: &'a Compute,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
 }
@@ -102,7 +102,7 @@ impl Comparing<'_> {
         let StageData { tokenised, accepted_answers, .. } =
             StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
-        let mut opened = Models::at(self.place);
+        let mut opened = Models::at(self.compute);
         let start = opened.frozen(&first.policy)?;
         let batches =
             BatchPolicy::for_model(&start.config, self.plan.base.device, self.plan.base.dtype, false);

@@ -63,7 +63,7 @@ pub fn walk(
         write_records(recipe, &plan, &folder)?;
     }
     make_base(&planned.base, console)?;
-    let place = Compute::open(recipe.model.device, recipe.model.dtype)?;
+    let compute = Compute::open(recipe.model.device, recipe.model.dtype)?;
     if options.fresh && folder.references().exists() {
         std::fs::remove_dir_all(folder.references())
             .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
@@ -74,16 +74,16 @@ pub fn walk(
         // Rows of a finished stage are read only where their counts were not known.
         let rows = planned.rows.shift_remove(stage.name());
         if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
-            run_stage(stage, rows, &planned.base, (&folder, &place), interrupt, console)
-                .map_err(|error| explain(error, &place.device))?;
+            run_stage(stage, rows, &planned.base, (&folder, &compute), interrupt, console)
+                .map_err(|error| explain(error, &compute.device))?;
             ran += 1;
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
     let base = &planned.base;
     let comparing =
-        Comparing { recipe, plan: &plan, base, folder: &folder, place: &place, interrupt, console };
-    let (comparisons, compared) = comparing.run().map_err(|error| explain(error, &place.device))?;
+        Comparing { recipe, plan: &plan, base, folder: &folder, compute: &compute, interrupt, console };
+    let (comparisons, compared) = comparing.run().map_err(|error| explain(error, &compute.device))?;
     if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         ran += 1;
@@ -125,7 +125,7 @@ fn run_stage(
     plan: &StagePlan,
     read: StageData,
     base: &Base,
-    (folder, place): (&RunFolder, &Compute),
+    (folder, compute): (&RunFolder, &Compute),
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<()> {
@@ -155,7 +155,7 @@ fn run_stage(
     let ends = AnswerEnds { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = kinds::open(StageInputs {
         settings: &plan.settings,
-        compute: place,
+        compute,
         policy: plan.policy.clone(),
         reference: plan.reference.clone(),
         reward: plan.reward.clone(),

@@ -48,7 +48,7 @@ impl Planner<'_> {
             let unwritten = vocabulary::unwritten(&self.base.tokenizer, own.rows, table);
             self.models.warnings.extend(unwritten.filter(|_| faults.is_empty()));
         }
-        let tokenizer = [written, &folder].into_iter().find(|place| place.join("tokenizer.json").is_file());
+        let tokenizer = [written, &folder].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
         match Tokenizer::from_folder(tokenizer.unwrap_or(&folder)) {
             Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
             Err(error) => faults.extend(models::faults(&error)),

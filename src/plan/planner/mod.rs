@@ -106,10 +106,10 @@ impl Planner<'_> {
     /// Plans one stage; what is wrong with its rows goes to `problems`.
     fn stage(&mut self, stage: &StageSettings) -> Result<()> {
         self.check_models(stage);
-        let place = self.folder.stage(&stage.name);
+        let stage_folder = self.folder.stage(&stage.name);
         let mut inputs = self.inputs(stage)?;
-        let status = staleness::status(&place, &inputs, self.fresh)?;
-        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&place)) {
+        let status = staleness::status(&stage_folder, &inputs, self.fresh)?;
+        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&stage_folder)) {
             inputs.started = recorded.started;
         }
         let fingerprint = inputs.fingerprint()?;
@@ -158,7 +158,7 @@ impl Planner<'_> {
             counts: &counts,
             steps,
         };
-        let measured = Summary::read(&place.summary()).ok().filter(|_| self.same_machinery);
+        let measured = Summary::read(&stage_folder.summary()).ok().filter(|_| self.same_machinery);
         let measured = measured.map(|summary| summary.flops_per_second());
         let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
         self.planned.push(StagePlan {

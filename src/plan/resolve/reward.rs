@@ -80,7 +80,7 @@ fn check_folder(
         checker.error(at, message).help = Some(REWARD_MODELS.to_owned());
         return;
     }
-    let theirs = [folder.to_owned(), artifact.base].map(|place| place.join("tokenizer.json"));
+    let theirs = [folder.to_owned(), artifact.base].map(|folder| folder.join("tokenizer.json"));
     let Some(theirs) = theirs.into_iter().find(|path| path.is_file()) else {
         checker.error(at, format!("the reward model `{written}` has no `tokenizer.json`")).help =
             Some(REWARD_MODELS.to_owned());

@@ -45,11 +45,11 @@ fn planned(
     recipe.check_weights()?;
     let options = Options { stage: Some(stage), fresh: true };
     let mut planned = plan(recipe, &options, &console.watch(|| Ok(())))?;
-    let place = planned.plan.stages.into_iter().find(|s| s.name() == stage);
-    let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
+    let plan = planned.plan.stages.into_iter().find(|s| s.name() == stage);
+    let plan = plan.with_context(|| format!("stage `{stage}` is not in the plan"))?;
     let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;
     let model = base_model(&planned.base, folder)?;
-    Ok((place, rows, model))
+    Ok((plan, rows, model))
 }
 
 fn base_model(base: &Base, folder: &Path) -> Result<Artifact> {

@@ -75,19 +75,19 @@ fn timed(
     };
     settings.training.batches.max_steps = Some(warmup + steps + PARTS_STEPS);
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
+    let (plan, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let peak_gflops = matrix_peak(here)?;
     reset_device_peak(&here.device)?;
 
     let phase = console.phase("loading the model");
     let mut run = kinds::open(StageInputs {
-        settings: &place.settings,
+        settings: &plan.settings,
         compute: here,
         policy,
         reference: None,
         reward: None,
         rows: StageRows { held_out: Vec::new(), ..rows.tokenised },
-        batches: place.batches,
+        batches: plan.batches,
     })?;
     phase.finish();
     let started = Instant::now();
@@ -115,9 +115,9 @@ fn timed(
     let parts = Part::ALL.map(|part| (part.name(), spent.of(part) / PARTS_STEPS as f64));
     let share = rows as f64 / all_rows.max(1) as f64;
     let whole = seconds + prepared * share;
-    let train = &place.counts.train;
-    let per_token = place.work.training / (place.steps.epochs * train.shared.max(1) as f64)
-        + place.work.reference / (train.shared + place.counts.held_out.shared).max(1) as f64;
+    let train = &plan.counts.train;
+    let per_token = plan.work.training / (plan.steps.epochs * train.shared.max(1) as f64)
+        + plan.work.reference / (train.shared + plan.counts.held_out.shared).max(1) as f64;
     Ok(StepsBench {
         stage: stage.to_owned(),
         device: recipe.model.device.to_string(),
