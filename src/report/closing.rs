@@ -171,3 +171,23 @@ fn one_line(text: &str) -> String {
     let cut: String = line.chars().take(ANSWER_WIDTH - 1).collect();
     format!("{cut}…")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_in_the_order_of_the_kinds() {
+        let headings = [
+            "held-out loss",
+            "token accuracy",
+            "reward accuracy",
+            "reward margin",
+            "score",
+            "KL",
+            "distinct",
+            "exact match",
+        ];
+        assert_eq!(held_out_headings(), headings);
+    }
+}

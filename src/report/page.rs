@@ -147,3 +147,50 @@ fn curves(metric: Metric, rows: &[MetricsRow]) -> impl Iterator<Item = Curve> {
     };
     both.into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kind;
+    use crate::train::Metrics;
+
+    /// The titles of the curves of a kind, where all its metrics have two values.
+    fn titles(kind: Kind) -> Vec<String> {
+        let names = metric::all().iter().flat_map(|metric| [metric.name.to_owned(), held_out(metric.name)]);
+        let metrics: Metrics = names.map(|name| (name, 1.0)).collect();
+        let rows = [1, 2].map(|step| MetricsRow::new(step, 0.0, &metrics));
+        metric::of_kind(&kind.defaults())
+            .flat_map(|metric| curves(metric, &rows))
+            .map(|curve| curve.title)
+            .collect()
+    }
+
+    #[test]
+    fn each_kind_has_its_curves_between_those_of_every_kind() {
+        let first = ["loss", "held-out loss", "right held-out answers"];
+        let last = ["gradient norm", "learning rate"];
+        let own: [(Kind, &[&str]); 5] = [
+            (Kind::Sft, &[]),
+            (Kind::Rm, &["accuracy", "held-out accuracy", "margin of scores"]),
+            (
+                Kind::Ppo,
+                &[
+                    "score",
+                    "held-out score",
+                    "KL to the reference",
+                    "KL of a response, upper tenth",
+                    "distinct responses",
+                    "most frequent response",
+                ],
+            ),
+            (
+                Kind::Dpo,
+                &["reward accuracy", "held-out reward accuracy", "reward margin", "held-out reward margin"],
+            ),
+            (Kind::Kto, &["KL estimate", "reward margin", "held-out reward margin"]),
+        ];
+        for (kind, own) in own {
+            assert_eq!(titles(kind), [first.as_slice(), own, &last].concat(), "{}", kind.name());
+        }
+    }
+}
