@@ -48,6 +48,7 @@
 //! | a tuner | a variant of `Tuner` in `model/tuner/settings.rs`, `model/tuner/NAME.rs`, what a product does with it in `model/linear.rs`; its arms where a model is opened (`model/policy.rs`) and saved (`model/result.rs`), and its fields in `plan/fingerprint.rs` |
 //! | an operation | `backend/NAME.rs`, `backend/kernels/NAME.cu`, and a line in `backend/mod.rs` |
 //! | a row format | `data/format/{wire,shape,decode}`, and `data/row_schema.rs` |
+//! | a metric | the code that computes it, and a row in `train/metric.rs`, or beside the kind that has it |
 //! | a subcommand | `cli/NAME.rs` and a line in `cli/mod.rs` |
 //!
 //! # Glossary

@@ -123,7 +123,7 @@ fn steps_table(found: &StepsBench, unit: &str) -> String {
     table(&title, &lines)
 }
 
-/// Shares of a step, which looking makes slower.
+/// Shares of a step by operation; measuring them makes the step slower.
 fn by_part(parts: &IndexMap<&str, f64>) -> String {
     let whole: f64 = parts.values().sum();
     let share = |(part, seconds): (&&str, &f64)| format!("{part} {:.0} %", 100.0 * seconds / whole);

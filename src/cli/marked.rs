@@ -1,4 +1,4 @@
-//! Tokens on a terminal or in a pipe, those that are trained marked.
+//! Prints tokens on a terminal or into a pipe, and marks those that are trained.
 
 use std::io::Write;
 use std::iter::repeat_n;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::data::Tokenizer;
 use crate::data::example::{Completion, Example};
 
-/// How trained tokens are told from others.
+/// How trained tokens are marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// Green on a terminal.
@@ -51,7 +51,7 @@ pub fn write_example(
     Ok(())
 }
 
-/// Tokens, those that are trained marked, in a new line after each end of line of the text.
+/// Writes tokens, those that are trained marked, and starts a new line where the text does.
 fn line(tokens: impl Iterator<Item = (u32, bool)>, tokenizer: &Tokenizer, mark: Mark) -> String {
     let mut line = String::new();
     for (id, trained) in tokens {

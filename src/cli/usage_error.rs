@@ -1,4 +1,4 @@
-//! A command that cannot be what was meant.
+//! Commands whose arguments are wrong.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! The model that everything starts from, without its weights: config, tokenizer, template, and the
-//! content that it is known by.
+//! The model that everything starts from, without its weights: its config, tokenizer and template, and the
+//! hashes of its content.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::backend::compute::Dtype;
 use crate::backend::new_file::copy;
+use crate::data::Tokenizer;
 use crate::data::spec::DataSpec;
-use crate::data::{Ledger, Need, Tokenizer, read_rows, split, train_tokenizer};
 use crate::kinds::{Role, Source, StageSettings};
 use crate::model::artifact::Artifact;
 use crate::model::config::Config;
@@ -23,37 +23,29 @@ use crate::model::spec::{ModelOrigin, ScratchSpec, TokenizerSpec};
 use crate::plan::content::{self, Hashes};
 use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
+use crate::plan::model_files::{hash_files, hash_folder};
 use crate::plan::models::{self, OpenedBase};
 use crate::plan::resolve::{Resolved, uses_head};
+use crate::plan::scratch_tokenizer::{TokenizerSource, copy_tokenizer};
 use crate::plan::vocabulary;
-use crate::template::{ADDITIONAL, CHAT_TEMPLATE, ChatTemplate};
+use crate::template::{ADDITIONAL, ChatTemplate};
 
-/// Files of a model's folder that are tokenizer, template and their settings.
-const TOKENIZER_FILES: [&str; 5] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    CHAT_TEMPLATE,
-];
-/// Those of them whose content counts as it is: of a template, its text does.
-const COUNTED: usize = 4;
 /// Files of the base that a result gets beside its weights, and that nothing here reads but for the tokens
 /// that end texts.
 const CARRIED: [&str; 4] = ["generation_config.json", "vocab.json", "merges.txt", "tokenizer.model"];
-/// The template of a model from random weights whose tokenizer is trained: it has its tokens.
+/// The template of a model from random weights. A tokenizer that is trained has its tokens.
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
 const MADE_FROM: &str = "made-from.txt";
 
-/// What the content of `[model] head` goes by.
+/// The name of the content of `[model] head`.
 const VALUE_HEAD_CONTENT: &str = "value head";
 
 /// What stands before the names of a reward model's files, and of those that its adapter is for.
 pub const REWARD_CONTENT: &str = "reward ";
 const REWARD_BASE_CONTENT: &str = "reward base ";
 
-/// The base model, opened but for its weights.
+/// The base model, opened without its weights.
 #[derive(Debug)]
 pub struct Base {
     pub artifact: Artifact,
@@ -67,7 +59,7 @@ pub struct Base {
     pub scratch: Option<Scratch>,
     /// Why it cannot predict tokens; `None` if it can.
     pub headless: Option<Fault>,
-    /// What is wrong with it, beside what keeps it from being opened.
+    /// What is wrong with it, apart from what would keep it from being opened.
     pub faults: Vec<Fault>,
     /// What a person should know of it.
     pub warnings: Vec<String>,
@@ -136,7 +128,7 @@ impl Base {
         })
     }
 
-    fn of_scratch(recipe: &Resolved, spec: &ScratchSpec, place: &Path, hashes: &mut Hashes) -> Result<Self> {
+    fn of_scratch(recipe: &Resolved, spec: &ScratchSpec, folder: &Path, hashes: &mut Hashes) -> Result<Self> {
         let mut settings = BTreeMap::new();
         let mut shape = serde_json::to_value(spec)?;
         if let Some(shape) = shape.as_object_mut() {
@@ -163,11 +155,11 @@ impl Base {
             settings.extend(data_settings("model.scratch.tokenizer.data", data)?);
         }
         let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
-        let made = fs::read_to_string(place.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
+        let made = fs::read_to_string(folder.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
         let unmade = if made { None } else { Some(source.write(&template)?) };
-        let files = unmade.as_ref().map_or(place, TempDir::path);
+        let files = unmade.as_ref().map_or(folder, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
-        // The model does not follow from them, but all rows do.
+        // The model does not depend on them, but all rows do.
         settings.extend(template_settings(recipe));
         let vocabulary = Vocabulary {
             size: tokenizer.embedding_rows(),
@@ -177,19 +169,19 @@ impl Base {
         let config = Config::scratch(spec, vocabulary.size, vocabulary.eos, vocabulary.pad)?;
         let named = match &spec.tokenizer {
             TokenizerSpec::Path(path) => path,
-            TokenizerSpec::Train { .. } => place,
+            TokenizerSpec::Train { .. } => folder,
         };
         let (faults, _) = vocabulary::check(&tokenizer, &config, named);
-        if made && let Err(error) = ModelFolder::open(place) {
-            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", place.display())
+        if made && let Err(error) = ModelFolder::open(folder) {
+            bail!("the model that an earlier run made is damaged: {error:#}; remove `{}`", folder.display())
         }
         Ok(Self {
-            artifact: Artifact { base: place.to_owned(), adapter: None, head: None },
+            artifact: Artifact { base: folder.to_owned(), adapter: None, head: None },
             config,
             headless: None,
             faults,
             warnings: Vec::new(),
-            // Once more, because the special tokens come from the tokenizer's files.
+            // The template is read again, because its special tokens come from the tokenizer's files.
             template: ChatTemplate::for_model(recipe.model.template.as_deref(), &recipe.dir, Some(files))?
                 .with_kwargs(recipe.model.chat_template_kwargs.clone())?,
             tokenizer,
@@ -255,65 +247,6 @@ impl Scratch {
     }
 }
 
-/// Where the tokenizer of random weights comes from.
-enum TokenizerSource<'a> {
-    Folder(PathBuf),
-    Train { vocab_size: usize, data: &'a DataSpec, need: Need },
-}
-
-impl<'a> TokenizerSource<'a> {
-    fn of(recipe: &'a Resolved, spec: &TokenizerSpec) -> Result<Self> {
-        match spec {
-            TokenizerSpec::Path(path) if path.is_dir() => Ok(Self::Folder(path.clone())),
-            TokenizerSpec::Path(path) => match path.parent() {
-                Some(folder) if path.file_name().is_some_and(|name| name == TOKENIZER_FILES[0]) => {
-                    Ok(Self::Folder(folder.to_owned()))
-                }
-                _ => bail!("`{}` is neither a `tokenizer.json` nor a folder with one", path.display()),
-            },
-            TokenizerSpec::Train { vocab_size, data } => {
-                let spec = recipe.data.get(data).with_context(|| format!("there is no data `{data}`"))?;
-                // Rows are read as the first stage that uses them reads them.
-                let user = recipe.stages.iter().find(|stage| stage.data == *data);
-                let need = user.map_or(Need::Sft, |stage| stage.kind.facts().rows);
-                Ok(Self::Train { vocab_size: *vocab_size, data: spec, need })
-            }
-        }
-    }
-
-    fn content(&self, hashes: &mut Hashes) -> Result<BTreeMap<String, String>> {
-        match self {
-            Self::Folder(folder) => hash_files(folder, "", &TOKENIZER_FILES[..COUNTED], hashes),
-            Self::Train { data, .. } => {
-                let name =
-                    |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let hash = |(i, file): (usize, &PathBuf)| {
-                    Ok((format!("tokenizer data {} ({})", i + 1, name(file)), hashes.file(file)?))
-                };
-                data.files.iter().enumerate().map(hash).collect()
-            }
-        }
-    }
-
-    /// Writes the tokenizer's files into a folder that lives as long as the answer.
-    fn write(&self, template: &ChatTemplate) -> Result<TempDir> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        match self {
-            Self::Folder(from) => {
-                copy_tokenizer(from, folder.path())?;
-                template.write(folder.path())?;
-            }
-            Self::Train { vocab_size, data, need } => {
-                let rows = read_rows(data, *need, &mut Ledger::new())?;
-                let (train, _) = split(rows, data.eval_fraction);
-                let texts: Vec<String> = train.iter().flat_map(|row| row.texts()).collect();
-                train_tokenizer(&texts, *vocab_size, template.source(), folder.path())?;
-            }
-        }
-        Ok(folder)
-    }
-}
-
 /// The variables that a recipe gives its template, as settings.
 fn template_settings(recipe: &Resolved) -> BTreeMap<String, Value> {
     let kwargs = recipe.model.chat_template_kwargs.iter();
@@ -330,43 +263,4 @@ pub fn data_settings(key: &str, data: &DataSpec) -> Result<BTreeMap<String, Valu
     flatten(&format!("{key}.eval_fraction"), serde_json::to_value(eval_fraction)?, &mut flat);
     flatten(&format!("{key}.limit"), serde_json::to_value(limit)?, &mut flat);
     Ok(flat)
-}
-
-fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
-    for file in TOKENIZER_FILES.map(|name| (from.join(name), to.join(name))) {
-        if file.0.exists() {
-            copy(&file.0, &file.1).with_context(|| format!("cannot copy `{}`", file.0.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Hashes of config, tokenizer and weights in a model's or adapter's folder.
-fn hash_folder(folder: &Path, prefix: &str, hashes: &mut Hashes) -> Result<BTreeMap<String, String>> {
-    let mut names: Vec<String> = Vec::new();
-    let context = || format!("cannot list `{}`", folder.display());
-    for entry in fs::read_dir(folder).with_context(context)? {
-        let name = entry.with_context(context)?.file_name();
-        names.extend(name.to_str().filter(|name| name.ends_with(".safetensors")).map(str::to_owned));
-    }
-    let settings = ["config.json", "adapter_config.json", "model.safetensors.index.json"];
-    names.extend(settings.iter().chain(&TOKENIZER_FILES[..COUNTED]).map(|name| (*name).to_owned()));
-    hash_files(folder, prefix, &names, hashes)
-}
-
-/// Hashes of those of `names` that are in `folder`, under `prefix` and the name.
-fn hash_files(
-    folder: &Path,
-    prefix: &str,
-    names: &[impl AsRef<str>],
-    hashes: &mut Hashes,
-) -> Result<BTreeMap<String, String>> {
-    let mut content = BTreeMap::new();
-    for name in names.iter().map(AsRef::as_ref) {
-        let path = folder.join(name);
-        if path.is_file() {
-            content.insert(format!("{prefix}{name}"), hashes.file(&path)?);
-        }
-    }
-    Ok(content)
 }

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::new_file::unfinished_in;
 
-/// Read at once, and hashed by all threads.
+/// Bytes that are read at once, and hashed by all threads.
 const CHUNK: usize = 16 << 20;
-/// A file changed this recently may change again without its time telling.
+/// A file that changed this recently may change again without a change of its modification time.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Hashes files, and remembers what it hashed.
@@ -59,7 +59,7 @@ impl Hashes {
         Ok(hash)
     }
 
-    /// Writes the cache file, if its folder is there. A cache that cannot be written costs time only.
+    /// Writes the cache file, if its folder exists. A cache that cannot be written only costs time.
     pub fn save(&self) {
         let Some(store) = &self.store else { return };
         let Some(folder) = store.parent().filter(|folder| folder.is_dir()) else { return };
@@ -106,7 +106,7 @@ mod tests {
         let abc = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
         assert_eq!(hashes.file(&file)?, abc);
         hashes.save();
-        // Same size and time: the cache answers, as a change of the text within it shows.
+        // With the same size and time the cached hash is given, as the changed cache file shows.
         fs::write(&store, fs::read_to_string(&store)?.replace(abc, "cached"))?;
         let mut hashes = Hashes::open(&store);
         assert_eq!(hashes.file(&file)?, "cached");

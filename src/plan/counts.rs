@@ -14,7 +14,7 @@ pub struct Counts {
     pub held_out: TokenCounts,
     /// Rows kept, but shortened; among those above.
     pub rows_cut: u64,
-    /// Rows of no use, malformed ones included.
+    /// Rows that cannot be used, malformed ones included.
     pub rows_dropped: u64,
     /// Reason → rows, for those cut or dropped.
     pub reasons: IndexMap<String, u64>,
@@ -38,7 +38,7 @@ pub struct TokenCounts {
     pub rows: u64,
     /// A row's prompt counted once.
     pub shared: u64,
-    /// A row's prompt counted once an answer, as trainers without shared prompts do.
+    /// A row's prompt counted once per answer, as trainers without shared prompts do.
     pub unshared: u64,
     /// Tokens that are trained on.
     pub trained: u64,
@@ -70,7 +70,7 @@ fn causal(tokens: u64) -> u64 {
     tokens * (tokens + 1) / 2
 }
 
-/// Epochs whose windows are looked at; more change the largest little.
+/// How many epochs the largest window is looked for in; more change it little.
 const EPOCHS: f64 = 8.0;
 
 /// Tokens of the largest window of training rows, shared.
@@ -103,7 +103,7 @@ mod tests {
             ..Example::default()
         };
         let sum = TokenCounts::of(&[pair.clone(), pair]);
-        // Attended: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
+        // Attended pairs: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, TokenCounts { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
     }
 

@@ -1,4 +1,4 @@
-//! A data set most of whose rows are dropped is hardly what somebody meant to train on.
+//! Refuses data sets of which too many rows are dropped: nobody means to train on the rest.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ pub fn rows_read(rows: &[Row], ledger: &Ledger) -> usize {
     rows.iter().map(|row| row.origin.row).chain(refused).collect::<BTreeSet<_>>().len()
 }
 
-/// Errors if of `read` rows a larger share than the data set's `max_dropped` is not among `kept`, whatever
-/// the reasons.
+/// Errors if the share of the `read` rows that is not among `kept` is larger than the data set's
+/// `max_dropped`, whatever the reasons.
 pub fn check_share<'a>(
     data: &DataSpec,
     read: usize,

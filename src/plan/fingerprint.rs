@@ -39,7 +39,7 @@ pub struct Inputs {
     pub model: BTreeMap<String, String>,
     /// Role (`policy`, `reference`, `reward`) → the stage it comes from.
     pub stages: BTreeMap<String, StageInput>,
-    /// What a template that tells the time told; a resumed stage is told the same. Not hashed.
+    /// The time that a template printed, if it prints one; a resumed stage prints the same. Not hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
 }
@@ -99,8 +99,8 @@ fn add_training(training: &TrainingSettings, fields: &mut Fields) -> serde_json:
         max_length,
         max_prompt_length,
         gradient_checkpointing,
-        logging_steps: _,    // what is told
-        eval_steps: _,       // what is told
+        logging_steps: _,    // what is printed
+        eval_steps: _,       // what is printed
         save_steps: _,       // what is kept
         save_total_limit: _, // what is kept
         seed,

@@ -31,12 +31,12 @@ impl RunFolder {
         self.root.join("plan.json")
     }
 
-    /// What the run read, by content.
+    /// Lists what the run read, by its content.
     pub fn recipe_lock(&self) -> PathBuf {
         self.root.join("recipe.lock")
     }
 
-    /// Held by the one run that may write here.
+    /// The lock of the one run that may write here.
     pub fn in_use(&self) -> PathBuf {
         self.root.join(".in-use")
     }
@@ -60,7 +60,7 @@ impl RunFolder {
         self.root.join("base")
     }
 
-    /// Log-probs of reference models, a file a model.
+    /// Log-probs of reference models, one file per model.
     pub fn references(&self) -> PathBuf {
         self.root.join("reference")
     }

@@ -6,6 +6,7 @@
 //! | [`document`] | the plan itself |
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
+//! | `model_files`, `scratch_tokenizer` | its files and their hashes; the tokenizer of random weights |
 //! | [`rows`] | reads and tokenises a stage's rows |
 //! | [`models`] | opens the other models that stages name |
 //! | [`vocabulary`] | whether tokens have rows in the embedding |
@@ -28,10 +29,12 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod finished;
 pub mod folder;
+mod model_files;
 pub mod models;
 pub mod openable;
 pub mod planner;
 pub mod resolve;
 pub mod rows;
+mod scratch_tokenizer;
 pub mod staleness;
 pub mod vocabulary;

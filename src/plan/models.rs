@@ -1,4 +1,4 @@
-//! The models in folders that a recipe names: opened as a run will open them, but for their weights.
+//! The models in folders that a recipe names, opened as a run will open them, but without their weights.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::plan::resolve::{Resolved, uses_head};
 /// Folders that stages name as references and reward models, opened so far.
 #[derive(Debug, Default)]
 pub struct ModelFolders {
-    /// Folder → what was found in it, of those that are sound otherwise.
+    /// Folder → what was found in it, of the folders whose only fault may be a missing head.
     found: BTreeMap<PathBuf, Found>,
     /// What a person should know of them.
     pub warnings: Vec<String>,
@@ -89,7 +89,7 @@ pub fn open_base(recipe: &Resolved, path: &Path) -> Result<OpenedBase> {
     }
     let mut faults = Vec::new();
     let brings_head = Artifact::of(path.to_owned(), recipe.model.adapter.clone()).head.is_some();
-    // A head that can be read is spoken of where `[model]` is resolved.
+    // A head that can be read is dealt with where `[model]` is resolved.
     match recipe.stages.iter().any(uses_head) {
         true if brings_head || recipe.model.head.is_some() => {}
         true => match openable::foreign_head(path, &folder.reward_heads) {

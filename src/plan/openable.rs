@@ -1,5 +1,5 @@
 //! Whether a run will be able to open a model: configurations and the headers of weights are read, the
-//! weights are not. What passes here fails in a run only for the machine's reasons.
+//! weights are not. What passes here can fail in a run only because of the machine.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub enum ModelUse {
     Scores,
 }
 
-/// A model as its files' headers tell of it.
+/// A model as the headers of its files describe it.
 #[derive(Debug, Clone)]
 pub struct Opened {
     pub config: Config,
@@ -33,7 +33,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// What is passed over, and why that does no harm.
+    /// What is not read, and why that does no harm.
     pub fn warnings(&self) -> Vec<String> {
         let of_adapter = self.adapter.iter().flat_map(|(_, places)| &places.warnings);
         let of_adapter = of_adapter.map(|warning| format!("the adapter's {warning}"));

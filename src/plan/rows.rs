@@ -16,7 +16,7 @@ use crate::plan::dropped;
 use crate::template::ChatTemplate;
 use crate::template::Message;
 
-/// Questions that a stage is asked at each look: enough to see that all answers are one.
+/// Questions that a stage is asked for sample answers: enough to see whether all answers are the same.
 const QUESTIONS: usize = 8;
 /// Tokens of an answer to one of them, at most.
 pub const SAMPLE_TOKENS: usize = 64;
@@ -41,7 +41,7 @@ pub struct StageData {
 /// The bounds on a stage's rows.
 pub fn lengths(stage: &StageSettings) -> Lengths {
     let facts = stage.kind.facts();
-    // A prompt must leave room for something: where it is answered, for a whole response.
+    // A prompt must leave room for an answer: where it is answered here, for a whole response.
     let response = facts.rollouts.map_or(0, |rollouts| rollouts.response_length.saturating_sub(1));
     Lengths {
         max_length: stage.training.max_length.saturating_sub(response),
@@ -130,7 +130,7 @@ impl StageData {
     }
 }
 
-/// What is right, of each row that is asked once; empty if none says.
+/// The right answers of each row, each row once; empty if no row names any.
 fn accepted_answers(examples: &[Example], rows: &[Row]) -> Vec<Vec<String>> {
     let by_number: HashMap<usize, &Row> = rows.iter().map(|row| (row.origin.row, row)).collect();
     let of = |example: &Example| by_number.get(&example.row).map(|row| row.accepted_answers.clone());
@@ -139,7 +139,7 @@ fn accepted_answers(examples: &[Example], rows: &[Row]) -> Vec<Vec<String>> {
     if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
 }
 
-/// What the rows of the first examples say last before the answer.
+/// The last turn before the answer, of the rows of the first examples.
 fn questions(examples: &[Example], rows: &[Row]) -> Vec<String> {
     let row = |example: &Example| rows.iter().find(|row| row.origin.row == example.row);
     let text = |row: &Row| row.question().last().map(Message::text).unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::plan::folder::StageFolder;
 pub enum Status {
     /// There is nothing yet.
     New,
-    /// Its result is there and holds.
+    /// Its result is there and still holds.
     Finished,
     /// It stopped half-way and goes on.
     HalfFinished,

@@ -1,4 +1,4 @@
-//! Whether a tokenizer's tokens have rows in the embedding: all that rows use must have one.
+//! Whether a tokenizer's tokens have rows in the embedding. Every token that the data uses must have one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub fn check(tokenizer: &Tokenizer, config: &Config, folder: &Path) -> (Vec<Faul
     (faults, warning)
 }
 
-/// An embedding.
+/// An embedding, by its number of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddingRows<'a> {
     pub rows: usize,

@@ -14,7 +14,7 @@ use super::diagnostics::{Diagnostics, Location, Problem, SourceText};
 struct KeyOrigin {
     /// `None` for elements of lists.
     key: Option<Location>,
-    /// Of a table with a header, the header.
+    /// For a table with a header, the header.
     value: Location,
 }
 
@@ -51,7 +51,7 @@ impl Document {
         let mut reader = TomlReader::new(0, 0);
         document.json = reader.table(table.get_ref(), "");
         document.origins = reader.origins;
-        // What the recipe as a whole lacks is shown at its start.
+        // What is missing from the recipe as a whole is shown at its start.
         let start = KeyOrigin { key: None, value: Location { source: 0, span: 0..0 } };
         document.origins.insert(String::new(), start);
         document.refused = reader.refused;

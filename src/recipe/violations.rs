@@ -98,7 +98,7 @@ impl<'a> Reporter<'a> {
             .as_object()
             .into_iter()
             .flatten()
-            // Where the kind is known, keys of other kinds are no suggestion.
+            // Where the kind is known, keys of other kinds are not suggested.
             .filter(|(key, _)| wording::fits_kind(at, key, &self.document.json))
             .map(|(key, _)| key.as_str())
             .collect();
@@ -139,7 +139,7 @@ impl<'a> Reporter<'a> {
         self.problems.push(problem.with_help(wording::meaning(key, &schema["properties"][key])));
     }
 
-    /// Of several forms, the one of the value's own type says what is wrong.
+    /// Where a value may have several forms, the form of its own type says what is wrong.
     fn alternatives(
         &mut self,
         error: &ValidationError<'_>,

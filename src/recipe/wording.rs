@@ -10,7 +10,7 @@ use crate::kinds::facts::Losses;
 
 /// What names of stages and data may be.
 pub const TABLE_NAMES: &str = "names are letters, digits, `_` and `-`, and start with a letter or digit";
-/// Kinds that a user may know and this build has not: no slips of the hand.
+/// Kinds that a user may know from elsewhere and that this program does not have.
 const LATER_KINDS: [&str; 3] = ["grpo", "rloo", "online_dpo"];
 const RECIPE_NAMES: &str = "names are letters, digits, `.`, `_` and `-`, and start with a letter or digit";
 
@@ -194,7 +194,7 @@ fn losses(kind: Kind) -> Option<Losses> {
     kind.defaults().facts().losses.map(|losses| losses())
 }
 
-/// Help for values that this build has no use for.
+/// Help for values that this program cannot use.
 pub fn not_here(at: &str, value: &str) -> Option<String> {
     match at {
         "/model/device" => Some(device(value)),

@@ -10,7 +10,7 @@ use crate::report::stage_report::StageReport;
 use crate::report::{metric, number};
 use crate::train::metric::{Column, Metric, held_out};
 
-/// Questions shown.
+/// Questions that are shown.
 const QUESTIONS: usize = 3;
 /// Characters of an answer that are shown.
 const ANSWER_WIDTH: usize = 96;
@@ -69,7 +69,7 @@ fn before_after(stage: &StageReport, heading: &str) -> Option<(f64, f64)> {
     metrics.map(|metric| held_out(metric.name)).find_map(|name| stage.before_after(&name))
 }
 
-/// What the stages warn of, a line each.
+/// The warnings of the stages, one per line.
 pub fn warnings(stages: &[StageReport]) -> String {
     let of = |stage: &StageReport| {
         let name = stage.name.clone();
@@ -170,4 +170,24 @@ fn one_line(text: &str) -> String {
     }
     let cut: String = line.chars().take(ANSWER_WIDTH - 1).collect();
     format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_in_the_order_of_the_kinds() {
+        let headings = [
+            "held-out loss",
+            "token accuracy",
+            "reward accuracy",
+            "reward margin",
+            "score",
+            "KL",
+            "distinct",
+            "exact match",
+        ];
+        assert_eq!(held_out_headings(), headings);
+    }
 }

@@ -1,51 +1,52 @@
-//! What the metrics of a stage say of a policy that has stopped to answer the question, for everybody
-//! to see: in the console as soon as it shows, in `summary.json`, on the page and at a run's end.
+//! Warns of a policy that has stopped answering the question, as its metrics show it. The warnings are in the
+//! console as soon as they apply, in `summary.json`, on the page and at a run's end.
 //!
-//! Three rules, each against the stage's own start (its first row with the metric, held-out rows before
-//! training rows):
+//! There are three rules. Each compares with the stage's own start, the first row that has the metric;
+//! held-out rows come before training rows:
 //!
-//! | rule | says so when |
+//! | rule | warns when |
 //! |---|---|
-//! | one answer | the most frequent response is at least [`TOP`] of all, and at least twice the share of before |
-//! | few answers | the share of different responses is at most half of that before |
-//! | wrong answers | the share of held-out questions answered right (`exact_match`) is more than [`FALL`] below that before |
+//! | one answer | the most frequent response is at least [`TOP`] of all, and at least twice its share at the start |
+//! | few answers | the share of different responses is at most half of that at the start |
+//! | wrong answers | the share of held-out questions answered right (`exact_match`) is more than [`FALL`] below that at the start |
 //!
-//! The first two look at [`RESPONSES`] responses or more: shares of fewer are chance.
+//! The first two need [`RESPONSES`] responses or more: shares of fewer are chance.
 
 use crate::kinds::ppo::metrics::{DISTINCT_RESPONSES, NUM_RESPONSES, TOP_RESPONSE};
 use crate::report::metrics::MetricsRow;
 use crate::report::number;
 use crate::train::metric::{EXACT_MATCH, held_out};
 
-/// Share of the most frequent response from which it counts as one answer to everything.
+/// From this share on, the most frequent response counts as one answer to everything.
 pub const TOP: f64 = 0.25;
-/// How far right answers may fall.
+/// By how much the share of right answers may fall.
 pub const FALL: f64 = 0.05;
-/// Responses that a share must be of.
+/// How many responses a share must be taken over, at least.
 pub const RESPONSES: f64 = 16.0;
 
 const WHAT_TO_DO: &str = "a reward model scores what it has not seen too high: look at `samples.jsonl`, then \
                           raise `kl_coef`, lower `learning_rate` or take fewer steps";
 
-/// Looks at a stage's metrics, row by row.
+/// Reads a stage's metrics row by row and keeps the warnings.
 #[derive(Debug, Default)]
 pub struct CollapseWatch {
     rules: [Rule; 3],
 }
 
-/// What a rule says of a row: whether its metric is a held-out one, the row, its value at the start and now.
+/// The warning of a rule, if it applies. Arguments: whether the metric is a held-out one, the row, the
+/// metric at the start and now.
 type Says = fn(bool, &MetricsRow, f64, f64) -> Option<String>;
 
 /// What one rule has seen.
 #[derive(Debug, Default)]
 struct Rule {
     before: Option<f64>,
-    /// The words of the last row that broke it.
+    /// The warning of the last row that broke it.
     found: Option<String>,
 }
 
 impl CollapseWatch {
-    /// One that has looked at `rows`.
+    /// A watch that has read `rows`.
     pub fn over<'a>(rows: impl IntoIterator<Item = &'a MetricsRow>) -> Self {
         let mut watch = Self::default();
         for row in rows {
@@ -54,7 +55,7 @@ impl CollapseWatch {
         watch
     }
 
-    /// Takes in the next row; returns what is new, each rule's words once a stage.
+    /// Reads the next row; returns what is new: the warning of each rule once per stage.
     pub fn look(&mut self, row: &MetricsRow) -> Vec<String> {
         let metrics = [TOP_RESPONSE, DISTINCT_RESPONSES, EXACT_MATCH];
         let says: [Says; 3] = [one_answer, few_answers, wrong_answers];
@@ -73,7 +74,7 @@ impl CollapseWatch {
         new
     }
 
-    /// The last words of each broken rule.
+    /// The last warning of each broken rule.
     pub fn warnings(&self) -> Vec<String> {
         self.rules.iter().filter_map(|rule| rule.found.clone()).collect()
     }

@@ -14,7 +14,7 @@ use crate::report::number;
 pub struct Comparison {
     /// What the stages start from.
     pub start: String,
-    /// Digest of all that the figures follow from.
+    /// Digest of everything that the figures depend on.
     pub key: String,
     /// Held-out pairs, and prompts that were answered.
     pub pairs: usize,
@@ -33,33 +33,33 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     pub name: String,
-    /// Of the stage as it was compared.
+    /// The fingerprint of the stage when it was compared.
     pub fingerprint: String,
     pub kind: String,
     /// Share of pairs whose chosen answer gained more log-probability than the rejected one.
     pub reward_accuracy: f64,
-    /// By how much more, nats.
+    /// By how much more, in nats.
     pub margin: f64,
-    /// KL divergence from the start, nats an answer, over the stage's own sampled answers.
+    /// KL divergence from the start in nats per answer, over the stage's own sampled answers.
     pub kl: f64,
-    /// Tokens of those answers.
+    /// Tokens of those answers, on average.
     pub answer_length: f64,
     /// Share of the pairs' questions that are answered right, where the rows say what is.
     #[serde(default)]
     pub exact_match: Option<f64>,
-    /// Of training.
+    /// Seconds of training.
     pub seconds: f64,
 }
 
-/// Comparisons as runs left them, of results that are still those compared.
+/// The comparisons that earlier runs made, of results that have not changed since.
 pub fn read(folder: &RunFolder) -> Vec<Comparison> {
     let text = std::fs::read(folder.comparison()).ok();
     let mut found: Vec<Comparison> =
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let is_there = |stage: &Compared| {
-        let place = folder.stage(&stage.name);
-        let made_from = staleness::recorded(&place).and_then(|inputs| inputs.fingerprint().ok());
-        place.model().exists() && made_from.as_ref() == Some(&stage.fingerprint)
+        let own = folder.stage(&stage.name);
+        let made_from = staleness::recorded(&own).and_then(|inputs| inputs.fingerprint().ok());
+        own.model().exists() && made_from.as_ref() == Some(&stage.fingerprint)
     };
     found.retain(|comparison| comparison.stages.iter().all(is_there));
     found
@@ -93,7 +93,7 @@ pub fn heading() -> Vec<String> {
         .to_vec()
 }
 
-/// The start, then a row a stage.
+/// The start, then one row per stage.
 pub fn rows(comparison: &Comparison) -> impl Iterator<Item = Vec<String>> {
     let tokens = |length: f64| format!("{length:.1} tokens");
     let share = |share: Option<f64>| share.map(number::metric).unwrap_or_default();

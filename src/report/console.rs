@@ -13,7 +13,7 @@ use crate::report::{metric, number};
 use crate::train::StepReport;
 use crate::train::metric::{GRAD_NORM, LEARNING_RATE, LOSS};
 
-/// Plain lines about steps or phases come no closer together than this.
+/// The least time between two plain lines about steps or phases.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often a spinner turns.
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(120);
 #[derive(Debug)]
 pub struct Console {
     mode: Mode,
-    /// Stands before every line: the stage at work.
+    /// What stands before every line: the stage that runs.
     prefix: RefCell<String>,
     bars: MultiProgress,
 }
@@ -41,7 +41,7 @@ impl Console {
         Self::new(if stderr().is_terminal() { Mode::Bars } else { Mode::Lines })
     }
 
-    /// Says nothing.
+    /// Prints nothing.
     pub fn silent() -> Self {
         Self::new(Mode::Silent)
     }
@@ -54,7 +54,7 @@ impl Console {
         Self { mode, prefix: RefCell::default(), bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Names what is at work from now on.
+    /// Names the stage that runs from now on.
     pub fn set_stage(&self, name: &str) {
         *self.prefix.borrow_mut() = format!("{name}: ");
     }
@@ -62,7 +62,7 @@ impl Console {
     /// Prints a line that stays.
     pub fn line(&self, text: &str) {
         if self.mode != Mode::Silent {
-            // Nowhere to complain if standard error is closed, and no reason to stop either.
+            // If standard error is closed, there is nowhere to say so, and no reason to stop.
             let write = || drop(writeln!(stderr(), "{}{text}", self.prefix.borrow()));
             self.bars.suspend(write);
         }
@@ -88,7 +88,8 @@ impl Console {
         Phase { console: self, label: label.to_owned(), bar, said: Cell::new(Instant::now()) }
     }
 
-    /// Shows each thing it hears of until the next, and errors as soon as `check` does.
+    /// A callback that shows the label it is given until it is called again, and errors as soon as `check`
+    /// does.
     pub fn watch<'c>(&'c self, check: impl Fn() -> Result<()> + 'c) -> impl Fn(&str) -> Result<()> + 'c {
         let current: RefCell<Option<Phase<'c>>> = RefCell::new(None);
         move |label| {
@@ -125,11 +126,11 @@ impl Console {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // A template that does not parse is a mistake of ours; the default style still tells enough.
+    // A template that does not parse is a mistake of this program; the default style shows enough.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Something long that is going on. Its bar disappears when it ends.
+/// Something long that is under way. Its bar disappears when it ends.
 pub struct Phase<'a> {
     console: &'a Console,
     label: String,
@@ -194,7 +195,7 @@ impl StepBar<'_> {
         self.bar.set_position(self.done.get());
     }
 
-    /// A row was logged: says so where there is no bar, at most every few seconds.
+    /// Prints a logged row where there is no bar, at most every few seconds.
     pub fn log(&self, row: &MetricsRow) {
         let recently = self.said.get().is_some_and(|said| said.elapsed() < PLAIN_INTERVAL);
         if self.console.mode != Mode::Lines || (recently && row.step < self.total) {

@@ -7,7 +7,7 @@ use crate::report::number;
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 120.0;
-/// Points drawn at most; longer curves are thinned.
+/// At most so many points are drawn; longer curves are thinned out.
 const POINTS: usize = 400;
 
 /// What the page's template draws.

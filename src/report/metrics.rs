@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a logged step, without wall-clock times, so that a resumed
+//! `metrics.jsonl`: one JSON object per logged step, without wall-clock times, so that a resumed
 //! stage writes the same bytes as one that never stopped.
 
 use std::fs::{File, OpenOptions};
@@ -28,7 +28,7 @@ struct Accumulator {
 }
 
 impl Window {
-    /// Takes in one step.
+    /// Adds one step.
     pub fn add(&mut self, step: &Metrics) {
         for (name, &value) in step {
             let new = || Accumulator { count: 0, value_bits: 0f64.to_bits() };
@@ -40,7 +40,7 @@ impl Window {
         }
     }
 
-    /// Means (last values where that is what counts), and an empty window again.
+    /// Takes the means out (or last values, as the table of metrics says); the window is empty again.
     pub fn take(&mut self) -> Metrics {
         let mean = |sum: Accumulator| f64::from_bits(sum.value_bits) / sum.count as f64;
         std::mem::take(&mut self.metrics).into_iter().map(|(name, sum)| (name, mean(sum))).collect()

@@ -1,16 +1,16 @@
-//! What a run tells, while it runs and afterwards.
+//! What a run reports, while it runs and afterwards.
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | [`metrics`] | `metrics.jsonl`: a row a logged step |
+//! | [`metrics`] | `metrics.jsonl`: one row per logged step |
 //! | [`metric`] | the table of metrics, put together from the kinds' own |
-//! | [`jsonl`] | files of one JSON object a line |
+//! | [`jsonl`] | files with one JSON object per line |
 //! | [`samples`] | `samples.jsonl`: questions and answers, before and after |
 //! | [`console`] | progress on a terminal, plain lines elsewhere |
 //! | [`columns`] | text in columns |
 //! | [`number`] | numbers, sizes and times as people read them |
 //! | [`rows`] | what became of a stage's rows |
-//! | [`stage_report`] | all that a finished stage tells |
+//! | [`stage_report`] | everything that a finished stage reports |
 //! | [`closing`] | the tables and samples that a run ends with |
 //! | [`collapse`] | warnings of responses that collapse |
 //! | [`plan_table`] | the plan, before a run |

@@ -50,14 +50,14 @@ struct Section {
     tokens_per_second: String,
     result: String,
     warnings: Vec<String>,
-    /// Metric, before, after.
+    /// Name of the metric, its value before the stage, its value after.
     held_out: Vec<(String, String, String)>,
     curves: Vec<Curve>,
     samples: Vec<BeforeAfter>,
     settings: BTreeMap<String, String>,
     rows_train: String,
     rows_held_out: String,
-    /// Reason, rows.
+    /// The reason, and how many rows it left out.
     left_out: Vec<(String, String)>,
     fingerprint: String,
 }
@@ -65,7 +65,7 @@ struct Section {
 /// The page of all stages that are finished.
 pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String> {
     let finished = plan.stages.iter().filter(|stage| folder.stage(stage.name()).model().exists());
-    // a stage that ran by itself says nothing of those it was compared with
+    // a run of one stage alone does not plan those that it was compared with before
     let is_planned = |name: &str| plan.stages.iter().any(|stage| stage.name() == name);
     render(&Page {
         recipe: &recipe.name,
@@ -146,4 +146,51 @@ fn curves(metric: Metric, rows: &[MetricsRow]) -> impl Iterator<Item = Curve> {
         Curves::Both(title) => [training(title), held_out(&format!("held-out {title}"))],
     };
     both.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kind;
+    use crate::train::Metrics;
+
+    /// The titles of the curves of a kind, where all its metrics have two values.
+    fn titles(kind: Kind) -> Vec<String> {
+        let names = metric::all().iter().flat_map(|metric| [metric.name.to_owned(), held_out(metric.name)]);
+        let metrics: Metrics = names.map(|name| (name, 1.0)).collect();
+        let rows = [1, 2].map(|step| MetricsRow::new(step, 0.0, &metrics));
+        metric::of_kind(&kind.defaults())
+            .flat_map(|metric| curves(metric, &rows))
+            .map(|curve| curve.title)
+            .collect()
+    }
+
+    #[test]
+    fn each_kind_has_its_curves_between_those_of_every_kind() {
+        let first = ["loss", "held-out loss", "right held-out answers"];
+        let last = ["gradient norm", "learning rate"];
+        let own: [(Kind, &[&str]); 5] = [
+            (Kind::Sft, &[]),
+            (Kind::Rm, &["accuracy", "held-out accuracy", "margin of scores"]),
+            (
+                Kind::Ppo,
+                &[
+                    "score",
+                    "held-out score",
+                    "KL to the reference",
+                    "KL of a response, upper tenth",
+                    "distinct responses",
+                    "most frequent response",
+                ],
+            ),
+            (
+                Kind::Dpo,
+                &["reward accuracy", "held-out reward accuracy", "reward margin", "held-out reward margin"],
+            ),
+            (Kind::Kto, &["KL estimate", "reward margin", "held-out reward margin"]),
+        ];
+        for (kind, own) in own {
+            assert_eq!(titles(kind), [first.as_slice(), own, &last].concat(), "{}", kind.name());
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::plan::staleness::Status;
 use crate::report::number::{bytes, count, duration, short};
 use crate::report::rows;
 
-/// The whole plan, a block a stage.
+/// The whole plan, one block per stage.
 pub fn table(plan: &Plan) -> String {
     let base = plan.base.artifact.base.display();
     let origin = if plan.base.scratch { "random weights in" } else { "" };
@@ -160,7 +160,7 @@ pub fn status(status: &Status) -> String {
     }
 }
 
-/// Two decimals at most.
+/// A number with at most two decimals.
 fn rounded(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

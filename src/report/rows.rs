@@ -14,8 +14,8 @@ pub fn kept(counts: &Counts) -> String {
     )
 }
 
-/// Why rows were cut or dropped, a line a reason, the most frequent first; after `most` of them how many
-/// there are beside.
+/// Why rows were cut or dropped: one line per reason, the most frequent first; after `most` lines, how many
+/// more there are.
 pub fn reasons(counts: &Counts, most: usize) -> Vec<String> {
     let mut reasons: Vec<(&String, u64)> =
         counts.reasons.iter().map(|(reason, rows)| (reason, *rows)).collect();

@@ -1,4 +1,4 @@
-//! All that a finished stage tells, read back from its folder.
+//! Everything that a finished stage reports, read back from its folder.
 
 use anyhow::Result;
 
@@ -21,13 +21,13 @@ pub struct StageReport {
 impl StageReport {
     /// Errors if something that the stage wrote is missing or cannot be read.
     pub fn read(stage: &StagePlan, folder: &RunFolder) -> Result<Self> {
-        let place = folder.stage(stage.name());
-        let samples: Vec<SampleRow> = jsonl::read(&place.samples())?;
+        let own = folder.stage(stage.name());
+        let samples: Vec<SampleRow> = jsonl::read(&own.samples())?;
         Ok(Self {
             name: stage.name().to_owned(),
             kind: stage.settings.kind.name(),
-            summary: Summary::read(&place.summary())?,
-            rows: jsonl::read(&place.metrics())?,
+            summary: Summary::read(&own.summary())?,
+            rows: jsonl::read(&own.metrics())?,
             samples: before_after(&samples),
         })
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::Builder;
 
-/// Starts the name of everything that is not finished yet.
+/// The start of the name of everything that is not finished yet.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Writes `bytes` to `path`, replacing what is there in one move.
+/// Writes `bytes` to `path`. A file that is there already is replaced by one rename.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     place(path, |unfinished| {
         let mut file = File::create(unfinished)?;
@@ -21,8 +21,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Makes the folder `path` with what `fill` writes into it, in place of one that is there. If `fill`
-/// fails, that one stays.
+/// Makes the folder `path` with what `fill` writes into it. It replaces a folder that is there already,
+/// unless `fill` fails.
 pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     place(path, |unfinished| {
         fs::create_dir(unfinished)?;
@@ -46,7 +46,7 @@ fn place(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     place().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Removes a folder so that a crash half-way leaves nothing that looks whole.
+/// Removes a folder. A crash half-way leaves nothing that looks whole.
 pub fn remove_folder(path: &Path) -> Result<()> {
     let remove = || -> Result<()> {
         let doomed = Builder::new().prefix(UNFINISHED).tempdir_in(parent(path)?)?;
@@ -95,7 +95,7 @@ fn sync_tree(folder: &Path) -> Result<()> {
     sync_folder(folder)
 }
 
-/// Makes renames inside `folder` last. Only Unix can open a folder to flush it.
+/// Makes sure that renames inside `folder` are on the disk. Only Unix can open a folder to flush it.
 fn sync_folder(folder: &Path) -> Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;

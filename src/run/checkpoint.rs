@@ -12,7 +12,7 @@ use crate::run::atomic;
 
 const PROGRESS: &str = "progress.json";
 
-/// Where the loop over steps stands.
+/// How far the loop over steps has come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingProgress {
     /// Optimiser steps done.
@@ -22,7 +22,7 @@ pub struct TrainingProgress {
     /// Whether the sample answers that belong to this step have yet to be written.
     #[serde(default)]
     pub samples_due: bool,
-    /// Length of `metrics.jsonl` at this step; what is beyond belongs to steps that will come again.
+    /// Length of `metrics.jsonl` at this step. Bytes beyond it belong to steps that will be done again.
     pub metrics_bytes: u64,
     /// Steps since the last logged row.
     pub window: Window,
@@ -34,8 +34,8 @@ pub struct TrainingProgress {
     pub rows: u64,
 }
 
-/// Writes the checkpoint of `progress.step` and deletes older ones down to `keep` (`None`: keeps
-/// all; the newest always stays). A checkpoint of that step which is there already is as good.
+/// Writes the checkpoint of `progress.step`, unless there is one of that step already, and deletes the
+/// oldest ones until `keep` are left (`None` keeps all; the newest always stays).
 pub fn write(
     checkpoints: &Path,
     progress: &TrainingProgress,

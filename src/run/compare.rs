@@ -1,5 +1,5 @@
-//! After the stages: those that start from one model are measured alike, on the same held-out pairs
-//! and prompts, so that kinds with different losses can be compared.
+//! Measures stages that start from one model alike, on the same held-out pairs and prompts, so that kinds
+//! with different losses can be compared.
 
 use anyhow::{Context, Result};
 
@@ -26,7 +26,7 @@ use crate::run::interrupt::Interrupt;
 use crate::train::Progress;
 use crate::train::reference::Reference;
 
-/// Answers in flight at once.
+/// Answers that are generated at once.
 const BATCH: usize = 32;
 
 /// What a comparison reads and where it writes.
@@ -35,7 +35,7 @@ pub struct Comparing<'a> {
     pub plan: &'a Plan,
     pub base: &'a Base,
     pub folder: &'a RunFolder,
-    pub place: &'a Compute,
+    pub compute: &'a Compute,
     pub interrupt: &'a Interrupt,
     pub console: &'a Console,
 }
@@ -81,7 +81,7 @@ impl Comparing<'_> {
         stage.with_context(|| format!("no stage `{name}` is planned"))
     }
 
-    /// A digest of all that the figures follow from.
+    /// A digest of everything that the figures depend on.
     fn key(&self, planned: &ComparisonPlan, group: &[&StagePlan]) -> Result<String> {
         let &ComparisonPlan { max_prompts, answer_tokens, .. } = planned;
         let fingerprints: Vec<&str> = group.iter().map(|stage| stage.fingerprint.as_str()).collect();
@@ -102,7 +102,7 @@ impl Comparing<'_> {
         let StageData { tokenised, accepted_answers, .. } =
             StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
-        let mut opened = Models::at(self.place);
+        let mut opened = Models::at(self.compute);
         let start = opened.frozen(&first.policy)?;
         let batches =
             BatchPolicy::for_model(&start.config, self.plan.base.device, self.plan.base.dtype, false);
@@ -125,7 +125,7 @@ impl Comparing<'_> {
         let start_exact_match = exact_match(&start, &mut progress)?;
         let mut stages = Vec::with_capacity(group.len());
         for stage in group {
-            // an adapter lies on the base that is there already; a model of its own goes with its turn
+            // an adapter shares the base that is open already; a whole model is dropped after its turn
             let decoder = opened.clone().frozen(&stage.result)?;
             let gains = gains(&decoder, batches, &pairs, &reference, &mut progress)?;
             let answers = self.answers(&decoder, prompts, answer_tokens, &end_tokens, &mut progress)?;
@@ -166,7 +166,7 @@ impl Comparing<'_> {
         })
     }
 
-    /// Sampled answers of a model to the prompts of rows, the same random numbers for every model.
+    /// Answers that a model samples to the prompts of rows, with the same random numbers for every model.
     fn answers(
         &self,
         decoder: &Decoder,

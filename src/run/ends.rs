@@ -1,6 +1,6 @@
 //! How answers end, in the files of a result: `generate` of transformers stops at `eos_token_id` of
 //! `generation_config.json`, else at that of `config.json`; trainers and servers ask for the tokenizer's
-//! `eos_token`. A base model's own say how texts end, which need not be how the template ends a turn.
+//! `eos_token`. Those of a base model say how texts end, which may differ from how the template ends a turn.
 
 use std::path::Path;
 
@@ -25,8 +25,8 @@ pub struct AnswerEnds {
 }
 
 impl AnswerEnds {
-    /// Writes them into the files of the result in `folder`, which was trained from the model in `base`:
-    /// all of them, then those at which `base` stops. Everything else in the files stays, `pad_token` too.
+    /// Writes the tokens into the files of the result in `folder`, which was trained from the model in
+    /// `base`: first these, then those at which `base` stops. Everything else in the files stays as it is.
     pub fn write(&self, base: &Path, folder: &Path) -> Result<()> {
         let base_config = find_object(&base.join(CONFIG))?.unwrap_or_default();
         let generation_config = find_object(&base.join(GENERATION_CONFIG))?;
@@ -42,7 +42,7 @@ impl AnswerEnds {
         }
         if !all.is_empty() {
             let mut config = generation_config.unwrap_or_else(|| of_model(&base_config));
-            config.shift_remove("_from_model_config"); // which would have it made again from config.json
+            config.shift_remove("_from_model_config"); // transformers would make the file again from config.json
             config.insert(EOS_TOKEN_ID.into(), json!(all));
             write(folder, GENERATION_CONFIG, &config)?;
             if let Some(mut config) = find_object(&folder.join(CONFIG))? {

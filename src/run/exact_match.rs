@@ -1,17 +1,17 @@
-//! `exact_match`: the share of questions whose greedy answer is one of those that their row accepts, of
-//! the questions whose row names any. An answer that does not end is none of them.
+//! `exact_match`: of the questions whose row names right answers, the share that the model answers, greedily,
+//! with one of these. An answer that does not end counts as wrong.
 
 use anyhow::Result;
 
 use crate::data::accepted::is_accepted;
 use crate::train::Progress;
 
-/// Answers in flight at once.
+/// Answers that are generated at once.
 const BATCH: usize = 32;
 
-/// Questions by number, and what is right to answer.
+/// The right answers to questions, which are known by their number.
 pub struct Accepted<'a> {
-    /// Of each question, where its row says so.
+    /// The right answers to each question; empty where its row names none.
     pub answers: &'a [Vec<String>],
     /// Tokens that end an answer.
     pub end_tokens: &'a [u32],
@@ -19,9 +19,9 @@ pub struct Accepted<'a> {
 }
 
 impl Accepted<'_> {
-    /// The share, or nothing where no row names right answers or the model does not speak. `answer`
-    /// gives the greedy answers to questions, of so many tokens at most; of a model that does not
-    /// speak none.
+    /// The share, or `None` where no row names right answers or the model writes no text. `answer` gives the
+    /// greedy answers to the questions of these numbers, each of at most that many tokens; a model that
+    /// writes no text gives none.
     pub fn exact_match(
         &self,
         mut answer: impl FnMut(&[usize], usize) -> Result<Vec<Vec<u32>>>,
@@ -29,7 +29,7 @@ impl Accepted<'_> {
     ) -> Result<Option<f64>> {
         let known: Vec<usize> =
             (0..self.answers.len()).filter(|&row| !self.answers[row].is_empty()).collect();
-        // No token but the end's is shorter than a byte.
+        // Every token but the end token stands for a byte or more.
         let longest = self.answers.iter().flatten().map(String::len).max().unwrap_or(0) + 1;
         let (mut right, mut asked) = (0, 0);
         for rows in known.chunks(BATCH) {
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn counts_whole_answers_of_rows_that_name_right_ones() {
         assert_eq!(share(&[&["yes", "aye"], &["no"], &[]], &["aye", "yes", "no"]), Some(0.5));
-        // One that goes on past the longest right answer is cut, and none.
+        // An answer longer than the longest right one is cut, so it is wrong.
         assert_eq!(share(&[&["yes"]], &["yes and no"]), Some(0.0));
         assert_eq!(share(&[&["yes"]], &["yes"]), Some(1.0));
         assert_eq!(share(&[&[], &[]], &["yes", "no"]), None);

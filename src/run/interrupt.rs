@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 /// Exit code of an interrupted run, as shells use it.
 pub const EXIT_CODE: u8 = 130;
 
-/// Whether someone asked the run to stop. Clones share one answer.
+/// Whether someone asked the run to stop. All clones of it agree.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
-/// The error of work that stopped because it was asked to.
+/// The error with which work stops that was asked to stop.
 #[derive(Debug)]
 pub struct Interrupted;
 
@@ -50,7 +50,7 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// [`Interrupted`] once someone asked the run to stop.
+    /// Errors with [`Interrupted`] once someone has asked the run to stop.
     pub fn check(&self) -> Result<()> {
         if self.requested() { Err(Interrupted.into()) } else { Ok(()) }
     }

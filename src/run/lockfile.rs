@@ -1,4 +1,5 @@
-//! `recipe.lock`: what a run read, by content; and the lock that keeps two runs out of one folder.
+//! `recipe.lock`, which lists what a run read by its content, and the lock that keeps two runs out of one
+//! folder.
 
 use std::fs::{self, File, TryLockError};
 use std::thread::sleep;
@@ -13,14 +14,14 @@ use crate::plan::folder::RunFolder;
 
 use indexmap::IndexMap;
 
-/// A run that was killed lets go of its lock only once the system has taken it down.
+/// A killed run holds its lock until the system has ended the process.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Held as long as a run writes to its folder; the system lets go of it however the run ends.
+/// The lock that a run holds while it writes to its folder. The system releases it however the run ends.
 #[derive(Debug)]
 pub struct InUse(#[expect(dead_code, reason = "dropping it gives the lock back")] File);
 
-/// Makes the run's folder if need be, and locks it. Errors if another run holds it.
+/// Makes the run's folder if there is none, and locks it. Errors if another run holds it.
 pub fn lock(folder: &RunFolder) -> Result<InUse> {
     let root = folder.root.display();
     fs::create_dir_all(&folder.root).with_context(|| format!("cannot make the folder `{root}`"))?;
@@ -44,7 +45,7 @@ pub fn lock(folder: &RunFolder) -> Result<InUse> {
 /// The content of `recipe.lock`.
 #[derive(Serialize)]
 struct Lock<'a> {
-    /// Files of the base model.
+    /// The files of the base model.
     model: IndexMap<&'a str, &'a str>,
     data: IndexMap<&'a str, IndexMap<&'a str, &'a str>>,
     /// Stage → fingerprint.

@@ -1,15 +1,18 @@
-//! Doing it: walks a plan stage by stage, and keeps what must survive a crash.
+//! Does what the plan says, stage by stage, and keeps what must survive a crash.
 //!
 //! | file | what lives there |
 //! |---|---|
 //! | [`walk`] | the whole run: lock, base model, stages in order |
 //! | [`stage`] | one stage: its folder, from opening the model to its result |
 //! | [`train`] | the loop over optimiser steps |
+//! | [`compare`] | measures stages that start from one model alike |
+//! | [`score`] | scores rows with a reward model |
+//! | `ends` | writes how answers end into the files of a result |
 //! | [`checkpoint`] | what a half-finished stage leaves behind |
-//! | [`atomic`] | files and folders that are there whole or not at all |
+//! | [`atomic`] | writes files and folders whole or not at all |
 //! | [`exact_match`] | how many held-out questions are answered right |
 //! | [`interrupt`] | Ctrl-C |
-//! | [`bench`] | a stage's steps, or answers to its prompts, timed; nothing saved |
+//! | [`bench`] | times a stage's steps, or answers to its prompts, without saving anything |
 //! | [`lockfile`] | `recipe.lock`, and the lock that keeps two runs apart |
 
 pub mod atomic;

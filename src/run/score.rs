@@ -1,4 +1,4 @@
-//! Scores of a reward model on rows: of both answers of pairs, of the answer of other rows.
+//! Scores rows with a reward model: both answers of a pair, the one answer of any other row.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub struct ScoredRows {
     pub ledger: Ledger,
 }
 
-/// Scores the rows of `files` with the reward model in the folder `model`: the result of a rm stage, a
+/// Scores the rows of `files` with the reward model in the folder `model`: the result of an rm stage, a
 /// sequence classifier of transformers with one label, an adapter of one as PEFT saves it, or any model or
 /// adapter with a `value_head.safetensors`. Errors if it is none, or if no row can be scored.
 pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<ScoredRows> {
@@ -54,7 +54,7 @@ pub fn score(model: &Path, files: &[PathBuf], console: &Console) -> Result<Score
         console.line(&format!("warning: `{}`: {warning}", model.display()));
     }
     let head = artifact.head.as_ref().with_context(|| not_a_reward_model(model))?;
-    // PEFT saves an adapter without the tokenizer, if it is not told to.
+    // PEFT saves an adapter without the tokenizer, unless it is asked to save it.
     let speaks = [model, &artifact.base].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
     let speaks = speaks.unwrap_or(model);
     let template = ChatTemplate::for_model(None, Path::new("."), Some(speaks))?;

@@ -1,4 +1,4 @@
-//! One stage: takes its folder, trains, and puts the result in place.
+//! Runs one stage: takes its folder, trains, and puts the result in place.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::run::atomic;
 use crate::run::train::{Training, train};
 use crate::train::StageRun;
 
-/// Makes the stage's folder its own: keeps a half-finished one, replaces a stale one.
+/// Takes the stage's folder: a half-finished one is kept, a stale one is replaced.
 pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<()> {
     if matches!(status, Status::HalfFinished) {
         return Ok(());
@@ -28,9 +28,9 @@ pub fn claim(folder: &StageFolder, inputs: &Inputs, status: &Status) -> Result<(
     })
 }
 
-/// Trains `stage` and writes its result; with it in place, the stage is finished.
-/// `flops` are those of all its optimiser steps; `complete` adds to the result's folder what the stage
-/// itself does not know of.
+/// Trains `stage` and writes its result. The stage is finished when the result is in place.
+/// `flops` counts the operations of all optimiser steps. `complete` adds files to the result's folder that
+/// the stage itself does not know.
 pub fn finish(
     stage: &mut dyn StageRun,
     training: &Training,

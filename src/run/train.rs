@@ -1,4 +1,5 @@
-//! The loop over optimiser steps: logs, evaluates, checkpoints, and stops where it can go on later.
+//! The loop over optimiser steps: it logs, evaluates and writes checkpoints, and stops where it can go on
+//! later.
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,13 +30,13 @@ pub struct Training<'a> {
     pub questions: &'a Questions<'a>,
 }
 
-/// What a stage is asked before and after training.
+/// The questions that a stage is asked before and after training.
 pub struct Questions<'a> {
-    /// Of the first held-out rows (training rows if none are held out), in their order.
+    /// The questions of the first held-out rows (training rows if none are held out), in their order.
     pub texts: Vec<String>,
     /// Tokens of an answer to one of them, at most.
     pub sample_tokens: usize,
-    /// What is right to answer to each held-out row, where it says so; empty if none does.
+    /// The right answers of each held-out row that names some; empty if no row does.
     pub accepted_answers: Vec<Vec<String>>,
     /// Tokens that end an answer.
     pub end_tokens: Vec<u32>,
@@ -130,7 +131,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Says what a row tells of responses that collapse.
+    /// Prints the warnings that a row gives reason for.
     fn warn(&mut self, row: &MetricsRow) {
         for warning in self.watch.look(row) {
             self.training.console.line(&format!("warning: {warning}"));
@@ -141,8 +142,8 @@ impl Loop<'_> {
         self.progress.step as f64 / self.stage.steps_per_epoch()
     }
 
-    /// Appends the row of held-out metrics, if this step has one to come. An interrupt half-way
-    /// leaves a checkpoint that knows of it.
+    /// Appends the row of held-out metrics, if one is due after this step. An interrupt half-way leaves a
+    /// checkpoint that records that it is still due.
     fn evaluate_if_due(&mut self) -> Result<()> {
         if !self.progress.evaluation_due {
             return Ok(());
@@ -186,7 +187,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Writes the model's answers as it stands now, beside those of before.
+    /// Writes the model's answers at this step, beside the earlier ones.
     fn sample(&mut self) -> Result<()> {
         let &Questions { ref texts, sample_tokens, ref end_tokens, decode, .. } = self.training.questions;
         let path = self.training.folder.samples();
@@ -196,7 +197,7 @@ impl Loop<'_> {
         phase.finish();
         let step = self.progress.step;
         let mut rows: Vec<SampleRow> = if step == 0 { Vec::new() } else { jsonl::read(&path)? };
-        // a resumed stage comes by again
+        // a resumed stage samples this step again
         rows.retain(|row| row.step < step);
         for (prompt, sample) in texts.iter().zip(answers) {
             let answer = decode(&sample.answer)?;
@@ -221,7 +222,7 @@ impl Loop<'_> {
     }
 }
 
-/// A loss or gradient that is not a number never becomes one again.
+/// Errors if loss or gradient is not a number: it would never become one again.
 fn require_finite(report: &StepReport, step: u64) -> Result<()> {
     for name in [LOSS.name, GRAD_NORM.name] {
         if let Some(value) = report.metrics.get(name).filter(|value| !value.is_finite()) {

@@ -28,14 +28,14 @@ use crate::run::stage::{claim, finish};
 use crate::run::train::{Questions, Training};
 use crate::run::{atomic, lockfile};
 
-/// Reasons for cutting and dropping rows that a run tells before a stage.
+/// Reasons for cutting and dropping rows that are printed before a stage, at most.
 const REASONS: usize = 3;
 
 /// What a run did.
 #[derive(Debug)]
 pub struct Walked {
     pub plan: Plan,
-    /// What all stages tell; empty if every result was there and nothing ran.
+    /// The reports of all stages; empty if every result was there and nothing ran.
     pub reports: Vec<StageReport>,
     /// Stages that start from one model, compared.
     pub comparisons: Vec<Comparison>,
@@ -63,7 +63,7 @@ pub fn walk(
         write_records(recipe, &plan, &folder)?;
     }
     make_base(&planned.base, console)?;
-    let place = Compute::open(recipe.model.device, recipe.model.dtype)?;
+    let compute = Compute::open(recipe.model.device, recipe.model.dtype)?;
     if options.fresh && folder.references().exists() {
         std::fs::remove_dir_all(folder.references())
             .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
@@ -74,16 +74,16 @@ pub fn walk(
         // Rows of a finished stage are read only where their counts were not known.
         let rows = planned.rows.shift_remove(stage.name());
         if let (false, Some(rows)) = (stage.status == Status::Finished, rows) {
-            run_stage(stage, rows, &planned.base, (&folder, &place), interrupt, console)
-                .map_err(|error| explain(error, &place.device))?;
+            run_stage(stage, rows, &planned.base, (&folder, &compute), interrupt, console)
+                .map_err(|error| explain(error, &compute.device))?;
             ran += 1;
             atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         }
     }
     let base = &planned.base;
     let comparing =
-        Comparing { recipe, plan: &plan, base, folder: &folder, place: &place, interrupt, console };
-    let (comparisons, compared) = comparing.run().map_err(|error| explain(error, &place.device))?;
+        Comparing { recipe, plan: &plan, base, folder: &folder, compute: &compute, interrupt, console };
+    let (comparisons, compared) = comparing.run().map_err(|error| explain(error, &compute.device))?;
     if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         ran += 1;
@@ -93,7 +93,7 @@ pub fn walk(
     Ok(Walked { plan, reports, comparisons })
 }
 
-/// Copies of recipe and plan, and the lock: what ran, from what.
+/// Writes copies of recipe and plan, and `recipe.lock`: what ran, and from what.
 fn write_records(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<()> {
     let mut source = recipe.source.clone();
     for text in &recipe.overrides {
@@ -125,7 +125,7 @@ fn run_stage(
     plan: &StagePlan,
     read: StageData,
     base: &Base,
-    (folder, place): (&RunFolder, &Compute),
+    (folder, compute): (&RunFolder, &Compute),
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<()> {
@@ -155,7 +155,7 @@ fn run_stage(
     let ends = AnswerEnds { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = kinds::open(StageInputs {
         settings: &plan.settings,
-        compute: place,
+        compute,
         policy: plan.policy.clone(),
         reference: plan.reference.clone(),
         reward: plan.reward.clone(),
@@ -176,7 +176,7 @@ fn run_stage(
         console,
         questions: &questions,
     };
-    // What the rows were rendered with, and how their answers end.
+    // The template that the rows were rendered with, and how their answers end.
     let complete = |result: &Path| {
         base.template.write(result)?;
         ends.write(&plan.policy.base, result)

@@ -1,8 +1,8 @@
-//! The table of metrics: how a metric is averaged and where people see it. A metric without a row is averaged
-//! and stands in `metrics.jsonl` alone.
+//! The table of metrics: how a metric is averaged and where people see it. A metric without a row is averaged,
+//! stands in `metrics.jsonl` and, if it is a held-out one, in the page's table of held-out metrics.
 //!
-//! The rows of every kind of training are here and in [`super::pair_metrics`]; a kind names its own in
-//! `Facts::metrics`.
+//! The rows that every kind of training has are in this file, those of kinds that train on pairs in
+//! [`super::pair_metrics`], and all others beside the kind. A kind lists what it has in `Facts::metrics`.
 
 /// What stands before the name of a metric on held-out rows.
 pub const HELD_OUT_PREFIX: &str = "eval_";

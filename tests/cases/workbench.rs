@@ -24,7 +24,7 @@ pub struct Workbench {
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
+pub struct Printed {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
@@ -79,10 +79,10 @@ impl Workbench {
     }
 
     /// `runner SUBCOMMAND recipe.toml`.
-    pub fn runner(&self, subcommand: &str) -> Said {
+    pub fn runner(&self, subcommand: &str) -> Printed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         let output = command.current_dir(&self.folder).args([subcommand, "recipe.toml"]).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Printed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 }

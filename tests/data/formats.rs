@@ -17,7 +17,7 @@ fn read(row: &Value, need: Need) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     fs::write(&path, format!("{row}\n")).unwrap();
-    match read_rows(&spec(&[path.clone()]), need, &mut Ledger::new()) {
+    match read_rows(&spec(&[&path]), need, &mut Ledger::new()) {
         Ok(rows) => told(&rows[0]),
         Err(error) => format!("error: {error:#}").replace(&format!("{}", path.display()), "FILE"),
     }
@@ -163,7 +163,7 @@ fn columns_rename_and_errors_name_the_file_s_own() {
         json!({"question": "q", "answers": {"good": "y"}, "worse": 4}),
     ];
     fs::write(&path, format!("{}\n{}\n", rows[0], rows[1])).unwrap();
-    let mut spec = spec(&[path.clone()]);
+    let mut spec = spec(&[&path]);
     for (ours, theirs) in [("prompt", "question"), ("chosen", "answers.good"), ("rejected", "worse")] {
         spec.columns.insert(ours.into(), theirs.into());
     }
@@ -184,7 +184,7 @@ fn a_named_format_is_the_only_one_looked_for() {
     let both = json!({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "y"}],
                       "rejected_response": "n"});
     fs::write(&path, both.to_string()).unwrap();
-    let mut spec = spec(&[path.clone()]);
+    let mut spec = spec(&[&path]);
     let told_as = |spec: &DataSpec| told(&read_rows(spec, Need::Sft, &mut Ledger::new()).unwrap()[0]);
     assert_eq!(told_as(&spec), "u:q > a:y");
     spec.format = Some(Format::Sft);
@@ -210,7 +210,7 @@ fn every_kind_of_file_gives_the_same_rows() {
     ];
     let expected: Vec<String> = (0..5).map(|n| format!("u:q, \"{n}\"\nß > a:y | a:n")).collect();
     let check = |path: PathBuf| {
-        let mut spec = spec(&[path.clone()]);
+        let mut spec = spec(&[&path]);
         let read = read_rows(&spec, Need::Preference, &mut Ledger::new()).unwrap();
         assert_eq!(read.iter().map(told).collect::<Vec<_>>(), expected, "{}", path.display());
         assert_eq!(read.iter().map(|row| row.origin.row).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
@@ -244,7 +244,7 @@ fn parquet_rows_are_read() {
     gzip.write_all(&fs::read(&path).unwrap()).unwrap();
     gzip.finish().unwrap();
     for path in [path, packed] {
-        let rows = read_rows(&spec(&[path.clone()]), Need::Preference, &mut Ledger::new()).unwrap();
+        let rows = read_rows(&spec(&[&path]), Need::Preference, &mut Ledger::new()).unwrap();
         assert_eq!(told(&rows[0]), "u:Which fruit is yellow? > a:A banana. | a:A brick.");
         assert_eq!(told(&rows[1]), "s:Be brief. u:Und rot? > a:Äpfel 🍎 | a:Nichts.");
         assert_eq!((rows[0].margin, rows[1].margin), (Some(0.5), None));
@@ -305,7 +305,7 @@ proptest! {
         let unpaired = [true, false].map(|unpair| Need::Unpaired { unpair });
         for need in [Need::Sft, Need::Preference, Need::Prompt].into_iter().chain(unpaired) {
             let mut ledger = Ledger::new();
-            match read_rows(&DataSpec { max_bad_rows: 1, ..spec(&[path.clone()]) }, need, &mut ledger) {
+            match read_rows(&DataSpec { max_bad_rows: 1, ..spec(&[&path]) }, need, &mut ledger) {
                 Ok(rows) => {
                     let places: BTreeSet<usize> = rows.iter().map(|row| row.origin.row).collect();
                     prop_assert_eq!(places.len() + ledger.entries().len(), 1);
@@ -322,7 +322,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(format!("rows.{}", kinds[kind]));
         fs::write(&path, bytes).unwrap();
-        let read = read_rows(&DataSpec { max_bad_rows: 1000, ..spec(&[path.clone()]) }, Need::Sft, &mut Ledger::new());
+        let read = read_rows(&DataSpec { max_bad_rows: 1000, ..spec(&[&path]) }, Need::Sft, &mut Ledger::new());
         prop_assert!(read.is_err());
     }
 }

@@ -23,8 +23,12 @@ pub fn model(name: &str) -> (ChatTemplate, Tokenizer) {
 }
 
 /// A data set of these files.
-pub fn spec(files: &[PathBuf]) -> DataSpec {
-    DataSpec { name: "rows".into(), files: files.to_vec(), ..DataSpec::default() }
+pub fn spec(files: &[impl AsRef<Path>]) -> DataSpec {
+    DataSpec {
+        name: "rows".into(),
+        files: files.iter().map(|file| file.as_ref().to_owned()).collect(),
+        ..DataSpec::default()
+    }
 }
 
 /// `prompt > answer | answer`, and the label's sign if there is a label; or the conversation, or the text.

@@ -26,7 +26,7 @@ fn outcome(file: &Path) -> String {
     let lengths = Lengths { max_length: 64, max_prompt_length: None, longer };
     let read = |max_bad_rows| {
         let mut ledger = Ledger::new();
-        let rows = read_rows(&DataSpec { max_bad_rows, ..spec(&[file.to_owned()]) }, need, &mut ledger)?;
+        let rows = read_rows(&DataSpec { max_bad_rows, ..spec(&[file]) }, need, &mut ledger)?;
         tokenize(&rows, &template, &tokenizer, lengths, &mut ledger)?;
         anyhow::Ok(ledger)
     };

@@ -18,7 +18,7 @@ fn read_as(rows: &[Value], need: Need, format: Option<Format>) -> Result<Vec<Str
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
-    match read_rows(&DataSpec { format, ..spec(&[path.clone()]) }, need, &mut Ledger::new()) {
+    match read_rows(&DataSpec { format, ..spec(&[&path]) }, need, &mut Ledger::new()) {
         Ok(rows) => Ok(rows.iter().map(told).collect()),
         Err(error) => Err(format!("{error:#}").replace(&path.display().to_string(), "FILE")),
     }

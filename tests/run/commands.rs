@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::desk::{Desk, root};
+use crate::workspace::{Workspace, root};
 
 const RECIPE: &str = "tests/run/recipe.toml";
 
@@ -12,38 +12,38 @@ fn recipe() -> PathBuf {
     root().join(RECIPE)
 }
 
-fn desk() -> Desk {
-    Desk::new(RECIPE, "pairs")
+fn workspace() -> Workspace {
+    Workspace::new(RECIPE, "pairs")
 }
 
 /// Metrics and weights of both stages.
-fn outcome(desk: &Desk) -> [Vec<u8>; 4] {
+fn outcome(workspace: &Workspace) -> [Vec<u8>; 4] {
     [
         "sft/metrics.jsonl",
         "dpo/metrics.jsonl",
         "sft/model/adapter_model.safetensors",
         "dpo/model/adapter_model.safetensors",
     ]
-    .map(|path| desk.read(path))
+    .map(|path| workspace.read(path))
 }
 
 #[test]
 fn a_second_run_does_nothing_and_a_changed_one_only_what_depends_on_the_change() {
-    let desk = desk();
-    let first = desk.run(&["run"]);
+    let workspace = workspace();
+    let first = workspace.run(&["run"]);
     assert_eq!(first.code, Some(0), "{}", first.err);
     for file in
         ["recipe.toml", "plan.json", "recipe.lock", "report.html", "dpo/ledger.jsonl", "dpo/samples.jsonl"]
     {
-        assert!(desk.path(file).exists(), "{file}");
+        assert!(workspace.path(file).exists(), "{file}");
     }
-    assert_eq!(desk.list("reference").len(), 1, "log-probs of the one reference model");
-    let before = outcome(&desk);
+    assert_eq!(workspace.list("reference").len(), 1, "log-probs of the one reference model");
+    let before = outcome(&workspace);
 
     let (mut best, mut again) = (Duration::MAX, None);
     for _ in 0..3 {
         let started = Instant::now();
-        again = Some(desk.run(&["run"]));
+        again = Some(workspace.run(&["run"]));
         best = best.min(started.elapsed());
     }
     let again = again.unwrap();
@@ -56,29 +56,29 @@ nothing to do: all stages are done and nothing has changed (`--fresh` runs them 
 "#);
     assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
     assert!(best < Duration::from_secs(1), "{best:?}");
-    assert_eq!(outcome(&desk), before);
+    assert_eq!(outcome(&workspace), before);
 
-    let changed = desk.run(&["run", "--set", "stage.dpo.beta=0.3"]);
+    let changed = workspace.run(&["run", "--set", "stage.dpo.beta=0.3"]);
     assert_eq!(changed.code, Some(0), "{}", changed.err);
     assert!(changed.err.contains("dpo: will run again: beta: 0.1 → 0.3"), "{}", changed.err);
     assert!(!changed.err.contains("sft:"), "{}", changed.err);
-    let after = outcome(&desk);
+    let after = outcome(&workspace);
     assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
     assert_ne!(after[3], before[3]);
 
-    let one = desk.run(&["run", "--stage", "sft", "--fresh"]);
+    let one = workspace.run(&["run", "--stage", "sft", "--fresh"]);
     assert_eq!(one.code, Some(0), "{}", one.err);
     assert!(one.err.contains("sft: will run again: `--fresh` asks for it"), "{}", one.err);
-    assert_eq!(outcome(&desk), after, "the same recipe gives the same bytes");
+    assert_eq!(outcome(&workspace), after, "the same recipe gives the same bytes");
 }
 
 #[test]
 fn a_killed_run_goes_on_as_if_nothing_had_happened() {
-    let undisturbed = desk();
+    let undisturbed = workspace();
     assert_eq!(undisturbed.run(&["run"]).code, Some(0));
-    let killed = desk();
+    let killed = workspace();
     for (stage, rows) in [("sft", 1), ("sft", 5), ("dpo", 2), ("dpo", 6)] {
-        killed.kill_once(&[], |desk| desk.metrics(stage).len() >= rows);
+        killed.kill_once(&[], |workspace| workspace.metrics(stage).len() >= rows);
     }
     let last = killed.run(&["run"]);
     assert_eq!(last.code, Some(0), "{}", last.err);
@@ -88,21 +88,21 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_saves_and_ends_with_130() {
-    let desk = desk();
-    let said = desk.interrupt_once(&[], |desk| !desk.metrics("sft").is_empty());
+    let workspace = workspace();
+    let said = workspace.interrupt_once(&[], |workspace| !workspace.metrics("sft").is_empty());
     assert_eq!(said.code, Some(130), "{}", said.err);
     assert!(said.err.ends_with("stopped; the same command goes on from here\n"), "{}", said.err);
-    assert!(!desk.path("dpo/model").exists());
-    assert_eq!(desk.run(&["run"]).code, Some(0));
+    assert!(!workspace.path("dpo/model").exists());
+    assert_eq!(workspace.run(&["run"]).code, Some(0));
 }
 
 #[test]
 fn two_runs_do_not_share_a_folder() {
-    let desk = desk();
-    fs::create_dir_all(desk.path("")).unwrap();
-    let held = File::create(desk.path(".in-use")).unwrap();
+    let workspace = workspace();
+    fs::create_dir_all(workspace.path("")).unwrap();
+    let held = File::create(workspace.path(".in-use")).unwrap();
     held.lock().unwrap();
-    let said = desk.run(&["run"]);
+    let said = workspace.run(&["run"]);
     assert_eq!(said.code, Some(1));
     let expected =
         "error: another run is writing to `runs/pairs`: wait for it, or give this recipe another `name`\n";
@@ -111,26 +111,26 @@ fn two_runs_do_not_share_a_folder() {
 
 #[test]
 fn a_wrong_command_or_recipe_ends_with_2_and_a_folder_that_cannot_be_made_with_1() {
-    let desk = desk();
-    let said = desk.run(&["run", "--stage", "rm"]);
+    let workspace = workspace();
+    let said = workspace.run(&["run", "--stage", "rm"]);
     assert_eq!(
         (said.code, said.err.as_str()),
         (Some(2), "error: the recipe has no stage `rm`; it has `sft`, `dpo`\n")
     );
-    assert_eq!(desk.run(&["run", "--what"]).code, Some(2));
-    let said = desk.run(&["check", "--set", "stage.dpo.betta=1"]);
+    assert_eq!(workspace.run(&["run", "--what"]).code, Some(2));
+    let said = workspace.run(&["check", "--set", "stage.dpo.betta=1"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("did you mean `beta`"), "{}", said.err);
-    fs::write(desk.folder().join("runs"), "a file").unwrap();
-    let said = desk.run(&["run"]);
+    fs::write(workspace.folder().join("runs"), "a file").unwrap();
+    let said = workspace.run(&["run"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.starts_with("error: cannot make the folder `runs/pairs`\n"), "{}", said.err);
 }
 
 #[test]
 fn check_says_that_a_recipe_is_sound_and_writes_nothing() {
-    let desk = desk();
-    let said = desk.run(&["check"]);
+    let workspace = workspace();
+    let said = workspace.run(&["check"]);
     let out = said.out.replace(&recipe().display().to_string(), "recipe.toml");
     insta::assert_snapshot!(out, @r#"
 recipe.toml is sound
@@ -138,13 +138,13 @@ recipe.toml is sound
   dpo: 77 rows to train on, 19 held out, 0 cut, 0 dropped
 "#);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-    assert!(!desk.folder().join("runs").exists());
+    assert!(!workspace.folder().join("runs").exists());
 }
 
 #[test]
 fn rows_that_do_not_fit_are_pointed_at_for_every_stage_at_once() {
-    let desk = desk();
-    let said = desk.run(&[
+    let workspace = workspace();
+    let said = workspace.run(&[
         "check",
         "--set",
         "data.pairs.source=../golden/data/sft.jsonl",
@@ -179,8 +179,8 @@ error: data `pairs`: 96 of 96 rows are malformed, 0 may be (`max_bad_rows`):
 
 #[test]
 fn plan_prints_a_table_and_json() {
-    let desk = desk();
-    let said = desk.run(&["plan"]);
+    let workspace = workspace();
+    let said = workspace.run(&["plan"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let here = env!("CARGO_MANIFEST_DIR");
     // Memory depends on the number of threads, time on the machine.
@@ -210,7 +210,7 @@ device: cpu, f32
    status     will run
 "#);
 
-    let said = desk.run(&["plan", "--json"]);
+    let said = workspace.run(&["plan", "--json"]);
     let mut plan: serde_json::Value = serde_json::from_str(&said.out.replace(here, "HERE")).unwrap();
     // What depends on the machine.
     for stage in plan["stages"].as_array_mut().unwrap() {
@@ -222,8 +222,8 @@ device: cpu, f32
 
 #[test]
 fn bench_tells_what_the_time_goes_to() {
-    let desk = desk();
-    let said = desk.run(&["bench", "--stage", "dpo", "--steps", "1", "--warmup", "0", "--json"]);
+    let workspace = workspace();
+    let said = workspace.run(&["bench", "--stage", "dpo", "--steps", "1", "--warmup", "0", "--json"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((&found["device"], &found["dtype"]), (&"cpu".into(), &"f32".into()));
@@ -236,21 +236,21 @@ fn bench_tells_what_the_time_goes_to() {
 
 #[test]
 fn bench_times_answers_to_the_first_prompts() {
-    let desk = desk();
-    let said = desk.run(&["bench", "--stage", "dpo", "--generate", "3", "--prompts", "2"]);
+    let workspace = workspace();
+    let said = workspace.run(&["bench", "--stage", "dpo", "--generate", "3", "--prompts", "2"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let names: Vec<&str> = said.out.lines().map(|line| line.get(..18).unwrap_or_default().trim()).collect();
     assert_eq!(names, ["dpo: 3 new tokens", "new tokens/s", "peak memory", "time"], "{}", said.out);
     assert!(said.out.starts_with("dpo: 3 new tokens for each of 2 prompts, "), "{}", said.out);
 
-    let said = desk.run(&["bench", "--generate", "5", "--json"]);
+    let said = workspace.run(&["bench", "--generate", "5", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((&found["prompts"], &found["new_tokens"]), (&16.into(), &80.into()));
     let number = |key: &str| found[key].as_f64().unwrap();
     assert_eq!(number("new_tokens_per_second"), 80.0 / number("seconds"));
     assert!(number("prefill_seconds") > 0.0 && number("peak_bytes") > 1e6);
 
-    assert_eq!(desk.run(&["bench", "--generate", "3", "--steps", "2"]).code, Some(2));
-    assert_eq!(desk.run(&["bench", "--prompts", "2"]).code, Some(2));
-    assert!(!desk.folder().join("runs").exists());
+    assert_eq!(workspace.run(&["bench", "--generate", "3", "--steps", "2"]).code, Some(2));
+    assert_eq!(workspace.run(&["bench", "--prompts", "2"]).code, Some(2));
+    assert!(!workspace.folder().join("runs").exists());
 }

@@ -3,7 +3,6 @@
 mod artifact;
 mod checkpoints;
 mod commands;
-mod desk;
 mod estimate;
 mod fingerprint;
 mod memory;
@@ -17,3 +16,4 @@ mod settings;
 mod small;
 mod stale;
 mod toy;
+mod workspace;

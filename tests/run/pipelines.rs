@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::desk::{Desk, Said};
 use crate::small::{COMPARED, RLHF, compare, rlhf};
+use crate::workspace::{Printed, Workspace};
 
 const EVERY_KIND: &[&str] = &["loss", "grad_norm", "learning_rate", "num_tokens"];
 const PAIRS: &[&str] = &[
@@ -74,8 +74,8 @@ fn names(groups: &[&[&str]], prefix: &str) -> BTreeSet<String> {
 }
 
 /// The metrics of a stage are all those of its kind and no others, and finite.
-fn check_metrics(desk: &Desk, kind: &str, steps: u64) {
-    let rows = desk.metrics(kind);
+fn check_metrics(workspace: &Workspace, kind: &str, steps: u64) {
+    let rows = workspace.metrics(kind);
     let of = |is_held_out: bool| -> (Vec<u64>, BTreeSet<String>) {
         let rows = rows.iter().filter(|row| {
             row.as_object().unwrap().keys().any(|name| name.starts_with("eval_")) == is_held_out
@@ -98,9 +98,9 @@ fn check_metrics(desk: &Desk, kind: &str, steps: u64) {
 }
 
 /// The result has every file that it needs, and no other.
-fn check_files(desk: &Desk, stage: &str, tuner: &str) {
+fn check_files(workspace: &Workspace, stage: &str, tuner: &str) {
     let folder = ["inputs.json", "ledger.jsonl", "metrics.jsonl", "model", "samples.jsonl", "summary.json"];
-    assert_eq!(desk.list(stage), folder, "{stage}");
+    assert_eq!(workspace.list(stage), folder, "{stage}");
     let mut model = match tuner {
         "full" => vec!["config.json", "model.safetensors"],
         _ => vec!["adapter_config.json", "adapter_model.safetensors"],
@@ -115,28 +115,28 @@ fn check_files(desk: &Desk, stage: &str, tuner: &str) {
         model.push("value_head.safetensors");
     }
     model.sort_unstable();
-    assert_eq!(desk.list(&format!("{stage}/model")), model, "{stage}");
+    assert_eq!(workspace.list(&format!("{stage}/model")), model, "{stage}");
 }
 
-fn done(desk: &Desk, arguments: &[&str]) -> Said {
-    let said = desk.run(&[&["run"], arguments].concat());
+fn done(workspace: &Workspace, arguments: &[&str]) -> Printed {
+    let said = workspace.run(&[&["run"], arguments].concat());
     assert_eq!(said.code, Some(0), "{}", said.err);
     said
 }
 
-fn nothing_to_do(desk: &Desk) {
-    let said = done(desk, &[]);
+fn nothing_to_do(workspace: &Workspace) {
+    let said = done(workspace, &[]);
     assert!(said.out.starts_with("nothing to do: all stages are done"), "{}", said.out);
 }
 
 fn check_rlhf(tuner: &str) {
-    let desk = rlhf(tuner);
-    done(&desk, &[]);
+    let workspace = rlhf(tuner);
+    done(&workspace, &[]);
     for (stage, steps) in RLHF.into_iter().zip([3, 3, 12]) {
-        check_files(&desk, stage, tuner);
-        check_metrics(&desk, stage, steps);
+        check_files(&workspace, stage, tuner);
+        check_metrics(&workspace, stage, steps);
     }
-    let bytes = desk.read("rm/model/value_head.safetensors");
+    let bytes = workspace.read("rm/model/value_head.safetensors");
     let head = SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: Vec<_> =
         head.iter().map(|(name, tensor)| (name, tensor.dtype(), tensor.shape().to_vec())).collect();
@@ -150,7 +150,7 @@ fn check_rlhf(tuner: &str) {
     );
     // an update is eight prompts, and all of its steps tell of the same responses
     let told = |name: &str| -> Vec<f64> {
-        let rows = desk.metrics("ppo").into_iter().filter(|row| row.get("loss").is_some());
+        let rows = workspace.metrics("ppo").into_iter().filter(|row| row.get("loss").is_some());
         rows.map(|row| row[name].as_f64().unwrap()).collect()
     };
     assert_eq!(told("episode"), [[8.0; 4], [16.0; 4], [24.0; 4]].concat());
@@ -158,7 +158,7 @@ fn check_rlhf(tuner: &str) {
     assert!(scores.chunks(4).all(|update| update.iter().all(|score| *score == update[0])), "{scores:?}");
     assert!(scores[0] != scores[4] && scores[4] != scores[8], "{scores:?}");
     assert_eq!(told("objective/kl")[..4], [0.0; 4], "the first update is the reference's own");
-    nothing_to_do(&desk);
+    nothing_to_do(&workspace);
 }
 
 #[test]
@@ -171,23 +171,23 @@ fn sft_rm_and_ppo_with_lora() {
     check_rlhf("lora");
 }
 
-fn written(desk: &Desk, path: &str) -> SystemTime {
-    fs::metadata(desk.path(path)).unwrap().modified().unwrap()
+fn written(workspace: &Workspace, path: &str) -> SystemTime {
+    fs::metadata(workspace.path(path)).unwrap().modified().unwrap()
 }
 
 fn check_compare(tuner: &str) {
-    let desk = compare(tuner);
-    let first = done(&desk, &[]);
+    let workspace = compare(tuner);
+    let first = done(&workspace, &[]);
     for stage in ["sft"].into_iter().chain(COMPARED) {
-        check_files(&desk, stage, tuner);
-        check_metrics(&desk, stage, 3);
+        check_files(&workspace, stage, tuner);
+        check_metrics(&workspace, stage, 3);
         assert_eq!(first.err.matches(&format!("{stage}: done: ")).count(), 1, "{}", first.err);
     }
-    check_table(&desk, &first);
+    check_table(&workspace, &first);
 
     // all start from one model: before training they answer alike, each question once
     let before = |stage: &str| -> Vec<String> {
-        let samples = String::from_utf8(desk.read(&format!("{stage}/samples.jsonl"))).unwrap();
+        let samples = String::from_utf8(workspace.read(&format!("{stage}/samples.jsonl"))).unwrap();
         samples.lines().filter(|line| line.starts_with("{\"step\":0,")).map(str::to_owned).collect()
     };
     assert!(before("dpo").len() > 1, "{:?}", before("dpo"));
@@ -196,33 +196,34 @@ fn check_compare(tuner: &str) {
     }
 
     // dpo and kto measure against one model
-    let references = desk.list("reference");
+    let references = workspace.list("reference");
     assert_eq!(references.len(), 1, "{references:?}");
     let reference = format!("reference/{}", references[0]);
     let kept = ["sft/metrics.jsonl", "kto/metrics.jsonl", "comparison.json", &reference];
-    let times = kept.map(|path| written(&desk, path));
-    nothing_to_do(&desk);
-    assert_eq!(kept.map(|path| written(&desk, path)), times, "nothing is written again");
+    let times = kept.map(|path| written(&workspace, path));
+    nothing_to_do(&workspace);
+    assert_eq!(kept.map(|path| written(&workspace, path)), times, "nothing is written again");
 
     // a run that was stopped before its comparison
-    let comparison = desk.read("comparison.json");
-    fs::remove_file(desk.path("comparison.json")).unwrap();
-    let again = done(&desk, &[]);
-    check_table(&desk, &again);
-    assert_eq!(desk.read("comparison.json"), comparison);
+    let comparison = workspace.read("comparison.json");
+    fs::remove_file(workspace.path("comparison.json")).unwrap();
+    let again = done(&workspace, &[]);
+    check_table(&workspace, &again);
+    assert_eq!(workspace.read("comparison.json"), comparison);
     assert!(!again.err.contains("done: "), "{}", again.err);
 
     // one stage alone has nothing to be compared with; the next run of all makes up for it
     const OTHER: [&str; 2] = ["--set", "stage.dpo.beta=0.3"];
-    let alone = done(&desk, &[&["--stage", "dpo"], OTHER.as_slice()].concat());
-    let on_page = || String::from_utf8(desk.read("report.html")).unwrap().contains("from stage `sft`, on ");
+    let alone = done(&workspace, &[&["--stage", "dpo"], OTHER.as_slice()].concat());
+    let on_page =
+        || String::from_utf8(workspace.read("report.html")).unwrap().contains("from stage `sft`, on ");
     assert!(!alone.out.contains("from stage") && !on_page(), "{}", alone.out);
-    assert_eq!(desk.read("comparison.json"), comparison);
-    check_table(&desk, &done(&desk, &OTHER));
+    assert_eq!(workspace.read("comparison.json"), comparison);
+    check_table(&workspace, &done(&workspace, &OTHER));
     assert!(on_page());
-    assert_ne!(desk.read("comparison.json"), comparison, "another dpo stage is compared");
+    assert_ne!(workspace.read("comparison.json"), comparison, "another dpo stage is compared");
     let kept = [kept[0], kept[1], kept[3]];
-    assert_eq!(kept.map(|path| written(&desk, path)), [times[0], times[1], times[3]]);
+    assert_eq!(kept.map(|path| written(&workspace, path)), [times[0], times[1], times[3]]);
 }
 
 #[test]
@@ -236,8 +237,8 @@ fn five_ways_to_learn_preferences_with_lora() {
 }
 
 /// `comparison.json` and the table that is printed: one row a stage, in order, with figures.
-fn check_table(desk: &Desk, said: &Said) {
-    let comparisons: Value = serde_json::from_slice(&desk.read("comparison.json")).unwrap();
+fn check_table(workspace: &Workspace, said: &Printed) {
+    let comparisons: Value = serde_json::from_slice(&workspace.read("comparison.json")).unwrap();
     let [comparison] = comparisons.as_array().unwrap().as_slice() else { panic!("{comparisons}") };
     let figure = |row: &Value, name: &str| {
         let figure = row[name].as_f64().unwrap_or_else(|| panic!("{name} of {row}"));

@@ -4,35 +4,35 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::desk::{Desk, Said, root};
 use crate::small::{ROWS, rlhf};
+use crate::workspace::{Printed, Workspace, root};
 
-/// The first rows of a shipped data set, as a file on the desk.
-fn rows(desk: &Desk, name: &str) -> String {
+/// The first rows of a shipped data set, as a file on the workspace.
+fn rows(workspace: &Workspace, name: &str) -> String {
     let text = fs::read_to_string(root().join("recipes/data").join(name)).unwrap();
     let first: String = text.split_inclusive('\n').take(ROWS).collect();
-    fs::write(desk.folder().join(name), first).unwrap();
+    fs::write(workspace.folder().join(name), first).unwrap();
     name.to_owned()
 }
 
 /// The chosen answers of the first rows of a shipped data set, as a file of their own.
-fn chosen(desk: &Desk, name: &str) -> String {
+fn chosen(workspace: &Workspace, name: &str) -> String {
     let text = fs::read_to_string(root().join("recipes/data").join(name)).unwrap();
     let answer = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap();
         format!("{}\n", serde_json::json!({ "prompt": row["prompt"], "completion": row["chosen"] }))
     };
     let rows: String = text.lines().take(ROWS).map(answer).collect();
-    fs::write(desk.folder().join("chosen.jsonl"), rows).unwrap();
+    fs::write(workspace.folder().join("chosen.jsonl"), rows).unwrap();
     "chosen.jsonl".to_owned()
 }
 
-fn score(desk: &Desk, model: &str, rows: &str) -> Said {
-    desk.run_plain(&["score", &format!("runs/quickstart-rlhf/{model}/model"), rows])
+fn score(workspace: &Workspace, model: &str, rows: &str) -> Printed {
+    workspace.run_plain(&["score", &format!("runs/quickstart-rlhf/{model}/model"), rows])
 }
 
 /// The numbers `keys` of every line, which has these and `row` alone; rows come in order.
-fn figures<const N: usize>(said: &Said, keys: [&str; N]) -> Vec<[f64; N]> {
+fn figures<const N: usize>(said: &Printed, keys: [&str; N]) -> Vec<[f64; N]> {
     assert_eq!(said.code, Some(0), "{}", said.err);
     let line = |(row, line): (usize, &str)| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -46,18 +46,18 @@ fn figures<const N: usize>(said: &Said, keys: [&str; N]) -> Vec<[f64; N]> {
 }
 
 /// The number behind `label` in the summary on standard error.
-fn summary(said: &Said, label: &str) -> f64 {
+fn summary(said: &Printed, label: &str) -> f64 {
     let line = said.err.lines().last().unwrap();
     let behind = line.split_once(label).unwrap_or_else(|| panic!("{line}")).1;
     behind.trim_start().split(',').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"))
 }
 
 fn check(tuner: &str) {
-    let desk = rlhf(tuner);
-    let trained = desk.run(&["run", "--stage", "rm"]);
+    let workspace = rlhf(tuner);
+    let trained = workspace.run(&["run", "--stage", "rm"]);
     assert_eq!(trained.code, Some(0), "{}", trained.err);
 
-    let said = score(&desk, "rm", &rows(&desk, "quickstart.jsonl"));
+    let said = score(&workspace, "rm", &rows(&workspace, "quickstart.jsonl"));
     let pairs = figures(&said, ["chosen", "rejected"]);
     assert!(said.err.contains("60 pairs: accuracy "), "{}", said.err);
     let n = pairs.len() as f64;
@@ -67,7 +67,7 @@ fn check(tuner: &str) {
     assert!((summary(&said, "mean margin") - margin).abs() < 1e-4, "{margin}: {}", said.err);
 
     // the held-out rows are among them, with the scores that the stage itself gave
-    let last = desk.metrics("rm").pop().unwrap();
+    let last = workspace.metrics("rm").pop().unwrap();
     for name in ["eval_min_reward", "eval_max_reward"] {
         let told = last[name].as_f64().unwrap();
         let nearest = pairs.as_flattened().iter().map(|score| (score - told).abs()).fold(f64::MAX, f64::min);
@@ -75,7 +75,7 @@ fn check(tuner: &str) {
     }
 
     // a chosen answer alone has the score that it has in its pair
-    let said = score(&desk, "rm", &chosen(&desk, "quickstart.jsonl"));
+    let said = score(&workspace, "rm", &chosen(&workspace, "quickstart.jsonl"));
     let answers = figures(&said, ["score"]);
     for (row, ([score], [chosen, _])) in answers.iter().zip(&pairs).enumerate() {
         assert!((chosen - score).abs() < 1e-6, "{row}: {score} is not {chosen}");
@@ -84,7 +84,7 @@ fn check(tuner: &str) {
     let mean = answers.as_flattened().iter().sum::<f64>() / n;
     assert!((summary(&said, "mean score") - mean).abs() < 1e-4, "{mean}: {}", said.err);
 
-    let said = score(&desk, "sft", "quickstart.jsonl");
+    let said = score(&workspace, "sft", "quickstart.jsonl");
     assert_eq!(
         (said.code, said.out.as_str(), said.err.as_str()),
         (

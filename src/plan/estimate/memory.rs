@@ -25,14 +25,14 @@ pub struct MemoryEstimate {
     pub gradients: u64,
     /// AdamW's two moments.
     pub optimiser: u64,
-    /// What there is at the peak beside all else; of a peak when there are no logits, less what they
-    /// took.
+    /// What is held at the peak beside everything else. If there are no logits at the peak, their size is
+    /// taken off.
     pub activations: u64,
     pub logits: u64,
     /// Keys and values of responses that are being written.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache: u64,
-    /// Of matrix products on a GPU.
+    /// What matrix products on a GPU need.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub workspace: u64,
 }
@@ -106,7 +106,7 @@ impl Stage<'_> {
         self.training.batches.rows_in_window() as u64
     }
 
-    /// Prompts of ppo that are answered at a time.
+    /// Prompts that ppo answers at a time.
     fn answered_at_once(&self, rollouts: Rollouts) -> u64 {
         self.rows_a_window().min(rollouts.at_once as u64)
     }
@@ -115,7 +115,7 @@ impl Stage<'_> {
         self.facts.rollouts.map_or(0, |rollouts| rollouts.response_length as u64)
     }
 
-    /// `tokens`, as far as the engine's budget goes, at least those of a row.
+    /// `tokens`, but no more than the engine's budget, and no fewer than those of the longest row.
     fn at_once(&self, tokens: u64) -> u64 {
         tokens.min(self.batches.token_budget as u64).max(self.counts.longest_example + self.response())
     }
@@ -127,7 +127,7 @@ impl Stage<'_> {
         self.at_once(self.counts.largest_window + rows * self.response())
     }
 
-    /// Tokens that go through it at once to be looked at: held out, or for a reference.
+    /// Tokens that go through the model at once without training: held-out rows, or rows for a reference.
     fn in_asking(&self) -> u64 {
         let reference = if self.stores_reference() { self.counts.train.shared } else { 0 };
         let held_out = self.answered(&self.counts.held_out, self.response());
@@ -142,7 +142,7 @@ impl Stage<'_> {
         };
         let share = |some: u64| (tokens * some).div_ceil(train.shared.max(1)).min(tokens);
         let (needed, scored) = match self.facts.scored {
-            // The ends of both answers.
+            // Only the ends of both answers are scored.
             Scored::Nothing => (share(2 * train.rows), 0),
             _ => (share(self.scored(&train)), share(self.scored(&train))),
         };

@@ -17,18 +17,18 @@ use crate::model::config::Config;
 use crate::plan::counts::{Counts, TokenCounts};
 use crate::train::TrainingSettings;
 
-/// Operations a second and core, where nothing was measured yet.
+/// Operations per second and core, where nothing was measured yet.
 const ASSUMED_PER_CORE: f64 = 40e9;
-/// The same of a GPU, in bf16 and float32.
+/// Operations per second of a GPU, in bf16 and float32, where nothing was measured yet.
 const ASSUMED_BF16: f64 = 300e12;
 const ASSUMED_F32: f64 = 30e12;
 
 /// Operations (a multiplication and an addition count as two), and how long they may take.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// All optimiser steps, and the responses that those of ppo are on.
+    /// All optimiser steps, and for ppo the responses that they train on.
     pub training: f64,
-    /// The reference's log-probs, once a row.
+    /// The reference's log-probs, once per row.
     pub reference: f64,
     /// All evaluations on held-out rows.
     pub evaluation: f64,
@@ -47,7 +47,7 @@ impl Work {
     }
 }
 
-/// A stage, as far as its cost depends on it.
+/// What the cost of a stage depends on.
 pub struct Stage<'a> {
     pub facts: &'a Facts<'a>,
     pub training: &'a TrainingSettings,
@@ -63,7 +63,7 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// `measured`: operations a second of an earlier run of the stage.
+    /// `measured`: operations per second of an earlier run of the stage.
     pub fn work(&self, measured: Option<f64>) -> Work {
         let Counts { train, held_out, .. } = self.counts;
         let forward = |tokens: &TokenCounts| self.operations(tokens).forward();
@@ -106,7 +106,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Responses written, their log-probs under policy and reference, and their scores.
+    /// Writing responses, their log-probs under policy and reference, and scoring them.
     fn judged(&self, answered: &TokenCounts) -> f64 {
         3.0 * self.operations(answered).forward() + self.operations(answered).without_head().forward()
     }

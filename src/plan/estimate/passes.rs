@@ -5,17 +5,17 @@ use super::Stage;
 use crate::kinds::Scored;
 use crate::plan::counts::TokenCounts;
 
-/// Operations forward.
+/// Operations of a forward pass.
 pub struct Operations {
     trunk: f64,
-    /// Scores, and their product with the values.
+    /// Attention scores, and their product with the values.
     attention: f64,
     /// The output layer, on tokens whose log-probs are wanted.
     head: f64,
 }
 
 impl Operations {
-    /// All of them but the output layer, as of a model with a value head, whose own are nothing.
+    /// Without the output layer: a value head has next to none.
     pub fn without_head(self) -> Self {
         Operations { head: 0.0, ..self }
     }
@@ -26,7 +26,7 @@ impl Operations {
 }
 
 impl Stage<'_> {
-    /// Forward over all rows once.
+    /// Operations of one forward pass over all rows.
     pub fn operations(&self, tokens: &TokenCounts) -> Operations {
         let model = self.model;
         let head = model.vocab_size * model.hidden_size;
@@ -41,21 +41,22 @@ impl Stage<'_> {
     pub(super) fn scored(&self, tokens: &TokenCounts) -> u64 {
         match self.facts.scored {
             Scored::Nothing => 0,
-            // Two answers a row, of which one is trained on.
+            // Each row has two answers, of which one is trained on.
             Scored::WithMismatched => 2 * tokens.shared - tokens.unshared,
             Scored::WithPrompts => tokens.trained + (tokens.unshared - tokens.shared),
             Scored::Trained => tokens.trained,
         }
     }
 
-    /// Forward and backward over all rows once.
+    /// Operations of one forward and backward pass over all rows.
     pub fn train_pass(&self, tokens: &TokenCounts, operations: Operations) -> f64 {
         let Operations { trunk, attention, head } = operations;
         let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
-        // Backward needs two products for each of attention's two, and its scores once more.
+        // Backward needs two products for each of the two of attention, and computes the scores once more.
         let attention = 3.5 * attention;
         match self.training.tuner.adapter_weights(self.model) {
-            // Frozen weights have no gradient of their own; the head's direction comes from one pass.
+            // Frozen weights have no gradient of their own. The head is passed twice: forward, and for the gradient
+            // of its input.
             Some(adapter) => {
                 let adapter = 6.0 * adapter as f64 * tokens.shared as f64;
                 2.0 * trunk + adapter + attention + 2.0 * head + recomputed

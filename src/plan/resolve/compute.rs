@@ -9,14 +9,14 @@ use crate::recipe::model::{Device, DeviceName, ModelTable, NUMBERED_GPU};
 const DEVICE: &str = "/model/device";
 const DTYPE: &str = "/model/dtype";
 
-/// What a recipe is read for: what it says of a device that is not there.
+/// What a recipe is read for. It decides what a missing device means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecipeUse {
-    /// To compute: a device that is not there is an error.
+    /// To compute: a missing device is an error.
     Run,
-    /// To plan, maybe for another machine: it is a warning.
+    /// To plan, maybe for another machine: a missing device is a warning.
     Plan,
-    /// To look at rows: it does not matter.
+    /// To look at rows: the device does not matter.
     Render,
 }
 

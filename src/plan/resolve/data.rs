@@ -58,7 +58,7 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
             Err((message, help)) => checker.error(&at, message).help = help,
         }
     }
-    // What a named data set is known to be, the table's own keys may say otherwise.
+    // The table's own keys win over what is known of a named data set.
     let known = patterns.iter().find_map(|pattern| named_set(checker.dir(), pattern));
     let mut columns: IndexMap<String, String> = known
         .map(|set| set.columns.iter().map(|(own, theirs)| (own.to_string(), theirs.to_string())).collect())
@@ -163,7 +163,7 @@ fn of_hub(written: &str) -> Result<Vec<PathBuf>, (String, Option<String>)> {
     found.map_err(|error| lacking(&source, &repo, &error))
 }
 
-/// Message and help for a data set of the hub whose files are not to be had.
+/// Message and help for a data set of the hub whose files cannot be found.
 fn lacking(written: &str, repo: &str, error: &anyhow::Error) -> (String, Option<String>) {
     let is_cached = hub::cache().and_then(|cache| hub::snapshot(&cache, repo, RepoKind::Dataset)).is_ok();
     match is_cached {

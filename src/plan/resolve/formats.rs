@@ -29,7 +29,7 @@ pub fn check(checker: &mut Checker, index: usize, stage: &StageSettings, data: &
     problem.related.extend(place.map(|place| (place, "its rows".to_owned())));
 }
 
-/// `None` if rows of a format serve.
+/// What does not fit; `None` if the stage can use rows of this format.
 fn misfit(need: Need, format: Format) -> Option<FormatMismatch> {
     let has = match format {
         Format::Sft => "single answers without a label",

@@ -10,7 +10,7 @@ use crate::optim::schedule::SchedulerType;
 use crate::recipe::written::Recipe;
 use crate::recipe::{schema, suggest};
 
-/// Keys of a stage that do nothing beside its others.
+/// Keys of a stage that do nothing because of its other keys.
 fn idle(stage: &StageSettings, data: Option<&DataSpec>) -> Vec<IdleKey> {
     let has_adapter = stage.training.tuner.is_adapter();
     let schedule = stage.training.schedule.lr_scheduler_type;

@@ -35,9 +35,9 @@ use crate::train::settings::SEED;
 /// A recipe without mistakes.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// As given.
+    /// The path as it was given.
     pub path: PathBuf,
-    /// Absolute; what paths in the recipe are relative to.
+    /// The absolute folder that paths in the recipe are relative to.
     pub dir: PathBuf,
     /// The recipe's text as read; `overrides` are not in it.
     pub source: String,

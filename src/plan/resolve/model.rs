@@ -70,7 +70,7 @@ fn check_base(checker: &mut Checker, base: &str) {
     let at = "/model/base";
     let path = base_folder(checker, base);
     if path.is_dir() {
-        // Weights are needed by a run alone.
+        // Only a run needs the weights.
         let missing: Vec<&str> =
             ["config.json", "tokenizer.json"].into_iter().filter(|name| !path.join(name).is_file()).collect();
         if !missing.is_empty() {
@@ -172,7 +172,7 @@ fn chat_template(checker: &mut Checker, model: &ModelTable, scratch: bool) -> Op
 
 /// Whether a model's folder brings a chat template.
 fn has_template(folder: &Path) -> bool {
-    // What is wrong with its files is said where they are read.
+    // What is wrong with its files is reported where they are read.
     template::own(folder).is_ok_and(|own| !own.is_empty())
 }
 

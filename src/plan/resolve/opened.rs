@@ -24,7 +24,7 @@ pub fn check(checker: &mut Checker, model: &ModelSpec, stages: &[StageSettings])
     }
 }
 
-/// The base and its adapter. What cannot be read of the base is told when it is opened.
+/// The base and its adapter. What cannot be read of the base is reported when it is opened.
 fn check_model(checker: &mut Checker, base: &Path, adapter: Option<&Path>, stages: &[StageSettings]) {
     let opened = ModelFolder::open(base).ok();
     let has_head = opened.as_ref().is_none_or(|model| model.has_head);
@@ -80,7 +80,7 @@ fn check_folder(checker: &mut Checker, index: usize, stage: &StageSettings, role
         Role::Policy => use_of_policy(stage),
         Role::Reference => ModelUse::Generates,
     };
-    // Told already, and better.
+    // This is reported already, and in better words.
     let told = !folder.is_dir()
         || checker.document.is_refused(&at)
         || (used == ModelUse::Scores

@@ -81,7 +81,7 @@ fn check_folder(
         checker.error(at, message).help = Some(REWARD_MODELS.to_owned());
         return;
     }
-    let theirs = [folder.to_owned(), artifact.base].map(|place| place.join("tokenizer.json"));
+    let theirs = [folder.to_owned(), artifact.base].map(|folder| folder.join("tokenizer.json"));
     let Some(theirs) = theirs.into_iter().find(|path| path.is_file()) else {
         checker.error(at, format!("the reward model `{written}` has no `tokenizer.json`")).help =
             Some(REWARD_MODELS.to_owned());
@@ -230,10 +230,10 @@ fn check_own_head(
     }
 }
 
-/// A bias that is asked for of a head that has no place for it.
+/// Warns of a bias that is asked for where the head has no place for one.
 fn check_bias(checker: &mut Checker, model: &ModelSpec, config: &Config, stages: &[StageSettings]) {
     let head = model.head.clone().or_else(|| own_head(model));
-    // What cannot be read is told elsewhere.
+    // What cannot be read is reported elsewhere.
     if !pooling::is_classifier(config, model.adapter.as_deref(), head.as_deref()).unwrap_or(false) {
         return;
     }

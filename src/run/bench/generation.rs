@@ -19,7 +19,7 @@ pub struct GenerationBench {
     pub stage: String,
     pub prompts: u64,
     pub prompt_tokens: u64,
-    /// Of all answers together.
+    /// Tokens of all answers together.
     pub new_tokens: u64,
     /// From the prompts to the last token of the last answer.
     pub seconds: f64,
@@ -39,9 +39,9 @@ pub fn bench_generation(
     new_tokens: usize,
     console: &Console,
 ) -> Result<GenerationBench> {
-    let place = Compute::open(recipe.model.device, recipe.model.dtype)?;
-    let timed = timed(recipe, stage, prompts, new_tokens, &place, console);
-    timed.map_err(|error| explain(error, &place.device))
+    let compute = Compute::open(recipe.model.device, recipe.model.dtype)?;
+    let timed = timed(recipe, stage, prompts, new_tokens, &compute, console);
+    timed.map_err(|error| explain(error, &compute.device))
 }
 
 fn timed(
@@ -49,7 +49,7 @@ fn timed(
     stage: &str,
     prompts: usize,
     new_tokens: usize,
-    place: &Compute,
+    compute: &Compute,
     console: &Console,
 ) -> Result<GenerationBench> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -64,7 +64,7 @@ fn timed(
         .collect();
     ensure!(!prompts.is_empty(), "no row of stage `{stage}` has a prompt to answer");
     let phase = console.phase("loading the model");
-    let decoder = Models::at(place).frozen(&model)?;
+    let decoder = Models::at(compute).frozen(&model)?;
     phase.finish();
     let seconds = |tokens: usize| -> Result<f64> {
         let started = Instant::now();
@@ -83,6 +83,6 @@ fn timed(
         seconds: all,
         prefill_seconds,
         new_tokens_per_second: made as f64 / all,
-        peak_bytes: peak_memory(&place.device)?,
+        peak_bytes: peak_memory(&compute.device)?,
     })
 }

@@ -1,4 +1,4 @@
-//! The rate of large matrix products, which those of a stage are compared with.
+//! The rate of large matrix products, with which the products of a stage are compared.
 
 use std::time::Instant;
 
@@ -13,20 +13,20 @@ const CPU: (usize, u32) = (2048, 1);
 const GPU: (usize, u32) = (8192, 8);
 const ROUNDS: usize = 6;
 
-/// The best rate of a few rounds in the place's float type, GFLOP/s. The values are random: products of
+/// The best rate of a few rounds in the float type of `compute`, GFLOP/s. The values are random: products of
 /// plain ones take less power, and may run faster, than any that training needs.
-pub fn matrix_peak(place: &Compute) -> Result<f64> {
-    let (side, products) = if matches!(place.device, Device::Cpu) { CPU } else { GPU };
-    let matrix = place.put(&Tensor::randn(0f32, 1f32, (side, side), &Device::Cpu)?)?;
+pub fn matrix_peak(compute: &Compute) -> Result<f64> {
+    let (side, products) = if matches!(compute.device, Device::Cpu) { CPU } else { GPU };
+    let matrix = compute.put(&Tensor::randn(0f32, 1f32, (side, side), &Device::Cpu)?)?;
     let operations = 2.0 * (side as f64).powi(3) * f64::from(products);
     let mut best: f64 = 0.0;
     for _ in 0..ROUNDS {
-        place.device.synchronize()?;
+        compute.device.synchronize()?;
         let started = Instant::now();
         for _ in 0..products {
             matmul(&matrix, &matrix)?;
         }
-        place.device.synchronize()?;
+        compute.device.synchronize()?;
         best = best.max(operations / started.elapsed().as_secs_f64() / 1e9);
     }
     Ok(best)

@@ -28,7 +28,7 @@ use crate::plan::resolve::Resolved;
 use crate::plan::rows::StageData;
 use crate::report::console::Console;
 
-/// Most memory that tensors on `device` took so far, bytes; on the CPU, that the process did.
+/// The most memory that tensors on `device` took so far, in bytes; on the CPU, that the whole process took.
 fn peak_memory(device: &Device) -> Result<u64> {
     Ok(on_device(device)?.map_or_else(peak_resident_bytes, |memory| memory.peak))
 }
@@ -45,11 +45,11 @@ fn planned(
     recipe.check_weights()?;
     let options = Options { stage: Some(stage), fresh: true };
     let mut planned = plan(recipe, &options, &console.watch(|| Ok(())))?;
-    let place = planned.plan.stages.into_iter().find(|s| s.name() == stage);
-    let place = place.with_context(|| format!("stage `{stage}` is not in the plan"))?;
+    let plan = planned.plan.stages.into_iter().find(|s| s.name() == stage);
+    let plan = plan.with_context(|| format!("stage `{stage}` is not in the plan"))?;
     let rows = planned.rows.shift_remove(stage).with_context(|| format!("stage `{stage}` has no rows"))?;
     let model = base_model(&planned.base, folder)?;
-    Ok((place, rows, model))
+    Ok((plan, rows, model))
 }
 
 fn base_model(base: &Base, folder: &Path) -> Result<Artifact> {

@@ -20,8 +20,8 @@ use crate::train::metric::GRAD_NORM;
 /// Steps after the timed ones, to see what their time goes to.
 const PARTS_STEPS: u64 = 2;
 
-/// What a bench found. Work before the first step (the reference's log-probs) counts in full: each
-/// timed row carries its share of it.
+/// What a bench found. The work before the first step (the reference's log-probs) is spread over all rows:
+/// each timed row carries its share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepsBench {
     pub stage: String,
@@ -32,7 +32,7 @@ pub struct StepsBench {
     pub warmup_steps: u64,
     pub rows: u64,
     pub useful_tokens: u64,
-    /// Of the timed steps alone.
+    /// Seconds of the timed steps alone.
     pub step_seconds: f64,
     /// The timed rows' share of the work before the first step.
     pub prepare_seconds: f64,
@@ -42,10 +42,9 @@ pub struct StepsBench {
     /// The largest rate of matrix products of `dtype` measured here just before.
     pub peak_gflops: f64,
     pub peak_bytes: u64,
-    /// What the time of a step goes to, seconds by part: of steps after the timed ones, made slower by
-    /// looking.
+    /// Seconds of a step by operation, measured on steps after the timed ones, which measuring slows down.
     pub parts: IndexMap<&'static str, f64>,
-    /// Of the last step: zero gradients would be fast.
+    /// The gradient norm of the last step: zero gradients would be fast.
     pub grad_norm: f64,
 }
 
@@ -76,19 +75,19 @@ fn timed(
     };
     settings.training.batches.max_steps = Some(warmup + steps + PARTS_STEPS);
     let scratch_folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let (place, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
+    let (plan, rows, policy) = planned(&recipe, stage, scratch_folder.path(), console)?;
     let peak_gflops = matrix_peak(here)?;
     reset_device_peak(&here.device)?;
 
     let phase = console.phase("loading the model");
     let mut run = kinds::open(StageInputs {
-        settings: &place.settings,
+        settings: &plan.settings,
         compute: here,
         policy,
         reference: None,
         reward: None,
         rows: StageRows { held_out: Vec::new(), ..rows.tokenised },
-        batches: place.batches,
+        batches: plan.batches,
     })?;
     phase.finish();
     let started = Instant::now();
@@ -116,9 +115,9 @@ fn timed(
     let parts = Op::ALL.map(|part| (part.name(), spent.of(part) / PARTS_STEPS as f64));
     let share = rows as f64 / all_rows.max(1) as f64;
     let whole = seconds + prepared * share;
-    let train = &place.counts.train;
-    let per_token = place.work.training / (place.steps.epochs * train.shared.max(1) as f64)
-        + place.work.reference / (train.shared + place.counts.held_out.shared).max(1) as f64;
+    let train = &plan.counts.train;
+    let per_token = plan.work.training / (plan.steps.epochs * train.shared.max(1) as f64)
+        + plan.work.reference / (train.shared + plan.counts.held_out.shared).max(1) as f64;
     Ok(StepsBench {
         stage: stage.to_owned(),
         device: recipe.model.device.to_string(),

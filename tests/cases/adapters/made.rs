@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Value, json};
 
-use super::desk::models;
+use super::workspace::models;
 
 pub const PREFIX: &str = "base_model.model.";
 

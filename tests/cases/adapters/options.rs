@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::desk::Desk;
 use super::made::Made;
+use super::workspace::Workspace;
 
 const ROWS: &str = r#"{"prompt": "Is it so?", "completion": "yes"}"#;
 
@@ -22,11 +22,11 @@ data = "d"
 max_steps = 1
 "#;
 
-fn desk() -> Desk {
-    let desk = Desk::new();
-    desk.write("rows.jsonl", ROWS);
-    desk.recipe(RECIPE);
-    desk
+fn workspace() -> Workspace {
+    let workspace = Workspace::new();
+    workspace.write("rows.jsonl", ROWS);
+    workspace.recipe(RECIPE);
+    workspace
 }
 
 /// Options that change what an adapter computes, as PEFT writes them.
@@ -56,11 +56,11 @@ fn unsupported() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn options_that_are_not_supported_are_refused_by_name_before_the_run() {
-    let desk = desk();
+    let workspace = workspace();
     for (key, value) in unsupported() {
-        Made::plain("llama3").with(key, value.clone()).write(&desk.path("adapter"));
+        Made::plain("llama3").with(key, value.clone()).write(&workspace.path("adapter"));
         for command in ["check", "run"] {
-            let said = desk.run(&[command, "recipe.toml"]);
+            let said = workspace.run(&[command, "recipe.toml"]);
             assert!(!said.ok && said.err.contains(key), "{key} = {value}: {}", said.err);
         }
     }
@@ -68,7 +68,7 @@ fn options_that_are_not_supported_are_refused_by_name_before_the_run() {
 
 #[test]
 fn tensors_of_options_that_are_not_supported_are_refused_by_name() {
-    let desk = desk();
+    let workspace = workspace();
     let q = "model.layers.0.self_attn.q_proj";
     for (name, why) in [
         (format!("{q}.lora_magnitude_vector"), "DoRA"),
@@ -77,15 +77,15 @@ fn tensors_of_options_that_are_not_supported_are_refused_by_name() {
         ("model.norm.weight".to_owned(), "no place"),
         ("classifier.weight".to_owned(), "no place"),
     ] {
-        Made::plain("llama3").tensor(&name, &[64]).write(&desk.path("adapter"));
-        let said = desk.check();
+        Made::plain("llama3").tensor(&name, &[64]).write(&workspace.path("adapter"));
+        let said = workspace.check();
         assert!(!said.ok && said.err.contains(&name) && said.err.contains(why), "{}", said.err);
     }
 }
 
 #[test]
 fn options_that_change_nothing_are_read() {
-    let desk = desk();
+    let workspace = workspace();
     for (key, value) in [
         ("init_lora_weights", json!("gaussian")),
         ("init_lora_weights", json!("eva")),
@@ -96,8 +96,8 @@ fn options_that_change_nothing_are_read() {
         ("lora_dropout", json!(0.1)),
         ("auto_mapping", json!({ "base_model_class": "LlamaForCausalLM" })),
     ] {
-        Made::plain("llama3").with(key, value).write(&desk.path("adapter"));
-        let said = desk.check();
+        Made::plain("llama3").with(key, value).write(&workspace.path("adapter"));
+        let said = workspace.check();
         assert!(said.ok && !said.err.contains("warning"), "{key}: {}", said.err);
     }
 }
@@ -121,9 +121,9 @@ proptest! {
     /// A key that nobody knows is named, whatever its value.
     #[test]
     fn an_unknown_key_is_named(key in "[a-z]{3,8}_[a-z]{3,8}_zz", value in any_value()) {
-        let desk = desk();
-        Made::plain("llama3").with(&key, value).write(&desk.path("adapter"));
-        let said = desk.check();
+        let workspace = workspace();
+        Made::plain("llama3").with(&key, value).write(&workspace.path("adapter"));
+        let said = workspace.check();
         prop_assert!(said.err.contains(&format!("`{key}`")), "{}", said.err);
         prop_assert!(!said.ok || said.err.contains("warning"), "{}", said.err);
     }

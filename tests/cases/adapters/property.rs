@@ -5,8 +5,8 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::desk::Desk;
 use super::made::Made;
+use super::workspace::Workspace;
 
 const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"}"#;
 const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -103,14 +103,14 @@ fn cases() -> impl Strategy<Value = Case> {
         .prop_map(|(model, modules, rank, change, lora)| Case { model, modules, rank, change, lora })
 }
 
-fn write(case: &Case, desk: &Desk) {
+fn write(case: &Case, workspace: &Workspace) {
     let mut made = Made::new(case.model).with("r", json!(case.rank));
     let (layers, [rows, hidden]) = (made.layers(), made.table());
     for module in &case.modules {
         made = made.on(module, 0..layers, case.rank);
     }
     let first = case.modules[0];
-    let folder = desk.path("adapter");
+    let folder = workspace.path("adapter");
     let file = folder.join("adapter_model.safetensors");
     made = match &case.change {
         Change::WithoutB => made.without("1.self_attn.q_proj.lora_B").without("1.mlp.up_proj.lora_B"),
@@ -164,8 +164,8 @@ fn write(case: &Case, desk: &Desk) {
         ),
         false => String::new(),
     };
-    desk.write("pairs.jsonl", PAIRS);
-    desk.recipe(&format!(
+    workspace.write("pairs.jsonl", PAIRS);
+    workspace.recipe(&format!(
         r#"
 name = "a"
 [model]
@@ -197,13 +197,13 @@ proptest! {
         use runner::model::policy::Models;
         use runner::model::tuner::{LoraSettings, Tuner};
 
-        let desk = Desk::new();
-        write(&case, &desk);
-        let said = desk.check();
-        let base = super::desk::models().join(case.model);
+        let workspace = Workspace::new();
+        write(&case, &workspace);
+        let said = workspace.check();
+        let base = super::workspace::models().join(case.model);
         prop_assert!(Config::read(&base).is_ok());
-        let input = Artifact { base, adapter: Some(desk.path("adapter")), head: None };
-        let config: serde_json::Value = fs::read(desk.path("adapter/adapter_config.json"))
+        let input = Artifact { base, adapter: Some(workspace.path("adapter")), head: None };
+        let config: serde_json::Value = fs::read(workspace.path("adapter/adapter_config.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default();
@@ -239,11 +239,11 @@ fn a_check_and_a_run_agree() {
         Change::Extra("score.weight", vec![1, 64]),
     ];
     for (index, change) in changes.into_iter().enumerate() {
-        let desk = Desk::new();
+        let workspace = Workspace::new();
         let model = ["llama3", "qwen2"][index % 2];
         let case = Case { model, modules: vec!["q_proj", "up_proj"], rank: 3, change, lora: index % 3 != 0 };
-        write(&case, &desk);
-        let (check, run) = (desk.check(), desk.run(&["run", "recipe.toml"]));
+        write(&case, &workspace);
+        let (check, run) = (workspace.check(), workspace.run(&["run", "recipe.toml"]));
         assert_eq!(check.ok, run.ok, "{case:?}: {} / {}", check.err, run.err);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::desk::{Desk, near};
 use super::made::{Made, PREFIX};
+use super::workspace::{Workspace, near};
 
 const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"}
 {"prompt": "Is it far?", "chosen": "no", "rejected": "yes"}
@@ -108,8 +108,8 @@ lora = {{ rank = 4, alpha = 8, target_modules = ["q_proj", "v_proj"], rslora = {
 }
 
 #[track_caller]
-fn looks_as(desk: &Desk, chosen: f64, rejected: f64) {
-    let metrics = desk.metrics("a", "dpo");
+fn looks_as(workspace: &Workspace, chosen: f64, rejected: f64) {
+    let metrics = workspace.metrics("a", "dpo");
     near(metrics["logps/chosen"].as_f64().unwrap(), chosen);
     near(metrics["logps/rejected"].as_f64().unwrap(), rejected);
 }
@@ -117,21 +117,21 @@ fn looks_as(desk: &Desk, chosen: f64, rejected: f64) {
 #[test]
 fn what_peft_reads_computes_the_same() {
     for (model, kind, chosen, rejected) in PEFT {
-        let desk = Desk::new();
-        desk.write("pairs.jsonl", PAIRS);
+        let workspace = Workspace::new();
+        workspace.write("pairs.jsonl", PAIRS);
         let made = made(model, kind);
-        made.write(&desk.path("adapter"));
-        desk.recipe(&recipe(model, "", "0.0"));
-        desk.train();
-        looks_as(&desk, chosen, rejected);
-        desk.recipe(&recipe(model, &lora(&made), "0.0"));
+        made.write(&workspace.path("adapter"));
+        workspace.recipe(&recipe(model, "", "0.0"));
+        workspace.train();
+        looks_as(&workspace, chosen, rejected);
+        workspace.recipe(&recipe(model, &lora(&made), "0.0"));
         if kind.starts_with("lora_") {
-            let said = desk.check();
+            let said = workspace.check();
             assert!(!said.ok && said.err.contains("cannot be trained further"), "{kind}: {}", said.err);
             continue;
         }
-        desk.train();
-        looks_as(&desk, chosen, rejected);
+        workspace.train();
+        looks_as(&workspace, chosen, rejected);
     }
 }
 
@@ -142,19 +142,19 @@ fn an_adapter_that_is_trained_further_keeps_its_form() {
     for (kind, trained) in
         [("rank", None), ("layers", None), ("saved_head", Some("lm_head.weight")), ("stored_embedding", None)]
     {
-        let desk = Desk::new();
-        desk.write("pairs.jsonl", PAIRS);
+        let workspace = Workspace::new();
+        workspace.write("pairs.jsonl", PAIRS);
         let made = made("qwen2", kind);
-        made.write(&desk.path("adapter"));
-        desk.recipe(&recipe("qwen2", &lora(&made), "0.0"));
-        desk.train();
-        let model = desk.path("runs/a/dpo/model");
+        made.write(&workspace.path("adapter"));
+        workspace.recipe(&recipe("qwen2", &lora(&made), "0.0"));
+        workspace.train();
+        let model = workspace.path("runs/a/dpo/model");
         let read = |path: &std::path::Path| -> BTreeMap<String, Vec<u8>> {
             let bytes = std::fs::read(path.join("adapter_model.safetensors")).unwrap();
             let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
             tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect()
         };
-        let before = read(&desk.path("adapter"));
+        let before = read(&workspace.path("adapter"));
         assert!(read(&model) == before, "{kind}");
         let text = std::fs::read(model.join("adapter_config.json")).unwrap();
         let config: Value = serde_json::from_slice(&text).unwrap();
@@ -170,32 +170,32 @@ fn an_adapter_that_is_trained_further_keeps_its_form() {
             }
             _ => assert_eq!(config["modules_to_save"], Value::Null),
         }
-        desk.recipe(&recipe("qwen2", &lora(&made), "1e-2"));
-        desk.train();
+        workspace.recipe(&recipe("qwen2", &lora(&made), "1e-2"));
+        workspace.train();
         let after = read(&model);
         for (name, bytes) in &before {
             let may_stay = !name.contains(".lora_") && trained.is_none_or(|table| !name.ends_with(table));
             assert_eq!(after[name] == *bytes, may_stay, "{kind}: {name}");
         }
         // and it is read again
-        let form = desk.path("again");
+        let form = workspace.path("again");
         std::fs::rename(&model, &form).unwrap();
-        desk.recipe(&recipe("qwen2", "", "0.0").replace("\"adapter\"", "\"again\""));
-        desk.train();
+        workspace.recipe(&recipe("qwen2", "", "0.0").replace("\"adapter\"", "\"again\""));
+        workspace.train();
     }
 }
 
 /// An adapter whose base was given tokens before it was trained holds tables of that size.
 #[test]
 fn tables_of_another_vocabulary_are_named_before_the_run() {
-    let desk = Desk::new();
-    desk.write("pairs.jsonl", PAIRS);
+    let workspace = Workspace::new();
+    workspace.write("pairs.jsonl", PAIRS);
     let [rows, hidden] = Made::new("qwen2").table();
     for name in ["model.embed_tokens.weight", "lm_head.weight"] {
-        Made::plain("qwen2").tensor(name, &[rows + 2, hidden]).write(&desk.path("adapter"));
-        desk.recipe(&recipe("qwen2", "", "0.0"));
+        Made::plain("qwen2").tensor(name, &[rows + 2, hidden]).write(&workspace.path("adapter"));
+        workspace.recipe(&recipe("qwen2", "", "0.0"));
         for command in ["check", "run"] {
-            let said = desk.run(&[command, "recipe.toml"]);
+            let said = workspace.run(&[command, "recipe.toml"]);
             assert!(!said.ok, "{}", said.out);
             for part in
                 [format!("{PREFIX}{name}"), "514".into(), "512".into(), "resize_token_embeddings".into()]

@@ -5,7 +5,7 @@ use runner::data::{Need, RowTurns};
 use runner::template::Message;
 use serde_json::{Value, json};
 
-use super::desk::plain;
+use super::helper::plain;
 
 const SFT: Need = Need::Sft;
 

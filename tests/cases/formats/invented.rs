@@ -7,7 +7,7 @@ use std::process::Command;
 use runner::data::{Ledger, Lengths, Longer, Need, Tokenizer, tokenize};
 use runner::template::ChatTemplate;
 
-use super::desk::{input, plain};
+use super::helper::{input, plain};
 
 fn model(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(name)

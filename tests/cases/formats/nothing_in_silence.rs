@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use runner::data::Need;
 use serde_json::{Value, json};
 
-use super::desk::{LABELLED, plain};
+use super::helper::{LABELLED, plain};
 
 /// Rows of every shape and what reads them.
 fn shapes() -> Vec<(Value, Need)> {

@@ -3,7 +3,7 @@
 use runner::data::Need;
 use serde_json::json;
 
-use super::desk::{LABELLED, plain, refusal};
+use super::helper::{LABELLED, plain, refusal};
 
 const PAIRS: Need = Need::Preference;
 
@@ -189,7 +189,7 @@ fn texts_without_a_prompt_have_their_common_words_for_one() {
 /// ms-swift #1513, #2941.
 #[test]
 fn labels_are_read_in_all_their_spellings_or_refused_with_what_is_accepted() {
-    let read = plain().file(&super::desk::input("a08/rows.jsonl"), LABELLED);
+    let read = plain().file(&super::helper::input("a08/rows.jsonl"), LABELLED);
     let told = read.told();
     let labels: String = told.iter().map(|row| &row[row.len() - 1..]).collect();
     assert_eq!(labels, "+-+-+-+-+-");
@@ -228,7 +228,7 @@ fn labels_are_read_in_all_their_spellings_or_refused_with_what_is_accepted() {
 
 #[test]
 fn b21_kto_rows_of_two_shapes_and_of_odd_labels_are_named() {
-    let read = plain().file(&super::desk::input("b21/kto.jsonl"), LABELLED);
+    let read = plain().file(&super::helper::input("b21/kto.jsonl"), LABELLED);
     assert_eq!(read.told(), ["u:Two plus two? > a:Four. +", "u:Two plus two? > a:Five. -"]);
     assert_eq!(read.refused.len(), 1);
     assert!(read.refused[0].starts_with("`kto.jsonl` line 3: missing /prompt: the row has `instruction`"));

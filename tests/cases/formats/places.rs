@@ -9,7 +9,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use runner::data::Need;
 
-use super::desk::{Outcome, plain};
+use super::helper::{Outcome, plain};
 
 /// A `.parquet` file of columns of text.
 fn write_parquet(path: &Path, columns: &[(&str, &[&str])]) {

@@ -6,7 +6,7 @@ use std::fs;
 use runner::data::Need;
 use serde_json::{Value, json};
 
-use super::desk::{Outcome, plain};
+use super::helper::{Outcome, plain};
 
 const PAIRS: Need = Need::Preference;
 

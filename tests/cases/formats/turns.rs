@@ -4,7 +4,7 @@
 use runner::data::Need;
 use serde_json::{Value, json};
 
-use super::desk::{LABELLED, Outcome, input, plain, refusal};
+use super::helper::{LABELLED, Outcome, input, plain, refusal};
 
 const SFT: Need = Need::Sft;
 const PAIRS: Need = Need::Preference;

@@ -8,8 +8,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
 
-use crate::adapters::desk::{copy_model, edit_json};
 use crate::adapters::made::{Made, value};
+use crate::adapters::workspace::{copy_model, edit_json};
 
 /// A golden model as `…ForSequenceClassification`: with `score.weight`, without `lm_head.weight`.
 pub fn classifier(model: &str, labels: usize, folder: &Path) {

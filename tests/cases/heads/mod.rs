@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use self::made::{adapter, classifier, cut};
-use crate::adapters::desk::{Desk, copy_model, near};
+use crate::adapters::workspace::{Workspace, copy_model, near};
 
 const PAIRS: &str = r#"{"prompt": "Is it so?", "chosen": "yes", "rejected": "no"}
 {"prompt": "Is it far?", "chosen": "no", "rejected": "yes"}
@@ -28,14 +28,14 @@ const SCORES: [(&str, &str, [f64; 4]); 4] = [
 ];
 
 /// Writes one of `SCORES`' models as `reward`. The adapter has no tokenizer of its own.
-fn desk(model: &str, kind: &str) -> Desk {
-    let desk = Desk::new();
-    desk.write("pairs.jsonl", PAIRS);
+fn workspace(model: &str, kind: &str) -> Workspace {
+    let workspace = Workspace::new();
+    workspace.write("pairs.jsonl", PAIRS);
     match kind {
-        "classifier" => classifier(model, 1, &desk.path("reward")),
-        _ => adapter(model).write(&desk.path("reward")),
+        "classifier" => classifier(model, 1, &workspace.path("reward")),
+        _ => adapter(model).write(&workspace.path("reward")),
     }
-    desk
+    workspace
 }
 
 fn recipe(model: &str, stages: &str) -> String {
@@ -51,16 +51,16 @@ const LORA: &str =
     "tuner = \"lora\"\nlora = { rank = 4, alpha = 8, target_modules = [\"q_proj\", \"v_proj\"] }\n";
 
 #[track_caller]
-fn scores(desk: &Desk, folder: &str) -> Vec<f64> {
-    let said = desk.run(&["score", folder, "pairs.jsonl"]);
+fn scores(workspace: &Workspace, folder: &str) -> Vec<f64> {
+    let said = workspace.run(&["score", folder, "pairs.jsonl"]);
     assert!(said.ok, "{}", said.err);
     let rows = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     rows.flat_map(|row| ["chosen", "rejected"].map(|side| row[side].as_f64().unwrap())).collect()
 }
 
 #[track_caller]
-fn scores_are(desk: &Desk, folder: &str, wanted: [f64; 4]) {
-    let found = scores(desk, folder);
+fn scores_are(workspace: &Workspace, folder: &str, wanted: [f64; 4]) {
+    let found = scores(workspace, folder);
     assert_eq!(found.len(), 4);
     found.into_iter().zip(wanted).for_each(|(found, wanted)| near(found, wanted));
 }
@@ -77,7 +77,7 @@ fn names(path: &Path) -> Vec<String> {
 #[test]
 fn score_takes_classifiers_and_adapters_of_them() {
     for (model, kind, wanted) in SCORES {
-        scores_are(&desk(model, kind), "reward", wanted);
+        scores_are(&workspace(model, kind), "reward", wanted);
     }
 }
 
@@ -86,21 +86,21 @@ fn score_takes_classifiers_and_adapters_of_them() {
 #[test]
 fn an_rm_stage_goes_on_with_the_head_that_is_there() {
     for (model, kind, wanted) in SCORES {
-        let desk = desk(model, kind);
+        let workspace = workspace(model, kind);
         let base = match kind {
             "classifier" => "base = \"reward\"".to_owned(),
             _ => format!("base = \"$MODEL/{model}\"\nadapter = \"reward\""),
         };
         let tuners = if kind == "adapter" { vec![LORA] } else { vec!["", LORA] };
         for tuner in tuners {
-            desk.recipe(&recipe(&base, &format!("{RM}{tuner}")));
-            let said = desk.check();
+            workspace.recipe(&recipe(&base, &format!("{RM}{tuner}")));
+            let said = workspace.check();
             assert!(said.ok && !said.err.contains("warning"), "{}", said.err);
-            desk.train();
-            let metrics = desk.metrics("a", "rm");
+            workspace.train();
+            let metrics = workspace.metrics("a", "rm");
             near(metrics["mean_reward"].as_f64().unwrap(), wanted.iter().sum::<f64>() / 4.0);
-            scores_are(&desk, "runs/a/rm/model", wanted);
-            let result = desk.path("runs/a/rm/model");
+            scores_are(&workspace, "runs/a/rm/model", wanted);
+            let result = workspace.path("runs/a/rm/model");
             if tuner.is_empty() {
                 let names = names(&result.join("model.safetensors"));
                 assert!(names.contains(&"score.weight".to_owned()), "{names:?}");
@@ -118,7 +118,7 @@ fn an_rm_stage_goes_on_with_the_head_that_is_there() {
             }
             // The result without our own file of the head is what transformers would read.
             fs::remove_file(result.join("value_head.safetensors")).unwrap();
-            scores_are(&desk, "runs/a/rm/model", wanted);
+            scores_are(&workspace, "runs/a/rm/model", wanted);
         }
     }
 }
@@ -126,12 +126,12 @@ fn an_rm_stage_goes_on_with_the_head_that_is_there() {
 #[test]
 fn head_names_the_file_of_either() {
     for (model, kind, wanted) in SCORES {
-        let desk = desk(model, kind);
+        let workspace = workspace(model, kind);
         let file = if kind == "adapter" { "adapter_model.safetensors" } else { "model.safetensors" };
         // the head alone, on the plain model: scores are those of the trunk without the adapter
-        desk.recipe(&recipe(&format!("base = \"$MODEL/{model}\"\nhead = \"reward/{file}\""), RM));
-        desk.train();
-        let found = scores(&desk, "runs/a/rm/model");
+        workspace.recipe(&recipe(&format!("base = \"$MODEL/{model}\"\nhead = \"reward/{file}\""), RM));
+        workspace.train();
+        let found = scores(&workspace, "runs/a/rm/model");
         if kind == "classifier" {
             found.into_iter().zip(wanted).for_each(|(found, wanted)| near(found, wanted));
         } else {
@@ -143,67 +143,67 @@ fn head_names_the_file_of_either() {
 #[test]
 fn ppo_takes_either_as_reward_and_as_base() {
     for (model, kind, _) in SCORES {
-        let desk = desk(model, kind);
+        let workspace = workspace(model, kind);
         for tuner in ["", LORA] {
-            desk.recipe(&recipe(
+            workspace.recipe(&recipe(
                 &format!("base = \"$MODEL/{model}\""),
                 &format!("{PPO}reward = \"reward\"\n{tuner}"),
             ));
-            desk.train();
-            assert!(desk.metrics("a", "ppo")["objective/scores"].is_number());
+            workspace.train();
+            assert!(workspace.metrics("a", "ppo")["objective/scores"].is_number());
         }
     }
     // a tied classifier speaks too, and scores itself
-    let desk = desk("qwen2", "classifier");
-    desk.recipe(&recipe("base = \"reward\"", &format!("{PPO}reward = \"base\"\n")));
-    desk.train();
-    let desk = self::desk("qwen2", "adapter");
-    desk.recipe(&recipe(
+    let workspace = workspace("qwen2", "classifier");
+    workspace.recipe(&recipe("base = \"reward\"", &format!("{PPO}reward = \"base\"\n")));
+    workspace.train();
+    let workspace = self::workspace("qwen2", "adapter");
+    workspace.recipe(&recipe(
         "base = \"$MODEL/qwen2\"\nadapter = \"reward\"",
         &format!("{PPO}reward = \"base\"\n{LORA}"),
     ));
-    desk.train();
+    workspace.train();
 }
 
 /// A model that answers no longer claims to be a classifier, whose head it has lost.
 #[test]
 fn a_policy_from_a_classifier_is_a_causal_model() {
-    let desk = desk("qwen2", "classifier");
+    let workspace = workspace("qwen2", "classifier");
     let sft = "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n";
-    desk.recipe(&recipe("base = \"reward\"", sft));
-    let said = desk.check();
+    workspace.recipe(&recipe("base = \"reward\"", sft));
+    let said = workspace.check();
     assert!(said.ok && said.err.contains("its head (`model.safetensors`) does nothing"), "{}", said.err);
-    desk.train();
-    let config = fs::read(desk.path("runs/a/sft/model/config.json")).unwrap();
+    workspace.train();
+    let config = fs::read(workspace.path("runs/a/sft/model/config.json")).unwrap();
     let config: Value = serde_json::from_slice(&config).unwrap();
     assert_eq!(config["architectures"], json!(["Qwen2ForCausalLM"]));
     assert_eq!(config["id2label"], Value::Null);
     // without a tie it has no head for tokens at all
-    let desk = self::desk("llama3", "classifier");
-    desk.recipe(&recipe("base = \"reward\"", sft));
+    let workspace = self::workspace("llama3", "classifier");
+    workspace.recipe(&recipe("base = \"reward\"", sft));
     for command in ["check", "run"] {
-        let said = desk.run(&[command, "recipe.toml"]);
+        let said = workspace.run(&[command, "recipe.toml"]);
         assert!(!said.ok && said.err.contains("lm_head.weight"), "{}", said.err);
     }
 }
 
 #[test]
 fn heads_of_several_labels_are_refused_by_name() {
-    let desk = Desk::new();
-    desk.write("pairs.jsonl", PAIRS);
-    classifier("qwen2", 3, &desk.path("reward"));
+    let workspace = Workspace::new();
+    workspace.write("pairs.jsonl", PAIRS);
+    classifier("qwen2", 3, &workspace.path("reward"));
     for (model, stage) in [
         ("base = \"reward\"", RM.to_owned()),
         ("base = \"$MODEL/qwen2\"\nhead = \"reward/model.safetensors\"", RM.to_owned()),
         ("base = \"$MODEL/qwen2\"", format!("{PPO}reward = \"reward\"\n")),
     ] {
-        desk.recipe(&recipe(model, &stage));
+        workspace.recipe(&recipe(model, &stage));
         for command in ["check", "run"] {
-            let said = desk.run(&[command, "recipe.toml"]);
+            let said = workspace.run(&[command, "recipe.toml"]);
             assert!(!said.ok && said.err.contains("num_labels"), "{}", said.err);
         }
     }
-    let said = desk.run(&["score", "reward", "pairs.jsonl"]);
+    let said = workspace.run(&["score", "reward", "pairs.jsonl"]);
     assert!(!said.ok && said.err.contains("num_labels"), "{}", said.err);
 }
 
@@ -212,39 +212,39 @@ fn heads_of_several_labels_are_refused_by_name() {
 fn a_reward_model_that_was_cut_off_is_refused_before_the_run() {
     let sft = "[[stage]]\nname = \"sft\"\nkind = \"sft\"\n";
     let stages = format!("{sft}{PPO}reward = \"reward\"\n");
-    let wrong = |desk: &Desk, says: &str| {
-        desk.recipe(&recipe("base = \"$MODEL/llama3\"", &stages));
+    let wrong = |workspace: &Workspace, says: &str| {
+        workspace.recipe(&recipe("base = \"$MODEL/llama3\"", &stages));
         for command in ["check", "run"] {
-            let said = desk.run(&[command, "recipe.toml"]);
+            let said = workspace.run(&[command, "recipe.toml"]);
             assert!(!said.ok && said.err.contains(says), "{says}: {}", said.err);
-            assert!(!desk.path("runs/a/sft/metrics.jsonl").exists());
+            assert!(!workspace.path("runs/a/sft/metrics.jsonl").exists());
         }
     };
-    let desk = desk("llama3", "classifier");
-    cut(&desk.path("reward/model.safetensors"));
-    wrong(&desk, "reward/model.safetensors");
+    let workspace = workspace("llama3", "classifier");
+    cut(&workspace.path("reward/model.safetensors"));
+    wrong(&workspace, "reward/model.safetensors");
 
-    let desk = self::desk("llama3", "adapter");
-    cut(&desk.path("reward/adapter_model.safetensors"));
-    wrong(&desk, "reward/adapter_model.safetensors");
+    let workspace = self::workspace("llama3", "adapter");
+    cut(&workspace.path("reward/adapter_model.safetensors"));
+    wrong(&workspace, "reward/adapter_model.safetensors");
 
     // weights cut off beside a head that is whole
-    let desk = Desk::new();
-    desk.write("pairs.jsonl", PAIRS);
-    copy_model("llama3", &desk.path("reward"));
+    let workspace = Workspace::new();
+    workspace.write("pairs.jsonl", PAIRS);
+    copy_model("llama3", &workspace.path("reward"));
     let heads = std::collections::BTreeMap::from([("v_head.summary.weight".to_owned(), vec![1, 64])]);
-    crate::adapters::made::write(&desk.path("reward/value_head.safetensors"), &heads, 0.5);
-    cut(&desk.path("reward/model.safetensors"));
-    wrong(&desk, "reward/model.safetensors");
+    crate::adapters::made::write(&workspace.path("reward/value_head.safetensors"), &heads, 0.5);
+    cut(&workspace.path("reward/model.safetensors"));
+    wrong(&workspace, "reward/model.safetensors");
 
     // an adapter whose base is gone
-    let desk = self::desk("llama3", "adapter");
+    let workspace = self::workspace("llama3", "adapter");
     let made = adapter("llama3").with("base_model_name_or_path", json!("nobody/knows-it"));
-    made.write(&desk.path("reward"));
-    wrong(&desk, "base_model_name_or_path");
+    made.write(&workspace.path("reward"));
+    wrong(&workspace, "base_model_name_or_path");
 
     // no head at all
-    let desk = self::desk("llama3", "adapter");
-    adapter("llama3").without("score").with("modules_to_save", json!(null)).write(&desk.path("reward"));
-    wrong(&desk, "no reward model");
+    let workspace = self::workspace("llama3", "adapter");
+    adapter("llama3").without("score").with("modules_to_save", json!(null)).write(&workspace.path("reward"));
+    wrong(&workspace, "no reward model");
 }

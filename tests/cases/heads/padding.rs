@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::made::{adapter, classifier};
 use super::{LORA, PAIRS, RM, names, recipe, scores, scores_are};
-use crate::adapters::desk::{Desk, copy_model, edit_json, near};
+use crate::adapters::workspace::{Workspace, copy_model, edit_json, near};
 
 /// Scores where the padding is the token that every text ends with, by transformers 5.24 and peft 0.21.2:
 /// what `tests/interop/adapters.py` prints.
@@ -19,42 +19,45 @@ const SCORES: [(&str, &str, u32, [f64; 4]); 4] = [
 ];
 
 /// A model `m` with that padding, and one of `SCORES` as `reward`, the adapter on `m`.
-fn desk(model: &str, kind: &str, pad: u32) -> Desk {
-    let desk = Desk::new();
-    desk.write("pairs.jsonl", PAIRS);
+fn workspace(model: &str, kind: &str, pad: u32) -> Workspace {
+    let workspace = Workspace::new();
+    workspace.write("pairs.jsonl", PAIRS);
     let pad_with = |folder: &str| {
-        edit_json(&desk.path(folder).join("config.json"), |config| config["pad_token_id"] = json!(pad));
+        edit_json(&workspace.path(folder).join("config.json"), |config| config["pad_token_id"] = json!(pad));
     };
-    copy_model(model, &desk.path("m"));
+    copy_model(model, &workspace.path("m"));
     pad_with("m");
     match kind {
         "classifier" => {
-            classifier(model, 1, &desk.path("reward"));
+            classifier(model, 1, &workspace.path("reward"));
             pad_with("reward");
         }
-        _ => adapter(model).with("base_model_name_or_path", json!("../m")).write(&desk.path("reward")),
+        _ => adapter(model).with("base_model_name_or_path", json!("../m")).write(&workspace.path("reward")),
     }
-    desk
+    workspace
 }
 
 #[test]
 fn scores_pass_over_the_padding_as_in_transformers() {
     for (model, kind, pad, wanted) in SCORES {
-        let desk = desk(model, kind, pad);
-        scores_are(&desk, "reward", wanted);
+        let workspace = workspace(model, kind, pad);
+        scores_are(&workspace, "reward", wanted);
         let base = match kind {
             "classifier" => "base = \"reward\"",
             _ => "base = \"m\"\nadapter = \"reward\"",
         };
         for tuner in ["", LORA] {
-            desk.recipe(&recipe(base, &format!("{RM}{tuner}")));
-            desk.train();
-            near(desk.metrics("a", "rm")["mean_reward"].as_f64().unwrap(), wanted.iter().sum::<f64>() / 4.0);
+            workspace.recipe(&recipe(base, &format!("{RM}{tuner}")));
+            workspace.train();
+            near(
+                workspace.metrics("a", "rm")["mean_reward"].as_f64().unwrap(),
+                wanted.iter().sum::<f64>() / 4.0,
+            );
             // A result reads its scores where the stage did, by whichever file its head comes from.
-            scores_are(&desk, "runs/a/rm/model", wanted);
+            scores_are(&workspace, "runs/a/rm/model", wanted);
             if kind == "classifier" || !tuner.is_empty() {
-                fs::remove_file(desk.path("runs/a/rm/model/value_head.safetensors")).unwrap();
-                scores_are(&desk, "runs/a/rm/model", wanted);
+                fs::remove_file(workspace.path("runs/a/rm/model/value_head.safetensors")).unwrap();
+                scores_are(&workspace, "runs/a/rm/model", wanted);
             }
         }
     }
@@ -62,22 +65,22 @@ fn scores_pass_over_the_padding_as_in_transformers() {
 
 #[test]
 fn a_classifiers_head_on_another_model_is_read_where_a_classifiers_is() {
-    let desk = desk("llama3", "classifier", 508);
-    desk.recipe(&recipe("base = \"m\"\nhead = \"reward/model.safetensors\"", RM));
-    desk.train();
-    scores_are(&desk, "runs/a/rm/model", SCORES[2].3);
+    let workspace = workspace("llama3", "classifier", 508);
+    workspace.recipe(&recipe("base = \"m\"\nhead = \"reward/model.safetensors\"", RM));
+    workspace.train();
+    scores_are(&workspace, "runs/a/rm/model", SCORES[2].3);
 }
 
 #[test]
 fn a_value_head_reads_the_last_token() {
-    let desk = desk("llama3", "classifier", 508);
-    desk.recipe(&recipe("base = \"m\"", RM));
-    desk.train();
-    let with_padding = scores(&desk, "runs/a/rm/model");
-    edit_json(&desk.path("runs/a/rm/model/config.json"), |config| config["pad_token_id"] = Value::Null);
-    assert_eq!(scores(&desk, "runs/a/rm/model"), with_padding);
+    let workspace = workspace("llama3", "classifier", 508);
+    workspace.recipe(&recipe("base = \"m\"", RM));
+    workspace.train();
+    let with_padding = scores(&workspace, "runs/a/rm/model");
+    edit_json(&workspace.path("runs/a/rm/model/config.json"), |config| config["pad_token_id"] = Value::Null);
+    assert_eq!(scores(&workspace, "runs/a/rm/model"), with_padding);
     assert_eq!(
-        names(&desk.path("runs/a/rm/model/value_head.safetensors")),
+        names(&workspace.path("runs/a/rm/model/value_head.safetensors")),
         ["v_head.summary.bias", "v_head.summary.weight"]
     );
 }

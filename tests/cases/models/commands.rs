@@ -8,25 +8,25 @@ use serde_json::{Value, json};
 use super::folder::{Copy, EMBEDDING, HEAD, Stored, read_weights};
 
 /// What a command said.
-pub struct Said {
+pub struct Printed {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-fn command(copy: &Copy, subcommand: &str, kind: &str) -> Said {
+fn command(copy: &Copy, subcommand: &str, kind: &str) -> Printed {
     let recipe = copy.recipe(kind);
     let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
-    let output = command.current_dir(copy.desk()).arg(subcommand).arg(recipe).output().unwrap();
+    let output = command.current_dir(copy.workspace()).arg(subcommand).arg(recipe).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Printed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-pub fn check(copy: &Copy, kind: &str) -> Said {
+pub fn check(copy: &Copy, kind: &str) -> Printed {
     command(copy, "check", kind)
 }
 
-pub fn run(copy: &Copy, kind: &str) -> Said {
+pub fn run(copy: &Copy, kind: &str) -> Printed {
     command(copy, "run", kind)
 }
 
@@ -120,7 +120,7 @@ fn check_and_run_agree_and_what_is_refused_is_named_before_anything_is_made() {
                     assert_eq!(said.code, Some(2), "{name}: {}{}", said.out, said.err);
                     assert!(said.err.contains(says), "{name}: {}", said.err);
                 }
-                assert!(!copy.desk().join("runs/r/s").exists(), "{name}");
+                assert!(!copy.workspace().join("runs/r/s").exists(), "{name}");
             }
         }
     }
@@ -146,10 +146,10 @@ fn a_result_of_an_untied_head_says_that_it_is_untied() {
     other_head(&copy);
     let said = run(&copy, "sft");
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let config = fs::read(copy.desk().join("runs/r/s/model/config.json")).unwrap();
+    let config = fs::read(copy.workspace().join("runs/r/s/model/config.json")).unwrap();
     let config: Value = serde_json::from_slice(&config).unwrap();
     assert_eq!(config["tie_word_embeddings"], json!(false));
-    assert!(read_weights(&copy.desk().join("runs/r/s/model/model.safetensors")).contains_key(HEAD));
+    assert!(read_weights(&copy.workspace().join("runs/r/s/model/model.safetensors")).contains_key(HEAD));
 }
 
 /// transformers takes no whole number where it wants a float, in a base as in a result.
@@ -159,7 +159,7 @@ fn a_result_writes_floats_as_floats() {
     copy.config(json!({ "rms_norm_eps": 1, "initializer_range": 1, "attention_dropout": 0 }));
     let said = run(&copy, "sft");
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let config = fs::read_to_string(copy.desk().join("runs/r/s/model/config.json")).unwrap();
+    let config = fs::read_to_string(copy.workspace().join("runs/r/s/model/config.json")).unwrap();
     for written in ["\"rms_norm_eps\": 1.0", "\"initializer_range\": 1.0", "\"attention_dropout\": 0,"] {
         assert!(config.contains(written), "{written}: {config}");
     }

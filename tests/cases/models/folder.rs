@@ -118,13 +118,13 @@ impl Copy {
         Copy { folder }
     }
 
-    /// Where the model lies: `model` in [`Copy::desk`].
+    /// Where the model lies: `model` in [`Copy::workspace`].
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("model")
     }
 
     /// The folder around the model.
-    pub fn desk(&self) -> &Path {
+    pub fn workspace(&self) -> &Path {
         self.folder.path()
     }
 
@@ -184,11 +184,11 @@ impl Copy {
 "#
             }
         };
-        fs::write(self.desk().join("rows.jsonl"), rows).unwrap();
+        fs::write(self.workspace().join("rows.jsonl"), rows).unwrap();
         let recipe = format!(
             "name = \"r\"\n[model]\nbase = \"model\"\n[data.d]\nsource = \"rows.jsonl\"\n[[stage]]\nname = \"s\"\nkind = \"{kind}\"\ndata = \"d\"\nmax_steps = 1\nlogging_steps = 1\n"
         );
-        let path = self.desk().join("recipe.toml");
+        let path = self.workspace().join("recipe.toml");
         fs::write(&path, recipe).unwrap();
         path
     }

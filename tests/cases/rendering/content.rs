@@ -7,7 +7,7 @@ use runner::data::{Row, RowTurns, Tokenizer};
 use runner::template::{ChatTemplate, Message};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, asked};
+use super::workspace::{Workspace, asked};
 use super::{conversation, here, model, pair, row, talk, template, tokens, trained};
 
 fn own(name: &str) -> ChatTemplate {
@@ -193,15 +193,15 @@ fn keys_that_hold_null_are_not_there() {
     let tools = json!([{"type": "function", "function": {
         "name": "get_weather", "strict": null,
         "parameters": {"type": "object", "properties": {"days": {"type": "integer", "enum": null}}}}}]);
-    let desk = Desk::new("qwen2", "sft", &[json!({"messages": messages, "tools": tools})]);
-    desk.write(
+    let workspace = Workspace::new("qwen2", "sft", &[json!({"messages": messages, "tools": tools})]);
+    workspace.write(
         "t.jinja",
         "{{ tools | tojson }}{% for m in messages %}{{ m | tojson }}{{ '<|im_end|>' }}{% endfor %}",
     );
-    let rendered = desk.rendered(&["model.template=\"t.jinja\""]);
+    let rendered = workspace.rendered(&["model.template=\"t.jinja\""]);
     let ids = |value: &Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let ids = [ids(&rendered[0]["prompt"]), ids(&rendered[0]["branches"][0]["tokens"])].concat();
-    let text = Tokenizer::from_folder(&desk.path("model")).unwrap().decode(&ids).unwrap();
+    let text = Tokenizer::from_folder(&workspace.path("model")).unwrap().decode(&ids).unwrap();
     assert!(!text.contains("null") && text.contains("\"city\": \"Oslo\"}"), "{text}");
 }
 
@@ -211,15 +211,15 @@ fn keys_that_hold_null_are_not_there() {
 fn a_row_of_parquet_is_the_row_of_jsonl() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/rendering/nulls");
     let rendered = |name: &str| {
-        let desk = Desk::new("qwen2", "sft", &[]);
-        desk.write(
+        let workspace = Workspace::new("qwen2", "sft", &[]);
+        workspace.write(
             "t.jinja",
             "{{ tools | tojson if tools else 'no tools' }}{% for m in messages %}{{ m | tojson }}{{ '<|im_end|>' }}\
              {% endfor %}",
         );
-        std::fs::copy(folder.join(name), desk.path(name)).unwrap();
+        std::fs::copy(folder.join(name), workspace.path(name)).unwrap();
         let source = format!("data.d.source=\"{name}\"");
-        let rows = desk.rendered(&["model.template=\"t.jinja\"", &source]);
+        let rows = workspace.rendered(&["model.template=\"t.jinja\"", &source]);
         let told = |row: &Value| format!("{} {}", row["prompt"], row["branches"]);
         rows.iter().map(told).collect::<Vec<_>>()
     };
@@ -287,17 +287,17 @@ proptest! {
 
 #[test]
 fn an_end_token_that_the_tokenizer_has_not_is_refused() {
-    let desk = Desk::new("llama3", "sft", &[asked("Two plus two?", "Four.")]);
+    let workspace = Workspace::new("llama3", "sft", &[asked("Two plus two?", "Four.")]);
     let turn = "{% for m in messages %}{{ '<|turn|>' + m['role'] + '\n' + m['content'] + '<|stop|>\n' }}{% endfor %}\
                 {% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}";
-    desk.write("model/chat_template.jinja", turn);
-    desk.set_config(json!({"eos_token": "<|stop|>"}));
-    let said = desk.run("check", &[]);
+    workspace.write("model/chat_template.jinja", turn);
+    workspace.set_config(json!({"eos_token": "<|stop|>"}));
+    let said = workspace.run("check", &[]);
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert!(said.err.contains("has no token `<|stop|>`") && said.err.contains("`eos_token`"), "{}", said.err);
     // Without an end token the one that the template writes is looked for all the same.
-    desk.set_config(json!({"eos_token": null}));
-    let said = desk.run("check", &[]);
+    workspace.set_config(json!({"eos_token": null}));
+    let said = workspace.run("check", &[]);
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert!(said.err.contains("no end-of-turn token is trained after an answer"), "{}", said.err);
 }
@@ -309,9 +309,9 @@ fn rows_that_a_template_refuses_are_dropped_with_its_words() {
     let system = json!({"messages": [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two?"},
         {"role": "assistant", "content": "Four."}]});
-    let desk = Desk::new("qwen2", "sft", &[system, asked("Two?", "Four.")]);
-    desk.write("t.jinja", refuses);
-    let rendered = desk.rendered(&["model.template=\"t.jinja\""]);
+    let workspace = Workspace::new("qwen2", "sft", &[system, asked("Two?", "Four.")]);
+    workspace.write("t.jinja", refuses);
+    let rendered = workspace.rendered(&["model.template=\"t.jinja\""]);
     assert_eq!(rendered[0]["dropped"], "the template fails: no system (line 1 of the template)");
     assert!(rendered[1]["branches"].is_array());
 }

@@ -4,7 +4,7 @@
 use runner::data::Tokenizer;
 use serde_json::{Value, json};
 
-use super::desk::Desk;
+use super::workspace::Workspace;
 
 const TEMPLATE: &str = "{% for t in tools or [] %}{{ t | tojson }}{{ '\n' }}{% endfor %}{% for m in messages %}\
     {{ m.role + ': ' }}{% if m.reasoning_content %}{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}\
@@ -14,13 +14,13 @@ const TEMPLATE: &str = "{% for t in tools or [] %}{{ t | tojson }}{{ '\n' }}{% e
 
 /// The text of the row, or why it is dropped.
 fn told(template: Option<&str>, rows: &[Value]) -> Vec<String> {
-    let desk = Desk::new("qwen2", "sft", rows);
+    let workspace = Workspace::new("qwen2", "sft", rows);
     let mut sets = vec!["data.d.max_bad_rows=100"];
     if let Some(template) = template {
-        desk.write("t.jinja", template);
+        workspace.write("t.jinja", template);
         sets.push("model.template=\"t.jinja\"");
     }
-    let tokenizer = Tokenizer::from_folder(&desk.path("model")).unwrap();
+    let tokenizer = Tokenizer::from_folder(&workspace.path("model")).unwrap();
     let ids = |value: &Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let text = |row: &Value| match row["dropped"].as_str() {
         Some(reason) => reason.to_owned(),
@@ -29,7 +29,7 @@ fn told(template: Option<&str>, rows: &[Value]) -> Vec<String> {
             tokenizer.decode(&ids).unwrap()
         }
     };
-    desk.rendered(&sets).iter().map(text).collect()
+    workspace.rendered(&sets).iter().map(text).collect()
 }
 
 fn answered(answer: Value) -> Value {
@@ -73,8 +73,8 @@ fn blank_reasoning_needs_no_template_that_reads_it() {
 fn the_program_says_what_would_vanish() {
     let row = answered(json!({"role": "assistant", "content": [
         {"type": "text", "text": "Let me see."}, {"type": "tool_use", "name": "add", "input": {"a": 2}}]}));
-    let desk = Desk::new("qwen2", "sft", &[row]);
-    let said = desk.run("check", &[]);
+    let workspace = Workspace::new("qwen2", "sft", &[row]);
+    let said = workspace.run("check", &[]);
     assert_eq!(said.code, Some(2), "{}", said.err);
     let reason = "wrong type at /messages/1/content/1/type: \"tool_use\"; accepted: `text`";
     assert!(said.err.contains(reason), "{}", said.err);

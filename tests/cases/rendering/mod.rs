@@ -2,12 +2,12 @@
 //! their place, content that is left out, reasoning, template variables, end tokens.
 
 mod content;
-mod desk;
 mod forms;
 mod masks;
 mod named;
 mod turns;
 mod variables;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 

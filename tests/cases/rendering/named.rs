@@ -6,7 +6,7 @@ use runner::data::RowTurns;
 use runner::template::{ChatTemplate, Rendering};
 use serde_json::{Value, json};
 
-use super::desk::Desk;
+use super::workspace::Workspace;
 
 const DEFAULT: &str = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + (m['content'] or '') + \
     '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -29,46 +29,46 @@ fn without_tools(tools: Value) -> Value {
     json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": tools})
 }
 
-fn desk(config: &[(&str, &str)], rows: &[Value]) -> Desk {
-    let desk = Desk::new("qwen2", "sft", rows);
-    desk.remove("model/chat_template.jinja");
+fn workspace(config: &[(&str, &str)], rows: &[Value]) -> Workspace {
+    let workspace = Workspace::new("qwen2", "sft", rows);
+    workspace.remove("model/chat_template.jinja");
     let list: Vec<Value> =
         config.iter().map(|(name, source)| json!({"name": name, "template": source})).collect();
     if !list.is_empty() {
-        desk.set_config(json!({"chat_template": list}));
+        workspace.set_config(json!({"chat_template": list}));
     }
-    desk
+    workspace
 }
 
 /// What a row's tokens say, of the first completion.
-fn text(desk: &Desk, row: &Value) -> String {
+fn text(workspace: &Workspace, row: &Value) -> String {
     let ids = |value: &Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let ids = [ids(&row["prompt"]), ids(&row["branches"][0]["tokens"])].concat();
-    runner::data::Tokenizer::from_folder(&desk.path("model")).unwrap().decode(&ids).unwrap()
+    runner::data::Tokenizer::from_folder(&workspace.path("model")).unwrap().decode(&ids).unwrap()
 }
 
 #[test]
 fn rows_with_tools_take_the_template_for_tools() {
     let rows = [with_tools(), without_tools(json!([])), without_tools(Value::Null)];
-    let list = desk(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &rows);
-    let files = desk(&[], &rows);
+    let list = workspace(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &rows);
+    let files = workspace(&[], &rows);
     files.write("model/chat_template.jinja", DEFAULT);
     files.write("model/additional_chat_templates/tool_use.jinja", TOOL_USE);
-    for desk in [list, files] {
-        let rendered = desk.rendered(&[]);
-        let first = text(&desk, &rendered[0]);
+    for workspace in [list, files] {
+        let rendered = workspace.rendered(&[]);
+        let first = text(&workspace, &rendered[0]);
         assert!(
             first.starts_with("<|im_start|>system\nTools: [{") && first.contains("<tool_call>{"),
             "{first}"
         );
         for row in &rendered[1..] {
             assert_eq!(
-                text(&desk, row),
+                text(&workspace, row),
                 "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
             );
         }
         // One for all rows: the calls would be lost, so the row is.
-        let rendered = desk.rendered(&["model.template=\"model:default\""]);
+        let rendered = workspace.rendered(&["model.template=\"model:default\""]);
         let dropped = rendered[0]["dropped"].as_str().unwrap();
         assert!(dropped.starts_with("the template leaves out the call of `get_weather`"), "{dropped}");
     }
@@ -76,7 +76,7 @@ fn rows_with_tools_take_the_template_for_tools() {
 
 #[test]
 fn a_list_without_default_serves_rows_with_tools() {
-    let named = desk(&[("rag", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
+    let named = workspace(&[("rag", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
     assert!(text(&named, &named.rendered(&[])[0]).contains("<tool_call>"));
     let said = named.run("check", &["--set", "model.template=\"model:tools\""]);
     assert_eq!(said.code, Some(2));
@@ -85,7 +85,7 @@ fn a_list_without_default_serves_rows_with_tools() {
         "{}",
         said.err
     );
-    let other = desk(&[("rag", DEFAULT), ("chat", DEFAULT)], &[without_tools(Value::Null)]);
+    let other = workspace(&[("rag", DEFAULT), ("chat", DEFAULT)], &[without_tools(Value::Null)]);
     let said = other.run("check", &[]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("several chat templates") && said.err.contains("`model:chat`"), "{}", said.err);
@@ -104,10 +104,10 @@ fn what_another_template_alone_reads_is_named() {
     let mut with = with_tools();
     with["chat_template_kwargs"] = kwargs;
     let warned = |rows: &[Value], sets: &[&str]| {
-        let desk = desk(&[("default", DEFAULT), ("tool_use", &reads)], rows);
+        let workspace = workspace(&[("default", DEFAULT), ("tool_use", &reads)], rows);
         let mut arguments = Vec::new();
         sets.iter().for_each(|set| arguments.extend(["--set", *set]));
-        let said = desk.run("check", &arguments);
+        let said = workspace.run("check", &arguments);
         assert_eq!(said.code, Some(0), "{}", said.err);
         said.out
     };
@@ -129,9 +129,9 @@ fn what_another_template_alone_reads_is_named() {
 
 #[test]
 fn named_templates_are_written_as_they_are_read() {
-    let desk = desk(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
+    let workspace = workspace(&[("default", DEFAULT), ("tool_use", TOOL_USE)], &[with_tools()]);
     let read = |folder: &Path| ChatTemplate::for_model(None, folder, Some(folder)).unwrap();
-    let named = read(&desk.path("model"));
+    let named = read(&workspace.path("model"));
     let to = tempfile::tempdir().unwrap();
     named.write(to.path()).unwrap();
     let again = read(to.path());

@@ -4,7 +4,7 @@ use runner::data::Tokenizer;
 use runner::template::ChatTemplate;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, asked};
+use super::workspace::{Workspace, asked};
 use super::{here, model, pair, template, tokens, trained};
 
 fn kwargs(json: Value) -> serde_json::Map<String, Value> {
@@ -50,13 +50,13 @@ fn variables_that_are_not_to_be_set_or_not_read_are_told() {
 
 #[test]
 fn a_recipe_sets_variables() {
-    let desk = Desk::new("llama3", "sft", &[asked("Two plus two?", "Four.")]);
-    desk.write("t.jinja", &here("llama3_1.jinja"));
+    let workspace = Workspace::new("llama3", "sft", &[asked("Two plus two?", "Four.")]);
+    workspace.write("t.jinja", &here("llama3_1.jinja"));
     let template = "model.template=\"t.jinja\"";
     let text = |sets: &[&str]| {
-        let row = &desk.rendered(&[&[template], sets].concat())[0];
+        let row = &workspace.rendered(&[&[template], sets].concat())[0];
         let ids: Vec<u32> = serde_json::from_value(row["prompt"].clone()).unwrap();
-        Tokenizer::from_folder(&desk.path("model")).unwrap().decode(&ids).unwrap()
+        Tokenizer::from_folder(&workspace.path("model")).unwrap().decode(&ids).unwrap()
     };
     assert!(text(&[]).contains("Today Date: 26 Jul 2024"));
     let set = "model.chat_template_kwargs.date_string=\"1 May 2025\"";
@@ -64,7 +64,7 @@ fn a_recipe_sets_variables() {
     let fingerprint = |sets: &[&str]| {
         let mut arguments = vec!["--json", "--set", template];
         sets.iter().for_each(|set| arguments.extend(["--set", *set]));
-        let said = desk.run("plan", &arguments);
+        let said = workspace.run("plan", &arguments);
         assert_eq!(said.code, Some(0), "{}", said.err);
         let plan: Value = serde_json::from_str(&said.out).unwrap();
         plan["stages"][0]["fingerprint"].clone()
@@ -72,11 +72,11 @@ fn a_recipe_sets_variables() {
     assert!(fingerprint(&[]).is_string());
     assert_ne!(fingerprint(&[]), fingerprint(&[set]));
     let unread = "model.chat_template_kwargs.mood=\"gay\"";
-    let said = desk.run("check", &["--set", template, "--set", unread]);
+    let said = workspace.run("check", &["--set", template, "--set", unread]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let warning = "the template does not read `chat_template_kwargs` of `[model]`: `mood`";
     assert!(said.out.contains(warning), "{}", said.out);
-    let said = desk.run("check", &["--set", "model.chat_template_kwargs.tools=1"]);
+    let said = workspace.run("check", &["--set", "model.chat_template_kwargs.tools=1"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("`tools` follows from the row"), "{}", said.err);
 }

@@ -59,3 +59,31 @@ fn float32_gradients_gather_bf16_products() {
     let want = ((a.matmul(&numbers(70, 9, &Device::Cpu)).unwrap() * 0.5).unwrap() + 1.0).unwrap();
     assert_eq!(values(&dst), values(&want));
 }
+
+/// A product with a long inner edge is several kernels, which hand sums on in the shared workspace.
+#[test]
+fn products_of_several_threads_do_not_mix() {
+    let Some(device) = for_tests() else { return };
+    let product = |scale: f64| {
+        let (a, b) = (numbers(24, 1 << 15, &device), numbers(1 << 15, 16, &device));
+        let dst = Tensor::zeros((24, 16), DType::F32, &device).unwrap();
+        matmul_into(&dst, &a, &b, scale, false).unwrap();
+        values(&dst)
+    };
+    std::thread::scope(|scope| {
+        for scale in [1.0, 2.0, 4.0, 8.0] {
+            let product = &product;
+            scope.spawn(move || {
+                let first = product(scale);
+                assert!((0..50).all(|_| product(scale) == first));
+                assert_eq!(first[0], numbers_product_corner() * scale as f32);
+            });
+        }
+    });
+}
+
+/// The first element of the product above, exact.
+fn numbers_product_corner() -> f32 {
+    let number = |i: usize| (i * 7 % 11) as f32 - 5.0;
+    (0..1 << 15).map(|k| number(k) * number(k * 16)).sum()
+}

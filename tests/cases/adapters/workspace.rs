@@ -14,18 +14,18 @@ pub fn models() -> PathBuf {
 
 /// What a command said, and whether it went well.
 #[derive(Debug)]
-pub struct Said {
+pub struct Printed {
     pub ok: bool,
     pub out: String,
     /// Standard error with every run of white space as one space, so that broken lines do not matter.
     pub err: String,
 }
 
-pub struct Desk(TempDir);
+pub struct Workspace(TempDir);
 
-impl Desk {
+impl Workspace {
     pub fn new() -> Self {
-        Desk(tempfile::tempdir().unwrap())
+        Workspace(tempfile::tempdir().unwrap())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -41,15 +41,15 @@ impl Desk {
         self.write("recipe.toml", &text.replace("$MODEL", models().to_str().unwrap()));
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub fn run(&self, arguments: &[&str]) -> Printed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         let output = command.current_dir(self.0.path()).args(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let err = text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
-        Said { ok: output.status.success(), out: text(&output.stdout), err }
+        Printed { ok: output.status.success(), out: text(&output.stdout), err }
     }
 
-    pub fn check(&self) -> Said {
+    pub fn check(&self) -> Printed {
         self.run(&["check", "recipe.toml"])
     }
 

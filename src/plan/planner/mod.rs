@@ -1,5 +1,7 @@
-//! Makes a plan from a recipe: reads and tokenises all rows, opens the model's config, and weighs
-//! what earlier runs left.
+//! Makes a plan from a recipe: reads and tokenises all rows, opens the model's config, and decides which
+//! earlier results still hold.
+
+mod checks;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +12,6 @@ use jiff::Zoned;
 use jiff::civil::DateTime;
 
 use crate::batch::{BatchPolicy, Steps};
-use crate::data::Tokenizer;
 use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
 use crate::plan::artifacts::Artifacts;
@@ -27,7 +28,6 @@ use crate::plan::models::{self, ModelFolders};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{SAMPLE_TOKENS, StageData};
 use crate::plan::staleness::{self, Status};
-use crate::plan::vocabulary::{self, EmbeddingRows};
 use crate::recipe::diagnostics::Problem;
 
 /// What is asked of a recipe.
@@ -49,8 +49,8 @@ pub struct Planned {
 }
 
 /// Plans a recipe. Everything that is wrong with it is reported at once, as
-/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` hears what is being done, and
-/// stops it with an error.
+/// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` is called with what is being
+/// done, and stops it with an error.
 pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result<()>) -> Result<Planned> {
     let folder = RunFolder::of(&recipe.name);
     let mut hashes = Hashes::open(&folder.hashes());
@@ -106,10 +106,10 @@ impl Planner<'_> {
     /// Plans one stage; what is wrong with its rows goes to `problems`.
     fn stage(&mut self, stage: &StageSettings) -> Result<()> {
         self.check_models(stage);
-        let place = self.folder.stage(&stage.name);
+        let stage_folder = self.folder.stage(&stage.name);
         let mut inputs = self.inputs(stage)?;
-        let status = staleness::status(&place, &inputs, self.fresh)?;
-        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&place)) {
+        let status = staleness::status(&stage_folder, &inputs, self.fresh)?;
+        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&stage_folder)) {
             inputs.started = recorded.started;
         }
         let fingerprint = inputs.fingerprint()?;
@@ -158,7 +158,7 @@ impl Planner<'_> {
             counts: &counts,
             steps,
         };
-        let measured = Summary::read(&place.summary()).ok().filter(|_| self.same_machinery);
+        let measured = Summary::read(&stage_folder.summary()).ok().filter(|_| self.same_machinery);
         let measured = measured.map(|summary| summary.flops_per_second());
         let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
         self.planned.push(StagePlan {
@@ -219,80 +219,6 @@ impl Planner<'_> {
                 StageData::read(stage, data, &template, &self.base.tokenizer)
             }
             None => StageData::read(stage, data, &self.base.template, &self.base.tokenizer),
-        }
-    }
-
-    /// Opens the models that `stage` names; what is wrong with them goes to `problems`.
-    fn check_models(&mut self, stage: &StageSettings) {
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
-        for (role, source) in stage.sources() {
-            let predicts = models::predicts(stage, role);
-            let (pointer, faults) = match source {
-                Source::Folder(_) => {
-                    let folder = self.artifacts.get(source).base;
-                    (format!("/stage/{index}/{}", role.key()), self.models.check(&folder, predicts))
-                }
-                Source::Base => {
-                    let headless = self.base.headless.iter().filter(|_| predicts).cloned();
-                    ("/model/base".to_owned(), headless.collect())
-                }
-                Source::Stage(_) => continue,
-            };
-            self.problems.extend(problems(self.recipe, &pointer, faults));
-        }
-    }
-
-    /// Every token of the rows has a row in the embedding, and so has one that ends responses.
-    fn check_tokens(&mut self, stage: &StageSettings, rows: &StageData) {
-        let own = EmbeddingRows { rows: self.base.config.vocab_size, whose: "the model" };
-        let faults = self.past_table(stage, rows, own);
-        self.problems.extend(problems(self.recipe, "/model", faults));
-        let sources = stage.kind.facts().sources;
-        let reward = sources.into_iter().find(|(role, _)| *role == Role::Reward).map(|(_, source)| source);
-        let Some(reward @ Source::Folder(written)) = reward else { return };
-        // One that cannot be opened is a problem already.
-        let folder = self.artifacts.get(reward).base;
-        let Some(config) = self.models.config(&folder).cloned() else { return };
-        let whose = format!("the reward model `{}`", written.display());
-        let table = EmbeddingRows { rows: config.vocab_size, whose: &whose };
-        let mut faults = Vec::new();
-        if table.rows < own.rows {
-            faults = self.past_table(stage, rows, table);
-            let unwritten = vocabulary::unwritten(&self.base.tokenizer, own.rows, table);
-            self.models.warnings.extend(unwritten.filter(|_| faults.is_empty()));
-        }
-        let tokenizer = [written, &folder].into_iter().find(|place| place.join("tokenizer.json").is_file());
-        match Tokenizer::from_folder(tokenizer.unwrap_or(&folder)) {
-            Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
-            Err(error) => faults.extend(models::faults(&error)),
-        }
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
-        self.problems.extend(problems(self.recipe, &format!("/stage/{index}/reward"), faults));
-    }
-
-    /// What is wrong with the rows of `stage` for a model with that embedding.
-    fn past_table(&self, stage: &StageSettings, rows: &StageData, table: EmbeddingRows<'_>) -> Vec<Fault> {
-        let examples = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
-        let fault = vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data);
-        let generates = stage.kind.facts().rollouts.is_some();
-        let ends = generates
-            .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));
-        fault.into_iter().chain(ends.flatten()).collect()
-    }
-
-    /// The run's folder has one place for each name.
-    fn check_names(&mut self) {
-        let taken = [
-            ("reference", "`reference` is the folder of reference log-probs"),
-            ("base", "`base` is the folder of the model from random weights"),
-        ];
-        for (name, message) in taken {
-            let index = self.recipe.stages.iter().position(|stage| stage.name == name);
-            if let (Some(index), true) = (index, name != "base" || self.base.scratch.is_some()) {
-                let help = Some("give the stage another name".to_owned());
-                let at = format!("/stage/{index}/name");
-                self.problems.push(self.recipe.problem_at(&at, message.to_owned(), help));
-            }
         }
     }
 

@@ -17,7 +17,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Where the commands about one recipe are given.
-pub struct Desk {
+pub struct Workspace {
     folder: TempDir,
     recipe: PathBuf,
     name: &'static str,
@@ -25,7 +25,7 @@ pub struct Desk {
     sets: Vec<String>,
 }
 
-impl Desk {
+impl Workspace {
     /// `recipe`: path below the crate; `name`: what the recipe calls itself.
     pub fn new(recipe: &str, name: &'static str) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), recipe: root().join(recipe), name, sets: Vec::new() }
@@ -57,13 +57,13 @@ impl Desk {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Said {
-        Said::of(self.command(arguments).output().unwrap())
+    pub fn run(&self, arguments: &[&str]) -> Printed {
+        Printed::of(self.command(arguments).output().unwrap())
     }
 
     /// A command that is not about the recipe.
-    pub fn run_plain(&self, arguments: &[&str]) -> Said {
-        Said::of(self.plain_command(arguments).output().unwrap())
+    pub fn run_plain(&self, arguments: &[&str]) -> Printed {
+        Printed::of(self.plain_command(arguments).output().unwrap())
     }
 
     /// Starts `runner run` and waits for `moment`. Panics if the run is over before.
@@ -87,10 +87,10 @@ impl Desk {
 
     /// Runs the recipe and presses Ctrl-C at `moment`.
     #[cfg(unix)]
-    pub fn interrupt_once(&self, arguments: &[&str], moment: impl Fn(&Self) -> bool) -> Said {
+    pub fn interrupt_once(&self, arguments: &[&str], moment: impl Fn(&Self) -> bool) -> Printed {
         let child = self.until(arguments, moment);
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-        Said::of(child.wait_with_output().unwrap())
+        Printed::of(child.wait_with_output().unwrap())
     }
 
     /// A path in the run's folder.
@@ -121,13 +121,13 @@ impl Desk {
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
+pub struct Printed {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Said {
+impl Printed {
     fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -1,4 +1,4 @@
-//! Reads files and tells in one line a row what they come to.
+//! Reads files and writes what they come to, one line per row.
 
 use std::fs;
 use std::path::{Path, PathBuf};

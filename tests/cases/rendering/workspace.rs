@@ -9,15 +9,15 @@ use tempfile::TempDir;
 
 use super::model;
 
-pub struct Desk(TempDir);
+pub struct Workspace(TempDir);
 
-pub struct Said {
+pub struct Printed {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Desk {
+impl Workspace {
     /// A copy of the golden model `name` and rows of a stage of `kind`.
     pub fn new(name: &str, kind: &str, rows: &[Value]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -34,7 +34,7 @@ impl Desk {
              [[stage]]\nname = \"s\"\nkind = \"{kind}\"\ndata = \"d\"\nmax_steps = 1\n"
         );
         fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        Desk(folder)
+        Workspace(folder)
     }
 
     pub fn path(&self, name: &str) -> std::path::PathBuf {
@@ -61,7 +61,7 @@ impl Desk {
         fs::remove_file(self.path(name)).unwrap();
     }
 
-    pub fn run(&self, subcommand: &str, rest: &[&str]) -> Said {
+    pub fn run(&self, subcommand: &str, rest: &[&str]) -> Printed {
         let output = Command::new(env!("CARGO_BIN_EXE_runner"))
             .current_dir(self.0.path())
             .arg(subcommand)
@@ -70,7 +70,7 @@ impl Desk {
             .output()
             .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Printed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// What `render --json` says of each row.

@@ -1,0 +1,85 @@
+//! What a planner checks of each stage: the models that it names, the tokens of its rows, its name.
+
+use super::{Planner, problems};
+use crate::data::Tokenizer;
+use crate::kinds::{Role, Source, StageSettings};
+use crate::model::fault::Fault;
+use crate::plan::models;
+use crate::plan::rows::StageData;
+use crate::plan::vocabulary::{self, EmbeddingRows};
+
+impl Planner<'_> {
+    /// Opens the models that `stage` names; what is wrong with them goes to `problems`.
+    pub(super) fn check_models(&mut self, stage: &StageSettings) {
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        for (role, source) in stage.sources() {
+            let predicts = models::predicts(stage, role);
+            let (pointer, faults) = match source {
+                Source::Folder(_) => {
+                    let folder = self.artifacts.get(source).base;
+                    (format!("/stage/{index}/{}", role.key()), self.models.check(&folder, predicts))
+                }
+                Source::Base => {
+                    let headless = self.base.headless.iter().filter(|_| predicts).cloned();
+                    ("/model/base".to_owned(), headless.collect())
+                }
+                Source::Stage(_) => continue,
+            };
+            self.problems.extend(problems(self.recipe, &pointer, faults));
+        }
+    }
+
+    /// Every token of the rows has a row in the embedding, and so has one that ends responses.
+    pub(super) fn check_tokens(&mut self, stage: &StageSettings, rows: &StageData) {
+        let own = EmbeddingRows { rows: self.base.config.vocab_size, whose: "the model" };
+        let faults = self.past_table(stage, rows, own);
+        self.problems.extend(problems(self.recipe, "/model", faults));
+        let sources = stage.kind.facts().sources;
+        let reward = sources.into_iter().find(|(role, _)| *role == Role::Reward).map(|(_, source)| source);
+        let Some(reward @ Source::Folder(written)) = reward else { return };
+        // One that cannot be opened is a problem already.
+        let folder = self.artifacts.get(reward).base;
+        let Some(config) = self.models.config(&folder).cloned() else { return };
+        let whose = format!("the reward model `{}`", written.display());
+        let table = EmbeddingRows { rows: config.vocab_size, whose: &whose };
+        let mut faults = Vec::new();
+        if table.rows < own.rows {
+            faults = self.past_table(stage, rows, table);
+            let unwritten = vocabulary::unwritten(&self.base.tokenizer, own.rows, table);
+            self.models.warnings.extend(unwritten.filter(|_| faults.is_empty()));
+        }
+        let tokenizer = [written, &folder].into_iter().find(|folder| folder.join("tokenizer.json").is_file());
+        match Tokenizer::from_folder(tokenizer.unwrap_or(&folder)) {
+            Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
+            Err(error) => faults.extend(models::faults(&error)),
+        }
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        self.problems.extend(problems(self.recipe, &format!("/stage/{index}/reward"), faults));
+    }
+
+    /// What is wrong with the rows of `stage` for a model with that embedding.
+    fn past_table(&self, stage: &StageSettings, rows: &StageData, table: EmbeddingRows<'_>) -> Vec<Fault> {
+        let examples = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
+        let fault = vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data);
+        let generates = stage.kind.facts().rollouts.is_some();
+        let ends = generates
+            .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));
+        fault.into_iter().chain(ends.flatten()).collect()
+    }
+
+    /// Names of stages must not be those of other folders in the run's folder.
+    pub(super) fn check_names(&mut self) {
+        let taken = [
+            ("reference", "`reference` is the folder of reference log-probs"),
+            ("base", "`base` is the folder of the model from random weights"),
+        ];
+        for (name, message) in taken {
+            let index = self.recipe.stages.iter().position(|stage| stage.name == name);
+            if let (Some(index), true) = (index, name != "base" || self.base.scratch.is_some()) {
+                let help = Some("give the stage another name".to_owned());
+                let at = format!("/stage/{index}/name");
+                self.problems.push(self.recipe.problem_at(&at, message.to_owned(), help));
+            }
+        }
+    }
+}
