@@ -44,7 +44,7 @@
 //! | a kind of training | `kinds/NAME.rs` and a row in `kinds/mod.rs`; its formulas in `objective/NAME.rs` and `objective/mod.rs` |
 //! | a loss of dpo | its name and formula in `objective/dpo.rs` |
 //! | a key of a kind | the settings in `kinds/NAME.rs`, or the parameters in `objective/NAME.rs` if a formula reads it |
-//! | an architecture | `model/arch/NAME.rs` and a row in `model/arch/mod.rs`; a trait that none had before goes to `Traits` and to what computes it |
+//! | an architecture | `model/arch/NAME.rs` and a row in `model/arch/mod.rs`; a trait that none had before goes to `Traits`, to `llama.rs` and to what computes it |
 //! | a tuner | a variant of `Tuner` in `model/tuner/settings.rs`, `model/tuner/NAME.rs`, what a product does with it in `model/linear.rs`; its arms where a model is opened (`model/policy.rs`) and saved (`model/result.rs`), and its fields in `plan/fingerprint.rs` |
 //! | an operation | `backend/NAME.rs`, `backend/kernels/NAME.cu`, and a line in `backend/mod.rs` |
 //! | a row format | `data/format/{wire,shape,decode}`, and `data/row_schema.rs` |
