@@ -44,10 +44,10 @@
 //! | a kind of training | `kinds/NAME.rs` and a row in `kinds/mod.rs`; its formulas in `objective/NAME.rs` and `objective/mod.rs` |
 //! | a loss of dpo | its name and formula in `objective/dpo.rs` |
 //! | a key of a kind | the settings in `kinds/NAME.rs`, or the parameters in `objective/NAME.rs` if a formula reads it |
-//! | an architecture | `model/arch/NAME.rs` and a row in `model/arch/mod.rs`; a trait that none had before goes to `Traits` and to what computes it |
+//! | an architecture | `model/arch/NAME.rs` and a row in `model/arch/mod.rs`; a trait that none had before goes to `Traits`, to `llama.rs` and to what computes it |
 //! | a tuner | a variant of `Tuner` in `model/tuner/settings.rs`, `model/tuner/NAME.rs`, what a product does with it in `model/linear.rs`; its arms where a model is opened (`model/policy.rs`) and saved (`model/result.rs`), and its fields in `plan/fingerprint.rs` |
 //! | an operation | `backend/NAME.rs`, `backend/kernels/NAME.cu`, and a line in `backend/mod.rs` |
-//! | a row format | `data/format/{wire,shape,decode}`, and `data/row_schema.rs` |
+//! | a row format | its type in `data/format/wire`, how it is recognised in `shape.rs`, how it is read in `decode.rs`, `pairs.rs` or `told.rs`; in `json_text.rs`, which of its keys may hold turns as JSON text; in `recipe/data.rs`, those that `columns` renames |
 //! | a metric | the code that computes it, and a row in `train/metric.rs`, or beside the kind that has it |
 //! | a subcommand | `cli/NAME.rs` and a line in `cli/mod.rs` |
 //!

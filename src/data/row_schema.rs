@@ -1,7 +1,8 @@
 //! JSON Schemas of rows, generated from [`wire`](super::format::wire).
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jsonschema::Validator;
 use schemars::JsonSchema;
@@ -63,55 +64,34 @@ pub trait Checked {
     fn keys() -> &'static BTreeSet<String>;
 }
 
-macro_rules! checked {
-    ($($row:ty),* $(,)?) => {
-        $(impl Checked for $row {
-            fn misfit(row: &Value) -> RowReason {
-                static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
-                    jsonschema::draft7::new(&schema::<$row>()).ok()
-                });
-                let error = VALIDATOR.as_ref().and_then(|schema| schema.validate(row).err());
-                match error {
-                    Some(error) => misfit::reason(&error, row),
-                    None => RowReason::wrong_type("/", row, "a row as `schemas/` describe it"),
-                }
-            }
-
-            fn keys() -> &'static BTreeSet<String> {
-                static KEYS: LazyLock<BTreeSet<String>> = LazyLock::new(|| keys(&schema::<$row>()));
-                &KEYS
-            }
-        })*
-    };
+/// What the schema of a type tells, made when it is first asked for.
+#[derive(Default)]
+struct RowType {
+    keys: OnceLock<BTreeSet<String>>,
+    validator: OnceLock<Option<Validator>>,
 }
 
-checked!(
-    wire::ChosenRejected,
-    wire::ConversationsChosenRejected,
-    wire::MessagesRejectedResponse,
-    wire::MessagesRejectedMessages,
-    wire::QueryResponseRejected,
-    wire::ChosenIndex,
-    wire::BetterResponse,
-    wire::PreferenceStrength,
-    wire::Winner,
-    wire::ConversationWinner,
-    wire::AlpacaPair,
-    wire::Messages,
-    wire::Conversations,
-    wire::PromptCompletion,
-    wire::PromptResponse,
-    wire::Alpaca,
-    wire::QueryResponse,
-    wire::Text,
-    wire::Labelled<wire::Messages>,
-    wire::Labelled<wire::Conversations>,
-    wire::Labelled<wire::PromptCompletion>,
-    wire::Labelled<wire::PromptResponse>,
-    wire::Labelled<wire::Alpaca>,
-    wire::Labelled<wire::QueryResponse>,
-    wire::PromptOnly,
-);
+/// That of `T`, kept until the program ends.
+fn row_type<T: 'static>() -> &'static RowType {
+    static TYPES: Mutex<BTreeMap<TypeId, &'static RowType>> = Mutex::new(BTreeMap::new());
+    let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    types.entry(TypeId::of::<T>()).or_insert_with(|| Box::leak(Box::default()))
+}
+
+impl<T: JsonSchema + 'static> Checked for T {
+    fn misfit(row: &Value) -> RowReason {
+        let validator = &row_type::<T>().validator;
+        let validator = validator.get_or_init(|| jsonschema::draft7::new(&schema::<T>()).ok());
+        match validator.as_ref().and_then(|schema| schema.validate(row).err()) {
+            Some(error) => misfit::reason(&error, row),
+            None => RowReason::wrong_type("/", row, "a row as `schemas/` describe it"),
+        }
+    }
+
+    fn keys() -> &'static BTreeSet<String> {
+        row_type::<T>().keys.get_or_init(|| keys(&schema::<T>()))
+    }
+}
 
 /// The properties of a schema's root and of its alternatives.
 fn keys(schema: &Value) -> BTreeSet<String> {

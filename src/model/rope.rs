@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::backend::embedding::gather;
 
-/// The base of the frequencies where a config does not say.
+/// Transformers' usual base of the frequencies.
 const THETA: f64 = 10_000.0;
 
 /// Keys of a table that has one of its own for each type of layer.
@@ -24,8 +24,8 @@ pub struct Rope {
 impl Rope {
     /// From `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (before), which count
     /// first where both are there, as in transformers. Errors, which name the key, on what is not
-    /// supported or has the wrong type.
-    pub fn from_config(config: &Value, head_dim: usize) -> Result<Self> {
+    /// supported or has the wrong type. `theta`: the base of the frequencies where the config does not say.
+    pub fn from_config(config: &Value, head_dim: usize, theta: f64) -> Result<Self> {
         let RopeParameters { name, values } = RopeParameters::of(config)?;
         if let Some(kind) = BY_LAYER.iter().find(|kind| values.get(**kind).is_some()) {
             bail!("`{name}` by layer type (`{kind}`) is not supported")
@@ -41,7 +41,7 @@ impl Rope {
         let theta = match (values.get("rope_theta"), config.get("rope_theta")) {
             (Some(theta), _) => positive(&format!("{name}.rope_theta"), theta)?,
             (None, Some(theta)) => positive("rope_theta", theta)?,
-            (None, None) => THETA,
+            (None, None) => theta,
         };
         let plain = frequencies(theta, head_dim);
         let need = |key: &str| {
@@ -211,14 +211,14 @@ mod tests {
     fn older_and_newer_fields_mean_the_same() {
         let new = json!({ "rope_parameters": { "rope_type": "linear", "rope_theta": 5e5, "factor": 4.0 } });
         let old = json!({ "rope_theta": 5e5, "rope_scaling": { "type": "linear", "factor": 4.0 } });
-        let new = Rope::from_config(&new, 16).unwrap();
-        assert_eq!(new, Rope::from_config(&old, 16).unwrap());
+        let new = Rope::from_config(&new, 16, THETA).unwrap();
+        assert_eq!(new, Rope::from_config(&old, 16, THETA).unwrap());
         assert_eq!(new.inverse_frequencies[0], 0.25);
     }
 
     #[test]
     fn positions_past_the_table_make_it_longer() {
-        let rope = Rope::from_config(&json!({ "rope_theta": 1e4 }), 4).unwrap();
+        let rope = Rope::from_config(&json!({ "rope_theta": 1e4 }), 4, THETA).unwrap();
         let tables = AngleTables::default();
         for positions in [[3u32, 0], [5000, 3], [1, 2]] {
             let angles = tables.of(&rope, &positions, &Device::Cpu).unwrap();
@@ -234,8 +234,8 @@ mod tests {
     fn llama3_keeps_short_wavelengths_and_stretches_long_ones() {
         let config = json!({ "rope_parameters": { "rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0,
             "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 } });
-        let scaled = Rope::from_config(&config, 128).unwrap().inverse_frequencies;
-        let plain = Rope::from_config(&json!({ "rope_theta": 5e5 }), 128).unwrap().inverse_frequencies;
+        let scaled = Rope::from_config(&config, 128, THETA).unwrap().inverse_frequencies;
+        let plain = Rope::from_config(&json!({ "rope_theta": 5e5 }), 128, THETA).unwrap().inverse_frequencies;
         assert_eq!(scaled[0], plain[0]);
         assert_eq!(scaled[63], plain[63] / 8.0);
         assert!(scaled[30] < plain[30] && scaled[30] > plain[30] / 8.0);

@@ -20,6 +20,10 @@ pub const TRAITS: Traits = Traits {
     head_dim: None,
     head_dim_may_be_null: true,
     window: Window::Never,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10_000.0,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
     own_keys: &["attention_bias", "mlp_bias"],
     typed_keys: &[(
         "pretraining_tp",

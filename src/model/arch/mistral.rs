@@ -4,7 +4,7 @@
 //! - as Llama
 //! - a sliding window in every layer, where the model has one
 
-use super::{KvHeads, Traits, Window};
+use super::{KvHeads, Traits, Window, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "mistral",
@@ -19,4 +19,5 @@ pub const TRAITS: Traits = Traits {
     window: Window::Always,
     own_keys: &["sliding_window"],
     typed_keys: &[],
+    ..llama::TRAITS
 };

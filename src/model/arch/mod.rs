@@ -71,6 +71,11 @@ pub struct Traits {
     /// Whether a `head_dim` of null means `hidden_size / num_attention_heads`.
     pub head_dim_may_be_null: bool,
     pub window: Window,
+    /// `rms_norm_eps`, `rope_theta`, `tie_word_embeddings` and `initializer_range` where the config does not say.
+    pub rms_norm_eps: f64,
+    pub rope_theta: f64,
+    pub tie_word_embeddings: bool,
+    pub initializer_range: f64,
     /// Keys of `config.json` that it reads beside those of all architectures.
     pub own_keys: &'static [&'static str],
     /// Keys that the decoder does not follow, but whose type transformers checks.

@@ -5,7 +5,7 @@
 //! - biases on queries, keys and values
 //! - a sliding window in the upper layers, where it is switched on
 
-use super::{KvHeads, Traits, Window};
+use super::{KvHeads, Traits, Window, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "qwen2",
@@ -20,4 +20,5 @@ pub const TRAITS: Traits = Traits {
     window: Window::Switched,
     own_keys: &["sliding_window", "use_sliding_window"],
     typed_keys: &[],
+    ..llama::TRAITS
 };

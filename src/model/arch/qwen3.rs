@@ -6,7 +6,7 @@
 //! - heads 128 wide, whatever the width of the model
 //! - a sliding window in the upper layers, where it is switched on
 
-use super::{KvHeads, Traits, Window};
+use super::{KvHeads, Traits, Window, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "qwen3",
@@ -21,4 +21,5 @@ pub const TRAITS: Traits = Traits {
     window: Window::Switched,
     own_keys: &["sliding_window", "use_sliding_window", "attention_bias"],
     typed_keys: &[],
+    ..llama::TRAITS
 };

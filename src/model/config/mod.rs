@@ -74,7 +74,7 @@ impl Config {
         let num_hidden_layers = family::layers(&mut keys);
         let kv_heads = family::kv_heads(&mut keys, traits, num_attention_heads);
         let head_dim = family::head_dim(&mut keys, traits, hidden_size, num_attention_heads);
-        let rope = Rope::from_config(&raw, head_dim);
+        let rope = Rope::from_config(&raw, head_dim, traits.rope_theta);
         let mut config = Config {
             architecture,
             vocab_size: keys.size("vocab_size", None),
@@ -84,13 +84,13 @@ impl Config {
             num_key_value_heads: kv_heads,
             head_dim,
             intermediate_size: keys.size("intermediate_size", None),
-            rms_norm_eps: keys.number("rms_norm_eps", 1e-6),
+            rms_norm_eps: keys.number("rms_norm_eps", traits.rms_norm_eps),
             rope: rope.unwrap_or_else(|error| {
                 keys.faults.push(Fault::new(format!("{error:#}")));
                 Rope::plain(head_dim)
             }),
-            tie_word_embeddings: keys.flag("tie_word_embeddings", false),
-            initializer_range: keys.number("initializer_range", 0.02),
+            tie_word_embeddings: keys.flag("tie_word_embeddings", traits.tie_word_embeddings),
+            initializer_range: keys.number("initializer_range", traits.initializer_range),
             windows: family::windows(&mut keys, traits, num_hidden_layers),
             warnings: Vec::new(),
             raw: Value::Null,

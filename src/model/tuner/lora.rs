@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 
+use super::LoraSettings;
 use super::adapter::{Adapter, AdapterTable, EMBEDDING, HEAD, PREFIX, Places, WEIGHTS, Written, last};
-use super::{LoraSettings, Tuner};
 use crate::backend::Compute;
 use crate::backend::matmul::matmul_into;
 use crate::backend::weights_file::WeightFiles;
@@ -30,16 +30,13 @@ impl LoraSettings {
     pub fn adapts(&self, module: &str) -> bool {
         self.target_modules.of_layer().iter().any(|target| target.name() == last(module))
     }
-}
 
-impl Tuner {
-    /// Weights of A and B of a new adapter on a model of `config`, if one is trained.
-    pub fn adapter_weights(&self, config: &Config) -> Option<u64> {
-        let lora = self.lora()?;
+    /// Weights of A and B of a new adapter on a model of `config`.
+    pub fn weights(&self, config: &Config) -> u64 {
         let table = weight_table(config);
         let adapted =
-            table.iter().filter(|weight| weight.role == Role::Linear && lora.adapts(weight.module()));
-        Some(lora.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>())
+            table.iter().filter(|weight| weight.role == Role::Linear && self.adapts(weight.module()));
+        self.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>()
     }
 }
 

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::config::Config;
+
 /// What is trained.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "TunerKeys", into = "TunerKeys")]
@@ -26,6 +28,15 @@ impl Tuner {
     /// Whether an adapter is trained, and the base stays as it is.
     pub fn is_adapter(&self) -> bool {
         self.lora().is_some()
+    }
+
+    /// How many weights are trained, in a model of `config` or beside it, where its others stay as they are;
+    /// `None` where all are trained.
+    pub fn trained_part(&self, config: &Config) -> Option<u64> {
+        match self {
+            Tuner::Full => None,
+            Tuner::Lora(lora) => Some(lora.weights(config)),
+        }
     }
 
     /// Share of an adapter's inputs set to 0 in training.

@@ -54,12 +54,12 @@ impl Stage<'_> {
         let recomputed = if self.training.gradient_checkpointing { trunk + attention } else { 0.0 };
         // Backward needs two products for each of the two of attention, and computes the scores once more.
         let attention = 3.5 * attention;
-        match self.training.tuner.adapter_weights(self.model) {
+        match self.training.tuner.trained_part(self.model) {
             // Frozen weights have no gradient of their own. The head is passed twice: forward, and for the gradient
             // of its input.
-            Some(adapter) => {
-                let adapter = 6.0 * adapter as f64 * tokens.shared as f64;
-                2.0 * trunk + adapter + attention + 2.0 * head + recomputed
+            Some(part) => {
+                let own = 6.0 * part as f64 * tokens.shared as f64;
+                2.0 * trunk + own + attention + 2.0 * head + recomputed
             }
             None => 3.0 * trunk + attention + 4.0 * head + recomputed,
         }

@@ -14,8 +14,8 @@ impl Stage<'_> {
     /// Weights that are trained, value heads included.
     pub fn trainable(&self) -> u64 {
         // A trunk under a value head has no output layer to train.
-        let (model, trunk) = match self.adapter() {
-            Some(adapter) => (adapter, adapter),
+        let (model, trunk) = match self.part() {
+            Some(part) => (part, part),
             None => (self.model.parameters(), self.model.parameters() - self.model.lm_head_weights()),
         };
         let weight = self.model.hidden_size as u64;
@@ -36,10 +36,13 @@ impl Stage<'_> {
         pooling::is_classifier(self.model, adapter.as_deref(), head.as_deref()).unwrap_or(false)
     }
 
-    /// Weights of the adapter that a lora stage trains: of the one that it continues, or of a new one.
-    fn adapter(&self) -> Option<u64> {
-        let new = self.training.tuner.adapter_weights(self.model)?;
-        let continued = self.policy.adapter.as_deref().filter(|folder| openable::is_adapter(folder));
+    /// Weights that are trained where the others stay as they are: of the adapter that is continued, or what
+    /// the tuner makes.
+    fn part(&self) -> Option<u64> {
+        let tuner = &self.training.tuner;
+        let new = tuner.trained_part(self.model)?;
+        let continued = self.policy.adapter.as_deref().filter(|_| tuner.is_adapter());
+        let continued = continued.filter(|folder| openable::is_adapter(folder));
         // One that cannot be opened is a problem of its own.
         let continued = continued.and_then(|folder| openable::places(folder, self.model, true).ok());
         Some(match continued {
@@ -54,20 +57,21 @@ impl Stage<'_> {
         let (frozen, trained) = (self.dtype.bytes(), self.trained_weight());
         let base = frozen * model.parameters();
         let head = model.hidden_size as u64 + 1;
-        let adapter = self.adapter().unwrap_or(0);
+        let part = self.part();
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
         let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
-        let judge = frozen * adapter + merged;
-        let (policy, trunk) = match self.training.tuner.is_adapter() {
-            true => (trained * adapter + merged, trained * adapter + merged),
-            false => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
+        let judge = frozen * part.unwrap_or(0) + merged;
+        let own = if self.training.tuner.is_adapter() { merged } else { 0 };
+        let (policy, trunk) = match part {
+            Some(part) => (trained * part + own, trained * part + own),
+            None => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
         };
         match (self.facts.trains, self.reward) {
             (Trains::PolicyAndValue, Some(reward)) => {
                 let reference = self.reference.unwrap_or(self.policy);
                 // Models on one base share its frozen weights.
                 let mut bases: BTreeSet<&Path> = BTreeSet::from([reference.base.as_path(), &reward.base]);
-                if self.training.tuner.is_adapter() {
+                if part.is_some() {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
@@ -76,13 +80,13 @@ impl Stage<'_> {
             }
             (Trains::RewardModel { .. }, _) => {
                 // A result has the output layer, which nothing trains.
-                let frozen = match self.training.tuner.is_adapter() {
-                    true => base,
-                    false => frozen * model.lm_head_weights(),
+                let frozen = match part {
+                    Some(_) => base,
+                    None => frozen * model.lm_head_weights(),
                 };
                 frozen + trunk + trained * head
             }
-            _ if self.training.tuner.is_adapter() => base + policy,
+            _ if part.is_some() => base + policy,
             _ => policy,
         }
     }

@@ -15,7 +15,7 @@ fn idle(stage: &StageSettings, data: Option<&DataSpec>) -> Vec<IdleKey> {
     let has_adapter = stage.training.tuner.is_adapter();
     let schedule = stage.training.schedule.lr_scheduler_type;
     let common = [
-        (!has_adapter, IdleKey { key: "lora", otherwise: "with `tuner = \"full\"`" }),
+        (!has_adapter, IdleKey { key: "lora", otherwise: "without `tuner = \"lora\"`" }),
         (
             schedule != SchedulerType::CosineWithMinLr,
             IdleKey { key: "min_lr_rate", otherwise: "without `lr_scheduler_type = \"cosine_with_min_lr\"`" },
