@@ -15,7 +15,7 @@ const OLDEST: &str = "80";
 /// GPUs that find their machine code beside the PTX (H100, H200), so that the driver has nothing to compile.
 const READY: &str = "90";
 
-/// Writes `modules.rs` to `out`: a `Module` (see `modules.rs` of the backend) for each source file.
+/// Writes `modules.rs` to `out`: a `KernelModule` (see `modules.rs` of the backend) for each source file.
 pub fn build(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SOURCES}");
     let sources = files("cu")?;
@@ -37,7 +37,7 @@ pub fn build(out: &Path) -> Result<(), Box<dyn Error>> {
         let image = image(out, name);
         writeln!(
             text,
-            "    Module {{ source: {name:?}, image: &Aligned(*include_bytes!({image:?})), kernels: &["
+            "    KernelModule {{ source: {name:?}, image: &Aligned(*include_bytes!({image:?})), kernels: &["
         )?;
         for (kernel, sizes) in kernels {
             writeln!(text, "        ({kernel:?}, &{sizes:?}),")?;

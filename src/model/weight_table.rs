@@ -13,14 +13,14 @@ pub struct Weight {
     pub name: String,
     /// `[out, in]` of a matrix.
     pub shape: Vec<usize>,
-    pub role: Role,
+    pub role: WeightRole,
     /// The keys of `config.json` that its shape comes from.
     pub keys: &'static str,
 }
 
 /// What a weight does in the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum WeightRole {
     Embedding,
     /// The output layer. It is listed also where it is tied to the embedding.
     Head,
@@ -48,9 +48,9 @@ pub fn weight_table(config: &Config) -> Vec<Weight> {
     let weight =
         |name: String, shape: &[usize], role, keys| Weight { name, shape: shape.to_vec(), role, keys };
     let mut all = vec![
-        weight(EMBEDDING.to_owned(), &[v, h], Role::Embedding, table),
-        weight(HEAD.to_owned(), &[v, h], Role::Head, table),
-        weight(FINAL_NORM.to_owned(), &[h], Role::Norm, "`hidden_size`"),
+        weight(EMBEDDING.to_owned(), &[v, h], WeightRole::Embedding, table),
+        weight(HEAD.to_owned(), &[v, h], WeightRole::Head, table),
+        weight(FINAL_NORM.to_owned(), &[h], WeightRole::Norm, "`hidden_size`"),
     ];
     for layer in 0..config.num_hidden_layers {
         let of_layer = of_layer(config).into_iter();
@@ -75,44 +75,44 @@ fn of_layer(config: &Config) -> Vec<Weight> {
     let mut add = |name: &str, shape: &[usize], role, keys| {
         all.push(Weight { name: name.to_owned(), shape: shape.to_vec(), role, keys });
     };
-    add("input_layernorm.weight", &[h], Role::Norm, "`hidden_size`");
-    add("post_attention_layernorm.weight", &[h], Role::Norm, "`hidden_size`");
-    add("self_attn.q_proj.weight", &[q, h], Role::Linear, queries);
-    add("self_attn.k_proj.weight", &[k, h], Role::Linear, values);
-    add("self_attn.v_proj.weight", &[k, h], Role::Linear, values);
-    add("self_attn.o_proj.weight", &[h, q], Role::Linear, queries);
-    add("mlp.gate_proj.weight", &[i, h], Role::Linear, mlp);
-    add("mlp.up_proj.weight", &[i, h], Role::Linear, mlp);
-    add("mlp.down_proj.weight", &[h, i], Role::Linear, mlp);
+    add("input_layernorm.weight", &[h], WeightRole::Norm, "`hidden_size`");
+    add("post_attention_layernorm.weight", &[h], WeightRole::Norm, "`hidden_size`");
+    add("self_attn.q_proj.weight", &[q, h], WeightRole::Linear, queries);
+    add("self_attn.k_proj.weight", &[k, h], WeightRole::Linear, values);
+    add("self_attn.v_proj.weight", &[k, h], WeightRole::Linear, values);
+    add("self_attn.o_proj.weight", &[h, q], WeightRole::Linear, queries);
+    add("mlp.gate_proj.weight", &[i, h], WeightRole::Linear, mlp);
+    add("mlp.up_proj.weight", &[i, h], WeightRole::Linear, mlp);
+    add("mlp.down_proj.weight", &[h, i], WeightRole::Linear, mlp);
     if config.qkv_bias() {
-        add("self_attn.q_proj.bias", &[q], Role::Bias, queries);
-        add("self_attn.k_proj.bias", &[k], Role::Bias, values);
-        add("self_attn.v_proj.bias", &[k], Role::Bias, values);
+        add("self_attn.q_proj.bias", &[q], WeightRole::Bias, queries);
+        add("self_attn.k_proj.bias", &[k], WeightRole::Bias, values);
+        add("self_attn.v_proj.bias", &[k], WeightRole::Bias, values);
     }
     if config.qk_norm() {
-        add("self_attn.q_norm.weight", &[config.head_dim], Role::Norm, "`head_dim`");
-        add("self_attn.k_norm.weight", &[config.head_dim], Role::Norm, "`head_dim`");
+        add("self_attn.q_norm.weight", &[config.head_dim], WeightRole::Norm, "`head_dim`");
+        add("self_attn.k_norm.weight", &[config.head_dim], WeightRole::Norm, "`head_dim`");
     }
     all
 }
 
 impl Config {
-    fn count(&self, counts: impl Fn(Role) -> bool) -> u64 {
+    fn count(&self, counts: impl Fn(WeightRole) -> bool) -> u64 {
         weight_table(self).iter().filter(|weight| counts(weight.role)).map(Weight::count).sum()
     }
 
     /// Weights of the decoder layers' matrices: what a token is multiplied with, head excluded.
     pub fn trunk_weights(&self) -> u64 {
-        self.count(|role| role == Role::Linear)
+        self.count(|role| role == WeightRole::Linear)
     }
 
     /// Weights of an output layer of its own; none where it is tied to the embedding.
     pub fn lm_head_weights(&self) -> u64 {
-        self.count(|role| role == Role::Head && !self.tie_word_embeddings)
+        self.count(|role| role == WeightRole::Head && !self.tie_word_embeddings)
     }
 
     /// All weights, as stored.
     pub fn parameters(&self) -> u64 {
-        self.count(|role| role != Role::Head || !self.tie_word_embeddings)
+        self.count(|role| role != WeightRole::Head || !self.tie_word_embeddings)
     }
 }

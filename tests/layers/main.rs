@@ -82,6 +82,11 @@ fn no_files_use_each_other() {
 }
 
 #[test]
+fn every_type_has_a_name_of_its_own() {
+    assert_eq!(names::defined_twice(&Sources::read("src")), Vec::<String>::new());
+}
+
+#[test]
 fn arrows_up_and_circles_are_found() {
     let sources = |files: &[(&str, &str)]| {
         Sources::of(files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect())

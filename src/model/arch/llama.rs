@@ -7,7 +7,7 @@
 //! - an MLP gated by SiLU
 //! - a head of its own, or the embedding's table
 
-use super::{KvHeads, Traits, Window, is_whole};
+use super::{KvHeads, SlidingWindow, Traits, is_whole};
 
 pub const TRAITS: Traits = Traits {
     model_type: "llama",
@@ -19,7 +19,7 @@ pub const TRAITS: Traits = Traits {
     kv_heads_may_be_null: true,
     head_dim: None,
     head_dim_may_be_null: true,
-    window: Window::Never,
+    window: SlidingWindow::Never,
     rms_norm_eps: 1e-6,
     rope_theta: 10_000.0,
     tie_word_embeddings: false,

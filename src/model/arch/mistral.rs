@@ -4,7 +4,7 @@
 //! - as Llama
 //! - a sliding window in every layer, where the model has one
 
-use super::{KvHeads, Traits, Window, llama};
+use super::{KvHeads, SlidingWindow, Traits, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "mistral",
@@ -16,7 +16,7 @@ pub const TRAITS: Traits = Traits {
     kv_heads_may_be_null: false,
     head_dim: None,
     head_dim_may_be_null: true,
-    window: Window::Always,
+    window: SlidingWindow::Always,
     own_keys: &["sliding_window"],
     typed_keys: &[],
     ..llama::TRAITS

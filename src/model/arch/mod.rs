@@ -70,7 +70,7 @@ pub struct Traits {
     pub head_dim: Option<usize>,
     /// Whether a `head_dim` of null means `hidden_size / num_attention_heads`.
     pub head_dim_may_be_null: bool,
-    pub window: Window,
+    pub window: SlidingWindow,
     /// `rms_norm_eps`, `rope_theta`, `tie_word_embeddings` and `initializer_range` where the config does not say.
     pub rms_norm_eps: f64,
     pub rope_theta: f64,
@@ -92,7 +92,7 @@ pub enum KvHeads {
 
 /// Where a config says how many keys a query sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Window {
+pub enum SlidingWindow {
     /// Nowhere: a query sees all before it.
     Never,
     /// `sliding_window`, for all layers.

@@ -5,7 +5,7 @@
 //! - biases on queries, keys and values
 //! - a sliding window in the upper layers, where it is switched on
 
-use super::{KvHeads, Traits, Window, llama};
+use super::{KvHeads, SlidingWindow, Traits, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "qwen2",
@@ -17,7 +17,7 @@ pub const TRAITS: Traits = Traits {
     kv_heads_may_be_null: true,
     head_dim: None,
     head_dim_may_be_null: false,
-    window: Window::Switched,
+    window: SlidingWindow::Switched,
     own_keys: &["sliding_window", "use_sliding_window"],
     typed_keys: &[],
     ..llama::TRAITS

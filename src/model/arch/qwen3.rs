@@ -6,7 +6,7 @@
 //! - heads 128 wide, whatever the width of the model
 //! - a sliding window in the upper layers, where it is switched on
 
-use super::{KvHeads, Traits, Window, llama};
+use super::{KvHeads, SlidingWindow, Traits, llama};
 
 pub const TRAITS: Traits = Traits {
     model_type: "qwen3",
@@ -18,7 +18,7 @@ pub const TRAITS: Traits = Traits {
     kv_heads_may_be_null: true,
     head_dim: Some(128),
     head_dim_may_be_null: false,
-    window: Window::Switched,
+    window: SlidingWindow::Switched,
     own_keys: &["sliding_window", "use_sliding_window", "attention_bias"],
     typed_keys: &[],
     ..llama::TRAITS

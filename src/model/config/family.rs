@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::keys::{Keys, short};
-use crate::model::arch::{Architecture, KvHeads, Traits, Window};
+use crate::model::arch::{Architecture, KvHeads, SlidingWindow, Traits};
 use crate::model::fault::Fault;
 
 /// No model has more layers.
@@ -98,16 +98,16 @@ pub fn windows(keys: &mut Keys, traits: &Traits, layers: usize) -> Vec<Option<us
     const WINDOW: usize = 4096;
     const FIRST_LAYER: usize = 28;
     let window = match traits.window {
-        Window::Never => None,
-        Window::Always => keys.size_or_null("sliding_window", Some(WINDOW)),
-        Window::Switched => {
+        SlidingWindow::Never => None,
+        SlidingWindow::Always => keys.size_or_null("sliding_window", Some(WINDOW)),
+        SlidingWindow::Switched => {
             let window = keys.size_or_null("sliding_window", Some(WINDOW));
             keys.flag("use_sliding_window", false).then_some(window).flatten()
         }
     };
     let first = match traits.window {
-        Window::Switched => keys.count("max_window_layers", FIRST_LAYER),
-        Window::Never | Window::Always => 0,
+        SlidingWindow::Switched => keys.count("max_window_layers", FIRST_LAYER),
+        SlidingWindow::Never | SlidingWindow::Always => 0,
     };
     let Some(types) = keys.texts("layer_types") else {
         return (0..layers).map(|layer| window.filter(|_| layer >= first)).collect();
@@ -119,7 +119,7 @@ pub fn windows(keys: &mut Keys, traits: &Traits, layers: usize) -> Vec<Option<us
     let mut windows = Vec::with_capacity(types.len());
     for kind in types {
         windows.push(match kind {
-            "sliding_attention" if traits.window == Window::Never => None,
+            "sliding_attention" if traits.window == SlidingWindow::Never => None,
             "sliding_attention" if window.is_none() => {
                 let message = "`layer_types` has `sliding_attention`, but there is no window";
                 keys.refuse(message, "set `sliding_window` (and `use_sliding_window` of qwen2 and qwen3)");
@@ -154,7 +154,7 @@ pub fn idle(keys: &mut Keys, traits: &Traits) -> Option<String> {
         ));
     }
     let types = keys.texts("layer_types").unwrap_or_default();
-    (traits.window == Window::Never && types.contains(&"sliding_attention")).then(|| {
+    (traits.window == SlidingWindow::Never && types.contains(&"sliding_attention")).then(|| {
         format!(
             "`layer_types` has no effect: all layers of a `{}` model attend to everything before",
             traits.model_type

@@ -15,7 +15,7 @@ use crate::model::config::Config;
 use crate::model::decoder::{Decoder, Owner};
 use crate::model::linear::Matrices;
 use crate::model::param::Param;
-use crate::model::weight_table::{Role, weight_table};
+use crate::model::weight_table::{WeightRole, weight_table};
 use crate::model::weights::write_safetensors;
 use crate::random::{Purpose, Stream};
 
@@ -35,7 +35,7 @@ impl LoraSettings {
     pub fn weights(&self, config: &Config) -> u64 {
         let table = weight_table(config);
         let adapted =
-            table.iter().filter(|weight| weight.role == Role::Linear && self.adapts(weight.module()));
+            table.iter().filter(|weight| weight.role == WeightRole::Linear && self.adapts(weight.module()));
         self.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>()
     }
 }

@@ -11,7 +11,7 @@ use cudarc::driver::result::{function, module};
 use cudarc::driver::sys::{self, CUfunction_attribute_enum as Attribute, CUjit_option};
 
 /// What `build.rs` leaves of a source.
-struct Module {
+struct KernelModule {
     source: &'static str,
     /// PTX and machine code in one file, as the driver takes it.
     image: &'static Aligned<[u8]>,
@@ -23,7 +23,7 @@ struct Module {
 #[repr(align(16))]
 struct Aligned<B: ?Sized>(B);
 
-const MODULES: &[Module] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+const MODULES: &[KernelModule] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 /// Bytes of shared memory that a block gets unasked.
 const SHARED: u32 = 48 << 10;
@@ -93,7 +93,7 @@ fn load_function(module: sys::CUmodule, kernel: &str) -> Result<sys::CUfunction>
     Ok(handle)
 }
 
-fn load_module(Module { source, image, .. }: &Module) -> Result<sys::CUmodule> {
+fn load_module(KernelModule { source, image, .. }: &KernelModule) -> Result<sys::CUmodule> {
     let mut log = vec![0u8; 8 << 10];
     let mut options =
         [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];

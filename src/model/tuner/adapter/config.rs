@@ -6,8 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::keys::{self, KeyUse, Remedy, is_off, quoted};
-use super::modules::{Patterns, TargetPatterns, strings};
-use super::written::last;
+use super::modules::{Patterns, TargetPatterns, last, strings};
 use crate::json_file;
 
 /// The file's name in an adapter's folder.

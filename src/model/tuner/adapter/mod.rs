@@ -11,6 +11,6 @@ mod written;
 
 pub use config::{AdapterConfig, CONFIG};
 pub use contents::{Adapter, AdapterTable, Low, PREFIX, Places, WEIGHTS};
-pub use modules::{EMBEDDING, HEAD};
+pub use modules::{EMBEDDING, HEAD, last};
 pub use shape::{AdapterShape, Difference};
-pub use written::{Written, last};
+pub use written::Written;

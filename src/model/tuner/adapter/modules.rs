@@ -5,7 +5,7 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 use crate::model::config::Config;
-use crate::model::weight_table::{Role, weight_table};
+use crate::model::weight_table::{WeightRole, weight_table};
 
 /// The embedding's module.
 pub const EMBEDDING: &str = "model.embed_tokens";
@@ -15,7 +15,7 @@ pub const HEAD: &str = "lm_head";
 /// Every module of a decoder that LoRA can be on, with the shape `[out, in]` of its weight; embedding and
 /// head excluded.
 pub fn linears(config: &Config) -> Vec<(String, [usize; 2])> {
-    let linears = weight_table(config).into_iter().filter(|weight| weight.role == Role::Linear);
+    let linears = weight_table(config).into_iter().filter(|weight| weight.role == WeightRole::Linear);
     linears.map(|weight| (weight.module().to_owned(), [weight.shape[0], weight.shape[1]])).collect()
 }
 
@@ -91,6 +91,11 @@ impl NamePattern {
             NamePattern::Pattern(pattern) => matches(pattern, module),
         }
     }
+}
+
+/// The part after the last dot.
+pub fn last(module: &str) -> &str {
+    module.rsplit('.').next().unwrap_or(module)
 }
 
 /// Whether `module` is `name`, or ends with it after a dot.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::config::CONFIG;
+use super::modules::last;
 use crate::json_file;
 use crate::model::tuner::LoraSettings;
 
@@ -74,9 +75,4 @@ fn shortest(all: &[&str], modules: BTreeSet<&str>) -> BTreeSet<String> {
     let whole = |name: &str| all.iter().filter(|module| last(module) == name).all(|m| modules.contains(m));
     let name = |module: &&str| String::from(if whole(last(module)) { last(module) } else { module });
     modules.iter().map(name).collect()
-}
-
-/// The part after the last dot.
-pub fn last(module: &str) -> &str {
-    module.rsplit('.').next().unwrap_or(module)
 }
