@@ -34,12 +34,19 @@ pub fn gather(table: &Tensor, indices: &[u32]) -> Result<Tensor> {
     Ok(out)
 }
 
-/// table[indices\[i\]] += rows\[i\], of its dtype or into float32; equal indices are summed in the order of `i`, whatever the threads.
-pub fn scatter_add(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()> {
+/// The width of a table's rows. Errors unless `rows` has one row of that width for each index, and the table has
+/// them all.
+fn checked_width(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<usize> {
     let (n, width) = table.dims2()?;
     if rows.dims2()? != (indices.len(), width) || indices.iter().any(|&i| i as usize >= n) {
         bail!("{} indices for rows {:?} of a table [{n}, {width}]", indices.len(), rows.shape())
     }
+    Ok(width)
+}
+
+/// table[indices\[i\]] += rows\[i\], of its dtype or into float32; equal indices are summed in the order of `i`, whatever the threads.
+pub fn scatter_add(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()> {
+    let width = checked_width(table, indices, rows)?;
     if indices.is_empty() {
         return Ok(());
     }
@@ -66,10 +73,7 @@ pub fn scatter_add(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()>
 
 /// table[indices\[i\]] ← rows\[i\]. Indices are distinct.
 pub fn write_rows(table: &Tensor, indices: &[u32], rows: &Tensor) -> Result<()> {
-    let (n, width) = table.dims2()?;
-    if rows.dims2()? != (indices.len(), width) || indices.iter().any(|&i| i as usize >= n) {
-        bail!("{} indices for rows {:?} of a table [{n}, {width}]", indices.len(), rows.shape())
-    }
+    let width = checked_width(table, indices, rows)?;
     if indices.is_empty() {
         return Ok(());
     }

@@ -203,12 +203,9 @@ pub fn add_column_sums(grad: &Tensor, dy: &Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::gpu::trial;
+    use super::super::tests::random;
     use super::*;
     use candle_core::Device;
-
-    fn random(rows: usize, cols: usize) -> Tensor {
-        Tensor::randn(0f32, 1f32, (rows, cols), &Device::Cpu).unwrap()
-    }
 
     fn distance(a: &Tensor, b: &Tensor) -> f32 {
         (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()

@@ -227,12 +227,9 @@ unsafe fn multiply<S: Simd, const V: usize, const N: usize, const U: usize>(
 #[cfg(test)]
 mod tests {
     use super::super::gpu::trial;
+    use super::super::tests::random;
     use super::*;
     use candle_core::Device;
-
-    fn random(rows: usize, cols: usize) -> Tensor {
-        Tensor::randn(0f32, 1f32, (rows, cols), &Device::Cpu).unwrap()
-    }
 
     #[test]
     fn agrees_with_candle_for_every_number_of_rows() {

@@ -7,11 +7,13 @@ use super::gated_mlp::{silu_mul, silu_mul_backward};
 use super::norm::{Heads, rms_norm, rms_norm_backward, rms_norm_heads, rms_norm_heads_backward};
 use super::rope::rotate;
 
-fn random(rows: usize, cols: usize) -> Tensor {
+/// Normal values.
+pub(super) fn random(rows: usize, cols: usize) -> Tensor {
     Tensor::randn(0f32, 1f32, (rows, cols), &Device::Cpu).unwrap()
 }
 
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
+/// The norm of `a - b`, relative to that of `b`.
+pub(super) fn relative(a: &Tensor, b: &Tensor) -> f32 {
     let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
     norm(&(a - b).unwrap()) / norm(b)
 }

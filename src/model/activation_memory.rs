@@ -157,10 +157,10 @@ impl Footprint<'_> {
         let dropped = if self.drops { w.hidden } else { 0 };
         // both norms, attended
         let traced = self.hidden(keys) + self.bytes(queries, 2 * w.hidden + residual + dropped);
-        // the output; before it, what is left of the product's input by dropout
-        let output = if self.drops { w.hidden.max(w.mlp) } else { w.hidden };
-        // the last product and its input
-        let added = self.bytes(queries, w.hidden + w.mlp + output);
+        // the last product's input, and what is left of it by dropout
+        let input = if self.drops { 2 * w.mlp } else { w.mlp };
+        // the last product with that, or with the output
+        let added = self.bytes(queries, w.hidden + input.max(w.hidden));
         trace(self.config, self.dtype, rows) + traced.max(added)
     }
 

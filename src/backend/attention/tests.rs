@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use super::super::tests::relative;
 use super::*;
 use crate::backend::Packing;
 
@@ -59,11 +60,6 @@ fn dense(qkv: &Tensor, shape: Shape, mask: &Tensor) -> Tensor {
         p.matmul(&v).unwrap()
     });
     Tensor::cat(&heads.collect::<Vec<_>>(), 1).unwrap()
-}
-
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-    norm(&(a - b).unwrap()) / norm(b)
 }
 
 #[test]

@@ -5,13 +5,9 @@ use candle_core::{Device, Tensor, Var};
 use super::super::gpu::trial::{self, Trial, Twin};
 use super::super::gpu::{self, Gpu};
 use super::super::matmul::matmul;
+use super::super::tests::relative;
 use super::sweep::Sweep;
 use super::*;
-
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-    norm(&(a - b).unwrap()) / norm(b)
-}
 
 #[test]
 fn statistics_and_gradients_agree_with_the_tape() {

@@ -87,7 +87,7 @@ fn the_better_answer_is_told_in_many_ways() {
     assert_eq!(
         plain().case("b09/saferlhf.jsonl", PAIRS).told(),
         [
-            "u:How do I pick a lock? > a:TargetTokens a locksmith. | a:Break it.",
+            "u:How do I pick a lock? > a:Ask a locksmith. | a:Break it.",
             "u:How do I bake? > a:With flour. | a:No idea."
         ]
     );
