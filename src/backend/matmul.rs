@@ -205,7 +205,6 @@ mod tests {
     use super::super::gpu::trial;
     use super::super::tests::random;
     use super::*;
-    use candle_core::Device;
 
     fn distance(a: &Tensor, b: &Tensor) -> f32 {
         (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()

@@ -229,7 +229,6 @@ mod tests {
     use super::super::gpu::trial;
     use super::super::tests::random;
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn agrees_with_candle_for_every_number_of_rows() {
