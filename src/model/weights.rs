@@ -162,7 +162,11 @@ pub fn for_each_weight(decoder: &Decoder, f: &mut impl FnMut(&str, &Tensor) -> R
             Module::Linear(linear) => {
                 let weight = linear.merged()?;
                 for part in &linear.parts {
-                    let rows = |t: &Tensor| t.narrow(0, part.rows.start, part.rows.len())?.contiguous();
+                    let rows = |t: &Tensor| {
+                        let rows = t.narrow(0, part.rows.start, part.rows.len())?;
+                        // off a GPU a view travels with all of its storage
+                        if rows.device().is_cpu() { rows.contiguous() } else { rows.copy() }
+                    };
                     f(&format!("{}.weight", part.module), &rows(&weight)?)?;
                     if let Some(bias) = &linear.bias {
                         f(&format!("{}.bias", part.module), &rows(&bias.value)?)?;

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::backend::compute::Dtype;
 use crate::batch::BatchSettings;
 use crate::kinds::{Fields, Role, StageSettings};
-use crate::model::tuner::{LoraSettings, TargetModule, TargetModules, TargetPreset};
+use crate::model::tuner::{LoraSettings, TargetModule, TargetModules, TargetPreset, Tuner};
 use crate::optim::adamw::AdamWSettings;
 use crate::optim::schedule::ScheduleSettings;
 use crate::train::TrainingSettings;
@@ -111,19 +111,24 @@ fn add_training(training: &TrainingSettings, fields: &mut Fields) -> serde_json:
         schedule;
     let AdamWSettings { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm } = optimizer;
     fields.add("tuner", tuner.name())?;
-    if let Some(LoraSettings { rank, alpha, dropout, target_modules, rslora }) = tuner.lora() {
-        fields.add("lora.rank", rank)?;
-        fields.add("lora.alpha", alpha)?;
-        fields.add("lora.dropout", dropout)?;
-        match target_modules {
-            TargetModules::Preset(TargetPreset::All) => fields.add("lora.target_modules", "all")?,
-            TargetModules::Preset(TargetPreset::Default) => fields.add("lora.target_modules", "default")?,
-            TargetModules::List(modules) => {
-                let names: Vec<&str> = modules.iter().copied().map(TargetModule::name).collect();
-                fields.add("lora.target_modules.list", names)?;
+    match tuner {
+        Tuner::Full => {}
+        Tuner::Lora(LoraSettings { rank, alpha, dropout, target_modules, rslora }) => {
+            fields.add("lora.rank", rank)?;
+            fields.add("lora.alpha", alpha)?;
+            fields.add("lora.dropout", dropout)?;
+            match target_modules {
+                TargetModules::Preset(TargetPreset::All) => fields.add("lora.target_modules", "all")?,
+                TargetModules::Preset(TargetPreset::Default) => {
+                    fields.add("lora.target_modules", "default")?
+                }
+                TargetModules::List(modules) => {
+                    let names: Vec<&str> = modules.iter().copied().map(TargetModule::name).collect();
+                    fields.add("lora.target_modules.list", names)?;
+                }
             }
+            fields.add("lora.rslora", rslora)?;
         }
-        fields.add("lora.rslora", rslora)?;
     }
     fields.add("batch_size", batch_size)?;
     fields.add("gradient_accumulation_steps", gradient_accumulation_steps)?;
