@@ -23,7 +23,7 @@ pub struct PassRows {
 
 /// A decoder, as far as the memory of its passes goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Footprint<'a> {
+pub struct ActivationMemory<'a> {
     pub config: &'a Config,
     /// Of activations.
     pub dtype: Dtype,
@@ -93,7 +93,7 @@ fn trace(config: &Config, dtype: Dtype, rows: LayerRows) -> u64 {
     dtype.bytes() * elements + FLOAT * statistics
 }
 
-impl Footprint<'_> {
+impl ActivationMemory<'_> {
     /// Forward, log-probabilities (if rows are scored) and backward, of which `keep` says what goes
     /// from one to the other; of [`Keep::Nothing`] without backward.
     pub fn pass(&self, rows: PassRows, keep: Keep) -> u64 {
@@ -308,9 +308,9 @@ mod tests {
             _ => (Dtype::F32, chunk_rows(300), 4),
         };
         let logits = (rows.min(targets.len()) * 300 * bytes) as u64;
-        let footprint = Footprint { config: &decoder.config, dtype, drops, logits };
+        let activations = ActivationMemory { config: &decoder.config, dtype, drops, logits };
         let scored = targets.len() as u64;
-        (took, footprint.pass(PassRows { tokens: tokens as u64, needed: scored, scored }, keep))
+        (took, activations.pass(PassRows { tokens: tokens as u64, needed: scored, scored }, keep))
     }
 
     fn compare(model_type: &str, compute: &Compute, pairs: usize, enough: Range<f64>) {

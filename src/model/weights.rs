@@ -164,7 +164,7 @@ pub fn for_each_weight(decoder: &Decoder, f: &mut impl FnMut(&str, &Tensor) -> R
                 for part in &linear.parts {
                     let rows = |t: &Tensor| {
                         let rows = t.narrow(0, part.rows.start, part.rows.len())?;
-                        // off a GPU a view travels with all of its storage
+                        // a transfer from a GPU takes the whole storage behind a view
                         if rows.device().is_cpu() { rows.contiguous() } else { rows.copy() }
                     };
                     f(&format!("{}.weight", part.module), &rows(&weight)?)?;

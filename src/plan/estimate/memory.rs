@@ -9,7 +9,7 @@ use crate::backend::log_prob::{chunk_rows, gpu_chunk_rows, gpu_logit_bytes};
 use crate::batch::keep;
 use crate::kinds::Scored;
 use crate::kinds::facts::Rollouts;
-use crate::model::activation_memory::{Footprint, PassRows};
+use crate::model::activation_memory::{ActivationMemory, PassRows};
 use crate::model::decoder::Keep;
 
 /// Bytes of a gradient, a moment, a master weight and a logit.
@@ -73,9 +73,9 @@ impl Stage<'_> {
     /// Policy and value model of ppo go through their passes one after the other.
     fn fullest_pass(&self, logits: u64) -> u64 {
         let drops = self.facts.rollouts.is_none() && self.training.tuner.dropout() > 0.0;
-        let footprint = Footprint { config: self.model, dtype: self.dtype, drops, logits };
-        let training = footprint.pass(self.rows(self.in_training()), keep(self.recomputes()));
-        let asking = footprint.pass(self.rows(self.in_asking()), Keep::Nothing);
+        let activations = ActivationMemory { config: self.model, dtype: self.dtype, drops, logits };
+        let training = activations.pass(self.rows(self.in_training()), keep(self.recomputes()));
+        let asking = activations.pass(self.rows(self.in_asking()), Keep::Nothing);
         training.max(asking)
     }
 

@@ -76,14 +76,14 @@ fn products_of_several_threads_do_not_mix() {
             scope.spawn(move || {
                 let first = product(scale);
                 assert!((0..50).all(|_| product(scale) == first));
-                assert_eq!(first[0], numbers_product_corner() * scale as f32);
+                assert_eq!(first[0], first_of_the_product() * scale as f32);
             });
         }
     });
 }
 
 /// The first element of the product above, exact.
-fn numbers_product_corner() -> f32 {
+fn first_of_the_product() -> f32 {
     let number = |i: usize| (i * 7 % 11) as f32 - 5.0;
     (0..1 << 15).map(|k| number(k) * number(k * 16)).sum()
 }
