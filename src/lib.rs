@@ -21,6 +21,7 @@
 //! | [`backend`] | tensor operations behind one function each, on the CPU or a GPU |
 //! | [`random`] | streams of random numbers: seed, purpose, epoch, row |
 //! | [`json_file`] | JSON files, read and written |
+//! | [`terminal`] | messages: control characters escaped, lines bounded |
 //!
 //! # Ten types to read first
 //!
@@ -84,4 +85,5 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod template;
+pub mod terminal;
 pub mod train;

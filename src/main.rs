@@ -7,6 +7,7 @@ use runner::cli::{Cli, exit};
 
 fn main() -> ExitCode {
     runner::backend::memory::keep_freed_memory();
+    exit::outlive_limits();
     let cli = Cli::parse();
     // On a thread of the pool itself: from outside, each parallel loop would wake a thread to begin with
     // and another to end with.

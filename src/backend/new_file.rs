@@ -7,9 +7,13 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
+/// The start of the name of everything that is not finished yet.
+pub const UNFINISHED: &str = ".unfinished-";
+
 /// A file in `folder` that is to be renamed when it is whole.
 pub fn unfinished_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

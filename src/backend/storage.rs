@@ -6,6 +6,7 @@ use std::ops::Deref;
 use candle_core::{
     CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail,
 };
+use rayon::prelude::*;
 
 use super::checks::{expect, grid_of_values};
 use super::gpu::{self, Arg, Gpu};
@@ -66,6 +67,20 @@ pub fn with_bytes<R>(tensor: &Tensor, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
         }
         _ => bail!("expected float32 or bf16, got {:?}", tensor.dtype()),
     }
+}
+
+/// Whether every value of a float32 or bf16 tensor is finite.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
+    let is_bf16 = tensor.dtype() == DType::BF16;
+    with_bytes(tensor, |bytes| match is_bf16 {
+        // The exponent of what is not finite is all ones.
+        true => {
+            bytes.par_chunks_exact(2).all(|bits| u16::from_le_bytes([bits[0], bits[1]]) & 0x7f80 != 0x7f80)
+        }
+        false => {
+            bytemuck::cast_slice::<u8, f32>(bytes).par_iter().with_min_len(1 << 16).all(|v| v.is_finite())
+        }
+    })
 }
 
 struct Update<F>(Cell<Option<F>>);

@@ -1,7 +1,5 @@
 //! `runner bench`: times a stage's steps, or answers to its prompts.
 
-use std::io::{Write, stdout};
-
 use anyhow::Result;
 use clap::Args;
 use indexmap::IndexMap;
@@ -14,6 +12,7 @@ use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::number::{bytes, count, duration, metric, short};
 use crate::run::bench::{GenerationBench, StepsBench, bench_generation, bench_steps};
+use crate::terminal::print;
 
 /// Times a stage's steps, or answers to its prompts, without saving anything.
 #[derive(Debug, Clone, Args)]
@@ -71,7 +70,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             if args.json { json(&found)? } else { steps_table(&found, &recipe_unit(&recipe, stage)) }
         }
     };
-    write!(stdout(), "{text}")?;
+    print(&text)?;
     Ok(())
 }
 

@@ -1,15 +1,17 @@
 //! `runner check`: everything that can be wrong before a run, at once.
 
-use std::io::{Write, stdout};
+use std::fmt::Write;
 
 use anyhow::Result;
 use clap::Args;
 
 use super::recipe_args::RecipeArgs;
+use super::usage_error::wrong_input;
 use crate::plan::planner::{Options, plan};
 use crate::plan::resolve::RecipeUse;
 use crate::report::console::Console;
 use crate::report::rows;
+use crate::terminal::print;
 
 /// Checks a recipe, its files and every row of its data, without loading a model.
 #[derive(Debug, Clone, Args)]
@@ -22,8 +24,9 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> Result<()> {
     let recipe = args.recipe.load(RecipeUse::Run)?;
     recipe.check_weights()?;
-    let plan = plan(&recipe, &Options::default(), &Console::stderr().watch(|| Ok(())))?.plan;
-    let mut out = stdout();
+    let console = Console::stderr();
+    let plan = plan(&recipe, &Options::default(), &console.watch(|| Ok(()))).map_err(wrong_input)?.plan;
+    let mut out = String::new();
     writeln!(out, "{} is sound", args.recipe.recipe.display())?;
     for warning in &plan.base.warnings {
         writeln!(out, "  warning: {warning}")?;
@@ -38,5 +41,5 @@ pub fn run(args: &CheckArgs) -> Result<()> {
             writeln!(out, "    warning: {warning}")?;
         }
     }
-    Ok(())
+    Ok(print(&out)?)
 }

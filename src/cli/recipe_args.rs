@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::plan::resolve::{RecipeUse, Resolved, load};
+use crate::terminal::tell;
 
 #[derive(Debug, Clone, Args)]
 pub struct RecipeArgs {
@@ -22,11 +23,8 @@ impl RecipeArgs {
     pub fn load(&self, purpose: RecipeUse) -> Result<Resolved> {
         let recipe = load(&self.recipe, &self.overrides, purpose)?;
         if !recipe.warnings.is_empty() {
-            let coloured = stderr().is_terminal();
-            eprintln!(
-                "{}\n",
-                if coloured { recipe.warnings.coloured() } else { recipe.warnings.to_string() }
-            );
+            recipe.warnings.tell(stderr().is_terminal());
+            tell("");
         }
         Ok(recipe)
     }

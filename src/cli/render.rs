@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::marked::{Mark, write_example};
 use super::recipe_args::RecipeArgs;
-use super::usage_error::UsageError;
+use super::usage_error::{UsageError, wrong_input};
 use crate::data::example::{Completion, Example};
 use crate::data::row::RowOrigin;
 use crate::data::spec::DataSpec;
@@ -25,6 +25,7 @@ use crate::plan::resolve::RecipeUse;
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{examples, lengths};
 use crate::template::{self, ChatTemplate, SpecialTokens};
+use crate::terminal::safe;
 
 /// Shows a stage's rows as the model reads them, trained tokens marked; or renders any template.
 #[derive(Debug, Clone, Args)]
@@ -58,7 +59,8 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let mut out = io::stdout().lock();
     if let (Some(template), Some(context)) = (&args.template, &args.context) {
         // Exactly what Jinja2 would give: no newline of ours at its end.
-        out.write_all(render_file(template, context)?.as_bytes())?;
+        let text = render_file(template, context).map_err(wrong_input)?;
+        out.write_all(text.as_bytes())?;
         return Ok(out.flush()?);
     }
     let (Some(recipe), Some(name)) = (&args.recipe, &args.stage) else {
@@ -74,7 +76,7 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let Some(data) = recipe.data.get(&stage.data) else {
         bail!("stage `{name}` reads data `{}`, which the recipe does not have", stage.data);
     };
-    let (template, tokenizer) = template_and_tokenizer(&recipe)?;
+    let (template, tokenizer) = template_and_tokenizer(&recipe).map_err(wrong_input)?;
     let mark = if out.is_terminal() { Mark::Colour } else { Mark::Brackets };
     let form = if args.json { Form::Json } else { Form::Text(mark) };
     render_rows(data, stage, &template, &tokenizer, args.rows, form, &mut out)
@@ -126,7 +128,8 @@ pub fn render_rows(
         Need::Preference => &["chosen", "rejected"],
     };
     let mut ledger = Ledger::new();
-    let (rows, _) = split(read_rows(data, need, &mut ledger)?, data.eval_fraction);
+    let rows = read_rows(data, need, &mut ledger).map_err(wrong_input)?;
+    let (rows, _) = split(rows, data.eval_fraction);
     // Mismatched answers may come from any row.
     let needed = if stage.kind.facts().mismatched { usize::MAX } else { count };
     let (mut outcomes, mut kept) = (Vec::new(), Vec::new());
@@ -134,7 +137,7 @@ pub fn render_rows(
         if kept.len() >= needed {
             break;
         }
-        let outcome = tokenize_row(row, template, tokenizer, lengths(stage))?;
+        let outcome = tokenize_row(row, template, tokenizer, lengths(stage)).map_err(wrong_input)?;
         outcomes.push((
             &row.origin,
             outcome.map(|tokenized| {
@@ -154,9 +157,9 @@ pub fn render_rows(
                     writeln!(out, "{}", example_json(origin, &example, names, &notes))?;
                     continue;
                 };
-                writeln!(out, "{origin} (row {})", origin.row)?;
+                writeln!(out, "{} (row {})", safe(&origin.to_string()), origin.row)?;
                 for note in &notes {
-                    writeln!(out, "  {note}")?;
+                    writeln!(out, "  {}", safe(note))?;
                 }
                 if let Some(desirable) = example.label {
                     writeln!(out, "  {}", if desirable { "desirable" } else { "undesirable" })?;
@@ -172,7 +175,10 @@ pub fn render_rows(
                 });
                 writeln!(out, "{dropped}")?;
             }
-            Err(reason) => writeln!(out, "{origin} (row {}): dropped: {reason}\n", origin.row)?,
+            Err(reason) => {
+                let told = format!("{origin} (row {}): dropped: {reason}\n", origin.row);
+                writeln!(out, "{}", safe(&told))?;
+            }
         }
     }
     if form == Form::Json {
@@ -185,7 +191,7 @@ pub fn render_rows(
         writeln!(out, "{rows} rows not read: {reason}")?;
     }
     for warning in ledger.warnings() {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "warning: {}", safe(&warning))?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! `runner run`: runs a recipe.
 
-use std::io::{Write, stdout};
-
 use anyhow::Result;
 use clap::Args;
 
@@ -14,6 +12,7 @@ use crate::report::console::Console;
 use crate::report::{closing, comparison};
 use crate::run::interrupt::Interrupt;
 use crate::run::walk::{Walked, walk};
+use crate::terminal::print;
 
 /// Runs a recipe's stages; what is done already and has not changed is not done again.
 ///
@@ -42,7 +41,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let options = Options { stage: args.stage.as_deref(), fresh: args.fresh };
     let interrupt = Interrupt::on_signals()?;
     let walked = walk(&recipe, &options, &interrupt, &Console::stderr())?;
-    write!(stdout(), "{}", closing_words(&walked, args))?;
+    print(&closing_words(&walked, args))?;
     Ok(())
 }
 

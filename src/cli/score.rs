@@ -1,14 +1,16 @@
 //! `runner score`: what a reward model makes of rows.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 
+use super::usage_error::wrong_input;
 use crate::report::console::Console;
 use crate::report::number;
-use crate::run::score::{ScoredRow, Scores, score};
+use crate::run::score::{ScoredRow, Scores, Scoring};
+use crate::terminal::tell;
 
 /// Scores rows with a reward model: a JSON object a row, and a summary on standard error.
 #[derive(Debug, Clone, Args)]
@@ -23,16 +25,18 @@ pub struct ScoreArgs {
 
 /// Errors if the folder is no reward model or the files have no row to score.
 pub fn run(args: &ScoreArgs) -> Result<()> {
-    let scored = score(&args.model, &args.rows, &Console::stderr())?;
+    let console = Console::stderr();
+    let scoring = Scoring::prepare(&args.model, &args.rows, &console).map_err(wrong_input)?;
+    let scored = scoring.run(&console)?;
     let mut out = stdout().lock();
     for row in &scored.rows {
         writeln!(out, "{}", serde_json::to_string(row)?)?;
     }
     out.flush()?;
     for (reason, rows) in scored.ledger.counts() {
-        writeln!(stderr(), "{rows} rows not scored: {reason}")?;
+        tell(&format!("{rows} rows not scored: {reason}"));
     }
-    writeln!(stderr(), "{}", summary(&scored.rows))?;
+    tell(&summary(&scored.rows));
     Ok(())
 }
 

@@ -25,6 +25,7 @@ use crate::plan::fingerprint::flatten;
 use crate::plan::folder::{RunFolder, from_here};
 use crate::plan::model_files::{hash_files, hash_folder};
 use crate::plan::models::{self, OpenedBase};
+use crate::plan::record::FilesRecord;
 use crate::plan::resolve::{Resolved, uses_head};
 use crate::plan::scratch_tokenizer::{TokenizerSource, copy_tokenizer};
 use crate::plan::vocabulary;
@@ -37,6 +38,8 @@ const CARRIED: [&str; 4] = ["generation_config.json", "vocab.json", "merges.txt"
 const SCRATCH_TEMPLATE: &str = "chatml";
 /// In a folder of random weights: the digest of what it was made from.
 const MADE_FROM: &str = "made-from.txt";
+/// In such a folder: the record of its files.
+const MADE_FILES: &str = "files.json";
 
 /// The name of the content of `[model] head`.
 const VALUE_HEAD_CONTENT: &str = "value head";
@@ -155,7 +158,8 @@ impl Base {
             settings.extend(data_settings("model.scratch.tokenizer.data", data)?);
         }
         let made_from = content::text(&serde_json::to_string(&(&settings, &content))?);
-        let made = fs::read_to_string(folder.join(MADE_FROM)).is_ok_and(|digest| digest == made_from);
+        let made = fs::read_to_string(folder.join(MADE_FROM)).is_ok_and(|digest| digest == made_from)
+            && is_as_written(folder, hashes);
         let unmade = if made { None } else { Some(source.write(&template)?) };
         let files = unmade.as_ref().map_or(folder, TempDir::path);
         let tokenizer = Tokenizer::from_folder(files)?;
@@ -245,6 +249,21 @@ impl Scratch {
         fs::write(folder.join(MADE_FROM), &self.made_from)?;
         Ok(())
     }
+
+    /// Writes the record of the files in `folder`, which are all there.
+    pub fn write_record(&self, folder: &Path) -> Result<()> {
+        let record = FilesRecord::of(folder, &self.made_from, None)?;
+        fs::write(folder.join(MADE_FILES), record.to_bytes()?)?;
+        Ok(())
+    }
+}
+
+/// Whether the files of a folder with random weights are those that were written. Those of earlier versions
+/// have no record.
+fn is_as_written(folder: &Path, hashes: &mut Hashes) -> bool {
+    let path = folder.join(MADE_FILES);
+    let record = FilesRecord::read(&path);
+    record.map_or(!path.exists(), |record| record.change(folder, hashes).is_none())
 }
 
 /// The variables that a recipe gives its template, as settings.

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The name of a result's folder.
+const MODEL: &str = "model";
+
 /// `path` without the folder that the command was given in: shorter, and the same on every machine.
 pub fn from_here(path: &Path) -> PathBuf {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -68,6 +71,28 @@ impl RunFolder {
     pub fn stage(&self, name: &str) -> StageFolder {
         StageFolder { root: self.root.join(name) }
     }
+
+    /// Where a stage is done anew while its finished result of other inputs stays in its place. Names of
+    /// stages have no dots.
+    pub fn next(&self, name: &str) -> StageFolder {
+        StageFolder { root: self.root.join(format!("{name}.next")) }
+    }
+
+    /// Where a result is for the moment that it takes to put the next one in its place.
+    pub fn previous(&self, name: &str) -> StageFolder {
+        StageFolder { root: self.root.join(format!("{name}.previous")) }
+    }
+}
+
+/// The record of the files of a result, which lies beside the result's folder.
+fn result_record(root: &Path) -> PathBuf {
+    root.join("result.json")
+}
+
+/// The record of a model's files, if its folder is the result of a stage.
+pub fn record_of(model: &Path) -> Option<PathBuf> {
+    let root = model.parent().filter(|_| model.file_name().is_some_and(|name| name == MODEL))?;
+    Some(result_record(root)).filter(|record| record.is_file())
 }
 
 /// `runs/<recipe name>/<stage>/`.
@@ -104,6 +129,11 @@ impl StageFolder {
 
     /// The stage's result. It is there only when the stage is finished.
     pub fn model(&self) -> PathBuf {
-        self.root.join("model")
+        self.root.join(MODEL)
+    }
+
+    /// The record of the files of the result. Results of earlier versions have none.
+    pub fn result(&self) -> PathBuf {
+        result_record(&self.root)
     }
 }

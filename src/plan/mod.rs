@@ -14,7 +14,7 @@
 //! | [`artifacts`] | models that stages pass on |
 //! | [`openable`] | whether a run will be able to open them |
 //! | [`comparisons`] | which stages are compared after the run |
-//! | [`fingerprint`], [`staleness`], [`content`] | whether an earlier result still holds |
+//! | [`fingerprint`], [`staleness`], [`content`], [`record`] | whether an earlier result still holds |
 //! | [`folder`] | where a run keeps what |
 //! | [`finished`] | what a finished stage keeps about itself |
 
@@ -33,6 +33,7 @@ mod model_files;
 pub mod models;
 pub mod openable;
 pub mod planner;
+pub mod record;
 pub mod resolve;
 pub mod rows;
 mod scratch_tokenizer;

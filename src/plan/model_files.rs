@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::model::folder::weight_files;
 use crate::plan::content::Hashes;
 use crate::template::CHAT_TEMPLATE;
 
@@ -33,6 +34,9 @@ pub fn hash_folder(folder: &Path, prefix: &str, hashes: &mut Hashes) -> Result<B
         let name = entry.with_context(context)?.file_name();
         names.extend(name.to_str().filter(|name| name.ends_with(".safetensors")).map(str::to_owned));
     }
+    // An index may name shards in inner folders; one that cannot be read is a problem elsewhere.
+    let shards = weight_files(folder).unwrap_or_default();
+    names.extend(shards.iter().filter_map(|file| Some(file.strip_prefix(folder).ok()?.to_str()?.to_owned())));
     let settings = ["config.json", "adapter_config.json", "model.safetensors.index.json"];
     names.extend(settings.iter().chain(&TOKENIZER_FILES[..HASHED]).map(|name| (*name).to_owned()));
     hash_files(folder, prefix, &names, hashes)

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::base::REWARD_CONTENT;
+use crate::plan::content::Hashes;
 use crate::plan::fingerprint::Inputs;
-use crate::plan::folder::StageFolder;
+use crate::plan::folder::{RunFolder, StageFolder};
+use crate::plan::record::FilesRecord;
 
 /// What a run will make of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,10 @@ pub enum StaleReason {
     Stage {
         name: String,
     },
+    /// Its files are not those that were written.
+    Damaged {
+        what: String,
+    },
 }
 
 impl fmt::Display for StaleReason {
@@ -72,6 +78,7 @@ impl fmt::Display for StaleReason {
                 Some(file) => write!(f, "the reward model's {file} changed"),
                 None => write!(f, "the model's {file} changed"),
             },
+            StaleReason::Damaged { what } => write!(f, "its result is damaged or was changed: {what}"),
             StaleReason::Stage { name } => write!(f, "its input stage `{name}` changed"),
         }
     }
@@ -85,23 +92,54 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What is in `folder`, seen from the inputs that the stage has now.
-pub fn status(folder: &StageFolder, now: &Inputs, fresh: bool) -> Result<Status> {
-    if !folder.inputs().exists() && !folder.model().exists() {
+/// What is there of the stage `name`, seen from the inputs that it has now.
+pub fn status(run: &RunFolder, name: &str, now: &Inputs, fresh: bool, hashes: &mut Hashes) -> Result<Status> {
+    let (folder, next) = (run.stage(name), run.next(name));
+    if !folder.inputs().exists() && !folder.model().exists() && !next.inputs().exists() {
         return Ok(Status::New);
     }
     if fresh {
         return Ok(Status::Stale { reasons: vec![StaleReason::Asked] });
     }
-    let Some(before) = recorded(folder) else {
+    let fingerprint = now.fingerprint().context("cannot compare fingerprints")?;
+    if is_of(&next, &fingerprint) {
+        return Ok(Status::HalfFinished);
+    }
+    let Some(before) = recorded(&folder) else {
         return Ok(Status::Stale { reasons: vec![StaleReason::NoRecord] });
     };
-    let same = before.fingerprint().context("cannot compare fingerprints")? == now.fingerprint()?;
-    Ok(match (same, folder.model().exists()) {
-        (true, true) => Status::Finished,
-        (true, false) => Status::HalfFinished,
-        (false, _) => Status::Stale { reasons: reasons(&before, now) },
+    if before.fingerprint()? != fingerprint {
+        return Ok(Status::Stale { reasons: reasons(&before, now) });
+    }
+    if !folder.model().exists() {
+        return Ok(Status::HalfFinished);
+    }
+    Ok(match damage(&folder, &fingerprint, hashes) {
+        Some(what) => Status::Stale { reasons: vec![StaleReason::Damaged { what }] },
+        None => Status::Finished,
     })
+}
+
+/// What is wrong with the files of a result; `None` if they are those that were written, or an earlier
+/// version, which kept no record of them, wrote them.
+fn damage(folder: &StageFolder, fingerprint: &str, hashes: &mut Hashes) -> Option<String> {
+    let path = folder.result();
+    if !path.exists() {
+        let empty = fs::read_dir(folder.model()).ok()?.next().is_none();
+        return empty.then(|| "its folder is empty".to_owned());
+    }
+    match FilesRecord::read(&path) {
+        None => Some("`result.json` cannot be read".to_owned()),
+        Some(record) if record.fingerprint != fingerprint => {
+            Some("`result.json` is that of another result".to_owned())
+        }
+        Some(record) => record.change(&folder.model(), hashes),
+    }
+}
+
+/// Whether the stage's folder was made from inputs of that fingerprint.
+pub fn is_of(folder: &StageFolder, fingerprint: &str) -> bool {
+    recorded(folder).and_then(|inputs| inputs.fingerprint().ok()).is_some_and(|found| found == fingerprint)
 }
 
 /// The inputs that the stage's folder was made with.

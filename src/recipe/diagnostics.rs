@@ -1,10 +1,16 @@
 //! Problems of a recipe: each with a place in its text, printed as a compiler would.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::terminal::safe;
+
+/// Problems that are shown; more of them are counted.
+const SHOWN: usize = 100;
 
 /// A text that a problem can point into: the recipe, or the text of a `--set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +97,20 @@ impl Diagnostics {
         self.render(&Renderer::styled())
     }
 
+    /// Writes all problems to standard error. What nobody reads is lost.
+    pub fn tell(&self, coloured: bool) {
+        let text = if coloured { self.coloured() } else { self.to_string() };
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     fn render(&self, renderer: &Renderer) -> String {
         let mut text = String::new();
-        for problem in &self.problems {
+        for problem in self.problems.iter().take(SHOWN) {
             text.push_str(renderer.render(&[self.group(problem)]).trim_end());
             text.push_str("\n\n");
+        }
+        if self.problems.len() > SHOWN {
+            text.push_str(&format!("and {} more problems\n\n", self.problems.len() - SHOWN));
         }
         text.push_str(&self.summary());
         text
@@ -118,7 +133,7 @@ impl Diagnostics {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(problem.message.as_str()));
+        let mut group = Group::with_title(level.primary_title(safe(&problem.message)));
         for (index, source) in self.sources.iter().enumerate() {
             let own = problem.place.iter().map(|place| (place, None, AnnotationKind::Primary));
             let related = problem
@@ -129,19 +144,19 @@ impl Diagnostics {
             if here.is_empty() {
                 continue;
             }
-            let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str());
+            let mut snippet = Snippet::source(source.text.as_str()).path(safe(&source.name));
             for (place, words, kind) in here {
                 let span = on_one_line(&source.text, &place.span);
                 let annotation = kind.span(span);
                 snippet = snippet.annotation(match words {
-                    Some(words) => annotation.label(words),
+                    Some(words) => annotation.label(safe(words)),
                     None => annotation,
                 });
             }
             group = group.element(snippet);
         }
         match &problem.help {
-            Some(help) => group.element(Level::HELP.message(help.as_str())),
+            Some(help) => group.element(Level::HELP.message(safe(help))),
             None => group,
         }
     }

@@ -1,7 +1,7 @@
 //! Progress on standard error: bars where a person watches, plain lines elsewhere.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::kinds::ppo::metrics::SCORES;
 use crate::report::metrics::MetricsRow;
 use crate::report::{metric, number};
+use crate::terminal::{escaped, tell};
 use crate::train::StepReport;
 use crate::train::metric::{GRAD_NORM, LEARNING_RATE, LOSS};
 
@@ -62,8 +63,7 @@ impl Console {
     /// Prints a line that stays.
     pub fn line(&self, text: &str) {
         if self.mode != Mode::Silent {
-            // If standard error is closed, there is nowhere to say so, and no reason to stop.
-            let write = || drop(writeln!(stderr(), "{}{text}", self.prefix.borrow()));
+            let write = || tell(&format!("{}{text}", self.prefix.borrow()));
             self.bars.suspend(write);
         }
     }
@@ -81,7 +81,7 @@ impl Console {
     /// Work that is not steps: reading, hashing, reference log-probs.
     pub fn phase(&self, label: &str) -> Phase<'_> {
         let bar = self.bar("{spinner} {prefix}{msg}");
-        bar.set_message(label.to_owned());
+        bar.set_message(escaped(label).into_owned());
         if self.mode == Mode::Bars {
             bar.enable_steady_tick(TICK);
         }

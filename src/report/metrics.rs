@@ -95,7 +95,14 @@ impl MetricsFile {
         Ok(Self { file, path: path.to_owned(), bytes })
     }
 
+    /// Appends a row. Errors if it cannot be written, or if the file is no longer where it was.
     pub fn append(&mut self, row: &MetricsRow) -> Result<()> {
+        ensure!(
+            self.is_there(),
+            "`{}` has vanished or was replaced while the stage ran; what was saved before may be gone too: put the \
+             folder back and run again",
+            self.path.display()
+        );
         let mut write = || -> Result<()> {
             let line = jsonl::to_bytes(&[row])?;
             self.file.write_all(&line)?;
@@ -103,6 +110,20 @@ impl MetricsFile {
             Ok(())
         };
         write().with_context(|| format!("cannot write `{}`", self.path.display()))
+    }
+
+    /// Whether the file that is open is the one that has its name.
+    #[cfg(unix)]
+    fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let (named, open) = (std::fs::metadata(&self.path), self.file.metadata());
+        named.and_then(|named| Ok(id(named) == id(open?))).unwrap_or(false)
+    }
+
+    #[cfg(not(unix))]
+    fn is_there(&self) -> bool {
+        self.path.exists()
     }
 
     /// Flushes to the disk and says how long the file is.

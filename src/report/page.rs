@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::folder::RunFolder;
 use crate::plan::resolve::Resolved;
+use crate::plan::staleness;
 use crate::report::comparison;
 use crate::report::curve::{Curve, curve};
 use crate::report::metrics::MetricsRow;
@@ -64,7 +65,12 @@ struct Section {
 
 /// The page of all stages that are finished.
 pub fn page(recipe: &Resolved, plan: &Plan, folder: &RunFolder) -> Result<String> {
-    let finished = plan.stages.iter().filter(|stage| folder.stage(stage.name()).model().exists());
+    // An earlier result stays until the stage that replaces it is finished; the page is not about it.
+    let is_finished = |stage: &&StagePlan| {
+        let own = folder.stage(stage.name());
+        own.model().exists() && staleness::is_of(&own, &stage.fingerprint)
+    };
+    let finished = plan.stages.iter().filter(is_finished);
     // a run of one stage alone does not plan those that it was compared with before
     let is_planned = |name: &str| plan.stages.iter().any(|stage| stage.name() == name);
     render(&Page {

@@ -8,8 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::Builder;
 
-/// The start of the name of everything that is not finished yet.
-const UNFINISHED: &str = ".unfinished-";
+use crate::backend::new_file::UNFINISHED;
 
 /// Writes `bytes` to `path`. A file that is there already is replaced by one rename.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -66,13 +65,51 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
     let clean = || -> Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                fs::remove_dir_all(entry.path())?;
+            if !is_leftover(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
             }
         }
         Ok(())
     };
     clean().with_context(|| format!("cannot tidy up `{}`", folder.display()))
+}
+
+/// Whether a crash left something of that name. Earlier versions called temporary files `.tmp` and six
+/// letters or digits.
+fn is_leftover(name: &str) -> bool {
+    let random = name.strip_prefix(".tmp").unwrap_or_default();
+    name.starts_with(UNFINISHED) || (random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Puts the folder `next` in the place of `path`, and removes what was there. A crash half-way leaves it
+/// undone or [`recover`] to finish it; `previous` is where the old folder is meanwhile.
+pub fn exchange(next: &Path, path: &Path, previous: &Path) -> Result<()> {
+    let exchange = || -> Result<()> {
+        if path.exists() {
+            fs::rename(path, previous)?;
+        }
+        fs::rename(next, path)?;
+        sync_folder(parent(path)?)?;
+        if previous.exists() { remove_folder(previous) } else { Ok(()) }
+    };
+    exchange()
+        .with_context(|| format!("cannot put `{}` in the place of `{}`", next.display(), path.display()))
+}
+
+/// Finishes what a crash during [`exchange`] left.
+pub fn recover(next: &Path, path: &Path, previous: &Path) -> Result<()> {
+    match (previous.exists(), path.exists(), next.exists()) {
+        (true, false, true) => exchange(next, path, previous),
+        (true, false, false) => {
+            fs::rename(previous, path).with_context(|| format!("cannot write `{}`", path.display()))
+        }
+        (true, true, _) => remove_folder(previous),
+        (false, ..) => Ok(()),
+    }
 }
 
 fn parent(path: &Path) -> Result<&Path> {

@@ -23,6 +23,7 @@ use crate::report::console::Console;
 use crate::run::atomic;
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::Interrupt;
+use crate::run::verify;
 use crate::train::Progress;
 use crate::train::reference::Reference;
 
@@ -102,6 +103,7 @@ impl Comparing<'_> {
         let StageData { tokenised, accepted_answers, .. } =
             StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
         let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
+        verify::check(group.iter().flat_map(|stage| [&stage.policy, &stage.result]))?;
         let mut opened = Models::at(self.compute);
         let start = opened.frozen(&first.policy)?;
         let batches =

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::terminal::tell;
+
 /// Exit code of an interrupted run, as shells use it.
 pub const EXIT_CODE: u8 = 130;
 
@@ -35,7 +37,7 @@ impl Interrupt {
             if requested.0.swap(true, Ordering::SeqCst) {
                 process::exit(EXIT_CODE.into());
             }
-            eprintln!("\ninterrupted: saving after this step (again to stop at once)");
+            tell("\ninterrupted: saving after this step (again to stop at once)");
         })
         .context("cannot listen to Ctrl-C")?;
         Ok(interrupt)

@@ -9,6 +9,7 @@
 //! | [`score`] | scores rows with a reward model |
 //! | `ends` | writes how answers end into the files of a result |
 //! | [`checkpoint`] | what a half-finished stage leaves behind |
+//! | `verify` | holds results against the records that were written with them |
 //! | [`atomic`] | writes files and folders whole or not at all |
 //! | [`exact_match`] | how many held-out questions are answered right |
 //! | [`interrupt`] | Ctrl-C |
@@ -26,4 +27,5 @@ pub mod lockfile;
 pub mod score;
 pub mod stage;
 pub mod train;
+mod verify;
 pub mod walk;

@@ -17,12 +17,14 @@ use crate::run::checkpoint::{self, TrainingProgress};
 use crate::run::exact_match::Accepted;
 use crate::run::interrupt::{Interrupt, Interrupted, is_interrupt};
 use crate::train::metric::{EXACT_MATCH, GRAD_NORM, LOSS, held_out};
-use crate::train::{StageRun, StepReport, TrainingSettings};
+use crate::train::{Metrics, StageRun, StepReport, TrainingSettings, reference};
 
 /// Everything around a stage's training that is not the stage itself.
 pub struct Training<'a> {
     pub settings: &'a TrainingSettings,
     pub folder: &'a StageFolder,
+    /// The stage's, which its checkpoints and its result are bound to.
+    pub fingerprint: &'a str,
     /// Where log-probs of reference models are kept.
     pub references: &'a Path,
     pub interrupt: &'a Interrupt,
@@ -49,12 +51,21 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<TrainingPr
     let Training { settings, folder, interrupt, console, .. } = training;
     atomic::remove_leftovers(&folder.root)?;
     atomic::remove_leftovers(&folder.checkpoints())?;
+    atomic::remove_leftovers(training.references)?;
+    for damaged in reference::remove_damaged(training.references)? {
+        console.line(&format!(
+            "warning: `{}` is not what was written; its log-probs are computed again",
+            damaged.display()
+        ));
+    }
     let phase = console.phase("preparing the first step");
     stage.prepare(training.references, &mut phase.progress(|| interrupt.check()))?;
     phase.finish();
 
     let mut progress = TrainingProgress::default();
-    if let Some((checkpoint, saved)) = checkpoint::newest(&folder.checkpoints())? {
+    let tell = |text: &str| console.line(&format!("warning: {text}"));
+    if let Some((checkpoint, saved)) = checkpoint::newest(&folder.checkpoints(), training.fingerprint, &tell)?
+    {
         stage
             .restore(&checkpoint)
             .with_context(|| format!("cannot continue from `{}`", checkpoint.display()))?;
@@ -103,7 +114,7 @@ impl Loop<'_> {
             }
         }
         bar.finish();
-        Ok(())
+        checkpoint::prune(&self.training.folder.checkpoints(), settings.save_total_limit)
     }
 
     /// One optimiser step, and its row of metrics if it is time for one.
@@ -114,12 +125,12 @@ impl Loop<'_> {
             Err(error) if is_interrupt(&error) => return self.stop(),
             report => report?,
         };
+        self.require_finite(&report)?;
         self.progress.step += 1;
         self.progress.seconds += started.elapsed().as_secs_f64();
         self.progress.useful_tokens += report.useful_tokens;
         self.progress.rows += report.rows;
         let step = self.progress.step;
-        require_finite(&report, step)?;
         self.progress.window.add(&report.metrics);
         bar.advance(&report);
         if step == total || step.is_multiple_of(self.training.settings.logging_steps.max(1)) {
@@ -170,6 +181,7 @@ impl Loop<'_> {
             evaluated => evaluated?,
         };
         if let Some(metrics) = evaluated {
+            self.require_finite_metrics(&metrics)?;
             let row = MetricsRow::new(self.progress.step, self.epoch(), &metrics);
             self.metrics.append(&row)?;
             self.training.console.evaluation(&row);
@@ -209,9 +221,48 @@ impl Loop<'_> {
     fn save(&mut self) -> Result<()> {
         self.progress.metrics_bytes = self.metrics.sync()?;
         let folder = self.training.folder.checkpoints();
-        let keep = self.training.settings.save_total_limit;
         let stage = &self.stage;
-        checkpoint::write(&folder, &self.progress, keep, |unfinished| stage.save_state(unfinished))
+        let save_state = |unfinished: &Path| stage.save_state(unfinished);
+        checkpoint::write(&folder, &self.progress, self.training.fingerprint, save_state)
+    }
+
+    /// Errors if loss or gradient of the step after those in `progress` is not a number: it would never become
+    /// one again. The checkpoint with the weights that gave it goes, and the one before it is the newest.
+    /// Older ones than `save_total_limit` allows go only once this shows that the newest is of use.
+    fn require_finite(&mut self, report: &StepReport) -> Result<()> {
+        let (checkpoints, done) = (self.training.folder.checkpoints(), self.progress.step);
+        let mut values = [LOSS.name, GRAD_NORM.name].into_iter().filter_map(|name| {
+            let value = report.metrics.get(name).copied().filter(|value| !value.is_finite())?;
+            Some((name, value))
+        });
+        let Some((name, value)) = values.next() else {
+            return checkpoint::prune(&checkpoints, self.training.settings.save_total_limit);
+        };
+        let removed = match checkpoint::remove(&checkpoints, done)? {
+            true => format!("; the checkpoint of step {done}, whose weights gave it, is removed"),
+            false => String::new(),
+        };
+        bail!(
+            "`{name}` is {value} at step {}: training cannot go on; lower `learning_rate`, or set \
+             `max_grad_norm` if it is 0{removed}",
+            done + 1
+        )
+    }
+
+    /// Errors if a metric of the held-out rows is not a number.
+    fn require_finite_metrics(&self, metrics: &Metrics) -> Result<()> {
+        let step = self.progress.step;
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((name, value)) if step == 0 => bail!(
+                "`{name}` is {value} before the first step: the model gives held-out rows no finite number; \
+                 look at its weights and at the longest of those rows"
+            ),
+            Some((name, value)) => bail!(
+                "`{name}` is {value} after step {step}: the training diverged, and a result would be of no use; \
+                 lower `learning_rate`, or set `max_grad_norm` if it is 0"
+            ),
+        }
     }
 
     fn stop(&mut self) -> Result<()> {
@@ -220,17 +271,4 @@ impl Loop<'_> {
         }
         Err(Interrupted.into())
     }
-}
-
-/// Errors if loss or gradient is not a number: it would never become one again.
-fn require_finite(report: &StepReport, step: u64) -> Result<()> {
-    for name in [LOSS.name, GRAD_NORM.name] {
-        if let Some(value) = report.metrics.get(name).filter(|value| !value.is_finite()) {
-            bail!(
-                "`{name}` is {value} at step {step}: training cannot go on; lower `learning_rate`, \
-                 or set `max_grad_norm` if it is 0"
-            );
-        }
-    }
-    Ok(())
 }

@@ -24,8 +24,9 @@ use crate::report::stage_report::StageReport;
 use crate::run::compare::Comparing;
 use crate::run::ends::AnswerEnds;
 use crate::run::interrupt::Interrupt;
-use crate::run::stage::{claim, finish};
+use crate::run::stage::{claim, finish, place, recover};
 use crate::run::train::{Questions, Training};
+use crate::run::verify::check_read;
 use crate::run::{atomic, lockfile};
 
 /// Reasons for cutting and dropping rows that are printed before a stage, at most.
@@ -52,7 +53,12 @@ pub fn walk(
     recipe.check_weights()?;
     let folder = RunFolder::of(&recipe.name);
     let _in_use = lockfile::lock(&folder)?;
-    atomic::remove_leftovers(&folder.root)?;
+    for stage in &recipe.stages {
+        recover(&folder, &stage.name)?;
+    }
+    for leftovers in [&folder.root, &folder.references()] {
+        atomic::remove_leftovers(leftovers)?;
+    }
     let mut planned = planner::plan(recipe, options, &console.watch(|| interrupt.check()))?;
     let plan = planned.plan;
     for warning in &plan.base.warnings {
@@ -69,6 +75,7 @@ pub fn walk(
             .with_context(|| format!("cannot remove `{}`", folder.references().display()))?;
     }
     let mut ran = 0;
+    let had_report = folder.report().exists();
     for stage in &plan.stages {
         console.set_stage(stage.name());
         // Rows of a finished stage are read only where their counts were not known.
@@ -87,6 +94,9 @@ pub fn walk(
     if compared {
         atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
         ran += 1;
+    }
+    if ran == 0 && !had_report {
+        atomic::write_file(&folder.report(), page(recipe, &plan, &folder)?.as_bytes())?;
     }
     let told = plan.stages.iter().filter(|_| ran > 0);
     let reports = told.map(|stage| StageReport::read(stage, &folder)).collect::<Result<_>>()?;
@@ -117,7 +127,8 @@ fn make_base(base: &Base, console: &Console) -> Result<()> {
     console.line(&format!("making a model from random weights in {}", base.artifact.base.display()));
     atomic::write_folder(&base.artifact.base, |folder| {
         made.write_tokenizer(folder)?;
-        scratch::create(&made.spec, made.vocabulary, made.seed, made.dtype, folder)
+        scratch::create(&made.spec, made.vocabulary, made.seed, made.dtype, folder)?;
+        made.write_record(folder)
     })
 }
 
@@ -130,6 +141,7 @@ fn run_stage(
     console: &Console,
 ) -> Result<()> {
     let own = folder.stage(plan.name());
+    check_read(plan)?;
     if plan.status != Status::New {
         console.line(&plan_table::status(&plan.status));
     }
@@ -164,13 +176,18 @@ fn run_stage(
     })?;
     phase.finish();
     // Only now, with everything read and opened, does an earlier result give way.
-    claim(&own, &plan.inputs, &plan.status)?;
+    let work = claim(folder, plan.name(), &plan.inputs, &plan.status)?;
+    if own.model().exists() {
+        console
+            .line(&format!("the earlier result stays in {} until this one is done", own.model().display()));
+    }
     let mut ledger = Vec::new();
     read.ledger.write_jsonl(&mut ledger)?;
-    atomic::write_file(&own.ledger(), &ledger)?;
+    atomic::write_file(&work.ledger(), &ledger)?;
     let training = Training {
         settings: &plan.settings.training,
-        folder: &own,
+        folder: &work,
+        fingerprint: &plan.fingerprint,
         references: &folder.references(),
         interrupt,
         console,
@@ -183,6 +200,7 @@ fn run_stage(
     };
     finish(stage.as_mut(), &training, plan.work.training, complete)
         .with_context(|| format!("stage `{}`", plan.name()))?;
+    place(folder, plan.name(), &work)?;
     console.line(&format!("done: {}", own.model().display()));
     Ok(())
 }

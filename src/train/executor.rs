@@ -108,6 +108,10 @@ impl StageRun for Executor {
         self.algorithm.restore(dir)
     }
 
+    fn check_finite(&self) -> Result<()> {
+        self.trainer.check_finite()
+    }
+
     fn save_result(&self, dir: &Path) -> Result<()> {
         let trainer = &self.trainer;
         crate::model::result::save(

@@ -86,6 +86,8 @@ pub trait StageRun {
     /// Continues exactly where `save_state` left off. Comes after `prepare`, which needs the model as
     /// the stage started.
     fn restore(&mut self, dir: &Path) -> Result<()>;
+    /// Errors, with the weight, if a trained weight holds a value that is not finite.
+    fn check_finite(&self) -> Result<()>;
     /// Writes the result (HF or PEFT layout) into an existing, empty folder.
     fn save_result(&self, dir: &Path) -> Result<()>;
 }

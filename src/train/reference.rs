@@ -28,6 +28,9 @@ const NUMERICS: u32 = 1;
 /// What is known is written at least this often.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
 
+/// The name of the digest of a file's content in its metadata.
+const CONTENT: &str = "content";
+
 const DIGEST: usize = 32;
 type Digest = [u8; DIGEST];
 
@@ -128,7 +131,7 @@ impl Store {
     fn open(folder: &Path, decoder: &Decoder) -> Result<Self> {
         let model = model_digest(decoder)?;
         let path = folder.join(format!("{}.safetensors", &model[..16]));
-        let sums = read(&path, &model).unwrap_or_default();
+        let sums = read(&path, Some(&model)).unwrap_or_default();
         Ok(Store { path, model, sums })
     }
 
@@ -194,31 +197,57 @@ impl Store {
         let n = self.sums.len();
         let digests: Vec<u8> = self.sums.keys().flatten().copied().collect();
         let sums: Vec<f64> = self.sums.values().flatten().copied().collect();
+        let content = content_digest(&digests, bytemuck::cast_slice(&sums));
         let tensors = BTreeMap::from([
             ("answers", Tensor::from_vec(digests, (n, DIGEST), &Device::Cpu)?),
             ("log_probs", Tensor::from_vec(sums, (n, 2), &Device::Cpu)?),
         ]);
-        let metadata = HashMap::from([("model".to_string(), self.model.clone())]);
+        let metadata =
+            HashMap::from([("model".to_string(), self.model.clone()), (CONTENT.to_string(), content)]);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(context)?;
         write_tensors(tensors.iter(), metadata, &self.path).with_context(context)
     }
 }
 
-/// `None` if the file is missing, is another model's, or does not read.
-fn read(path: &Path, model: &str) -> Option<BTreeMap<Digest, LogProbSums>> {
+/// Deletes the files in `folder` whose log-probabilities are not those that were written, and returns their
+/// paths. Files of versions that kept no digest of them are among those.
+pub fn remove_damaged(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut damaged = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(damaged) };
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list `{}`", folder.display()))?.path();
+        if path.extension().is_some_and(|kind| kind == "safetensors") && read(&path, None).is_none() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+            damaged.push(path);
+        }
+    }
+    Ok(damaged)
+}
+
+/// `None` if the file is missing, is another model's than `model`, or is not what was written.
+fn read(path: &Path, model: Option<&str>) -> Option<BTreeMap<Digest, LogProbSums>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
-    if header.metadata().as_ref()?.get("model")? != model {
+    let metadata = header.metadata().as_ref()?;
+    if model.is_some_and(|model| metadata.get("model").is_none_or(|found| found != model)) {
         return None;
     }
     let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
     let digests = tensors.tensor("answers").ok()?;
     let sums = tensors.tensor("log_probs").ok()?;
+    if *metadata.get(CONTENT)? != content_digest(digests.data(), sums.data()) {
+        return None;
+    }
     let number = |bytes: &[u8]| Some(f64::from_le_bytes(bytes.try_into().ok()?));
     let rows = digests.data().chunks_exact(DIGEST).zip(sums.data().chunks_exact(16));
     rows.map(|(digest, sums)| Some((digest.try_into().ok()?, [number(&sums[..8])?, number(&sums[8..])?])))
         .collect()
+}
+
+/// A digest of a file's answers and their log-probabilities, as the bytes of their tensors.
+fn content_digest(digests: &[u8], sums: &[u8]) -> String {
+    blake3::Hasher::new().update(digests).update(sums).finalize().to_hex().to_string()
 }
 
 /// A digest of all that a model's log-probabilities follow from: its config and its weights.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::settings::TrainingSettings;
 use crate::backend::profile;
+use crate::backend::storage::is_finite;
 use crate::backend::weights_file::WeightFiles;
 use crate::batch::{BatchPolicy, Episodes, Sampler, Steps};
 use crate::data::example::Example;
@@ -155,6 +156,20 @@ impl Trainer {
     /// Tokens trained on so far.
     pub fn num_tokens(&self) -> u64 {
         self.progress.num_tokens
+    }
+
+    /// Errors, with the weight, if a trained weight holds a value that is not finite.
+    pub fn check_finite(&self) -> Result<()> {
+        for trained in self.models.trained() {
+            ensure!(
+                is_finite(trained.optimised())?,
+                "the weight `{}` is not finite after step {}: the training diverged in its last steps, and the \
+                 result would be of no use; lower `learning_rate`, or set `max_grad_norm` if it is 0",
+                trained.name,
+                self.progress.steps
+            );
+        }
+        Ok(())
     }
 
     pub fn save_state(&self, dir: &Path) -> Result<()> {

@@ -3,6 +3,7 @@
 mod artifact;
 mod checkpoints;
 mod commands;
+mod damaged;
 mod estimate;
 mod fingerprint;
 mod memory;

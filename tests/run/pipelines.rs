@@ -99,7 +99,15 @@ fn check_metrics(workspace: &Workspace, kind: &str, steps: u64) {
 
 /// The result has every file that it needs, and no other.
 fn check_files(workspace: &Workspace, stage: &str, tuner: &str) {
-    let folder = ["inputs.json", "ledger.jsonl", "metrics.jsonl", "model", "samples.jsonl", "summary.json"];
+    let folder = [
+        "inputs.json",
+        "ledger.jsonl",
+        "metrics.jsonl",
+        "model",
+        "result.json",
+        "samples.jsonl",
+        "summary.json",
+    ];
     assert_eq!(workspace.list(stage), folder, "{stage}");
     let mut model = match tuner {
         "full" => vec!["config.json", "model.safetensors"],

@@ -108,7 +108,8 @@ fn a_loss_that_is_not_a_number_stops_the_stage() {
     let error = toy.run(&folder, &training(1, None, Some(2), None)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`loss` is NaN at step 7: training cannot go on; lower `learning_rate`, or set `max_grad_norm` if it is 0"
+        "`loss` is NaN at step 7: training cannot go on; lower `learning_rate`, or set `max_grad_norm` if it is 0; \
+         the checkpoint of step 6, whose weights gave it, is removed"
     );
     assert!(!folder.model().exists());
 }

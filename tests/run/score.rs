@@ -88,7 +88,7 @@ fn check(tuner: &str) {
     assert_eq!(
         (said.code, said.out.as_str(), said.err.as_str()),
         (
-            Some(1),
+            Some(2),
             "",
             "error: `runs/quickstart-rlhf/sft/model` is no reward model: it has no `value_head.safetensors`, \
              and its weights have no `score.weight`\n"

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use runner::plan::folder::StageFolder;
 use runner::report::console::Console;
 use runner::run::interrupt::Interrupt;
@@ -80,6 +80,7 @@ impl Toy {
         let training = Training {
             settings,
             folder,
+            fingerprint: FINGERPRINT,
             references: &folder.root.join("reference"),
             interrupt: &interrupt,
             console: &Console::silent(),
@@ -89,6 +90,9 @@ impl Toy {
         finish(&mut self, &training, 1e6, complete).map(|_| ())
     }
 }
+
+/// The stage's fingerprint.
+pub const FINGERPRINT: &str = "toy";
 
 /// Rows of step `step`: three inputs and a target.
 fn row(step: u64, i: usize) -> f64 {
@@ -157,6 +161,11 @@ impl StageRun for Toy {
 
     fn restore(&mut self, dir: &Path) -> Result<()> {
         self.state = serde_json::from_str(&fs::read_to_string(dir.join("state.json"))?)?;
+        Ok(())
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        ensure!(self.state.weights.iter().all(|weight| weight.is_finite()), "weights are not finite");
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Which files of a folder hold its weights.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -55,6 +55,12 @@ fn shards(folder: &Path, index: &Value) -> Result<Vec<PathBuf>, Fault> {
                 "`weight_map` puts `{weight}` into {file}, which is no file's name"
             )));
         };
+        if !is_within(file) {
+            return Err(Fault::new(format!(
+                "`weight_map` puts `{weight}` into `{file}`, which is not in the folder"
+            ))
+            .with_help("put that file beside the index, and name it there without a folder above"));
+        }
         files.push(folder.join(file));
     }
     files.sort_unstable();
@@ -75,6 +81,11 @@ fn shards(folder: &Path, index: &Value) -> Result<Vec<PathBuf>, Fault> {
         ))
         .with_help("get these files too")),
     }
+}
+
+/// Whether a name that a model's file gives stands for a file in the model's folder.
+fn is_within(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// What to say of a folder without weights that can be read.

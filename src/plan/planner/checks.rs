@@ -4,6 +4,7 @@ use super::{Planner, problems};
 use crate::data::Tokenizer;
 use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
+use crate::plan::counts::Counts;
 use crate::plan::models;
 use crate::plan::rows::StageData;
 use crate::plan::vocabulary::{self, EmbeddingRows};
@@ -27,6 +28,27 @@ impl Planner<'_> {
             };
             self.problems.extend(problems(self.recipe, &pointer, faults));
         }
+    }
+
+    /// There is a row to train on, and a token in it.
+    pub(super) fn check_rows(&mut self, stage: &StageSettings, counts: &Counts) {
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let generates = stage.kind.facts().rollouts.is_some();
+        let (what, help) = match (counts.train, counts.held_out.rows) {
+            (train, 0) if train.rows == 0 => ("no row is left to train on".to_owned(), "add rows"),
+            (train, held_out) if train.rows == 0 => (
+                format!("no row is left to train on: {held_out} of {held_out} rows are held out"),
+                "add rows, or lower `eval_fraction`; 0 holds out none",
+            ),
+            (train, _) if train.trained == 0 && !generates => (
+                "no token of the rows is trained on".to_owned(),
+                "give rows with answers, or mark turns as trained",
+            ),
+            _ => return,
+        };
+        let message = format!("data `{}`: {what}", stage.data);
+        let at = format!("/stage/{index}/data");
+        self.problems.push(self.recipe.problem_at(&at, message, Some(help.to_owned())));
     }
 
     /// Every token of the rows has a row in the embedding, and so has one that ends responses.

@@ -79,7 +79,11 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
     planner.problems = problems(recipe, "/model", planner.base.faults.clone());
     for stage in &stages {
         watch(&format!("reading data `{}` for stage `{}`", stage.data, stage.name))?;
-        planner.stage(stage)?;
+        if let Err(error) = planner.stage(stage) {
+            let index = recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+            let at = format!("/stage/{index}");
+            planner.problems.push(recipe.problem_at(&at, message(&error), None));
+        }
     }
     planner.hashes.save();
     planner.finish()
@@ -108,17 +112,20 @@ impl Planner<'_> {
         self.check_models(stage);
         let stage_folder = self.folder.stage(&stage.name);
         let mut inputs = self.inputs(stage)?;
-        let status = staleness::status(&stage_folder, &inputs, self.fresh)?;
-        if let (Status::HalfFinished, Some(recorded)) = (&status, staleness::recorded(&stage_folder)) {
-            inputs.started = recorded.started;
-        }
+        let status = staleness::status(&self.folder, &stage.name, &inputs, self.fresh, &mut self.hashes)?;
         let fingerprint = inputs.fingerprint()?;
+        if status == Status::HalfFinished {
+            let halves = [self.folder.next(&stage.name), self.folder.stage(&stage.name)];
+            let half = halves.iter().find(|folder| staleness::is_of(folder, &fingerprint));
+            inputs.started = half.and_then(staleness::recorded).and_then(|recorded| recorded.started);
+        }
         let known = self.earlier.get(&fingerprint).filter(|_| status == Status::Finished);
         let counts = match known {
             Some(counts) => counts.clone(),
             None => match self.read(stage, &inputs) {
                 Ok(rows) => {
                     let counts = rows.counts();
+                    self.check_rows(stage, &counts);
                     self.check_tokens(stage, &rows);
                     self.rows.insert(stage.name.clone(), rows);
                     counts

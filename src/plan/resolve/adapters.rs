@@ -13,6 +13,22 @@ fn stored(folder: &Path) -> Option<AdapterShape> {
     Adapter::open(folder).ok().map(|adapter| AdapterShape::of_stored(&adapter))
 }
 
+/// Errors if the path of a base is not UTF-8, as an adapter's configuration names it.
+pub fn check_path(checker: &mut Checker, stages: &[StageSettings], base: Option<&Path>) {
+    let trained = stages.iter().position(|stage| stage.training.tuner.is_adapter());
+    let (Some(index), Ok(here)) = (trained, std::env::current_dir()) else { return };
+    let whole = |path: &Path| here.join(path).canonicalize().unwrap_or_else(|_| here.join(path));
+    let paths = [Some(here.as_path()), base].into_iter().flatten().map(whole);
+    let Some(path) = paths.into_iter().find(|path| path.to_str().is_none()) else { return };
+    let at = checker.stage_key(index, "tuner");
+    let message = format!(
+        "the path `{}` is not UTF-8, and the `adapter_config.json` of a result, which names its base, can hold \
+         no other",
+        path.display()
+    );
+    checker.error(&at, message).help = Some("rename that folder".to_owned());
+}
+
 /// `adapter` is that of `[model]`.
 pub fn check(checker: &mut Checker, stages: &[StageSettings], adapter: Option<&Path>) {
     let of_model = adapter.and_then(stored);

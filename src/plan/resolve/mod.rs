@@ -87,6 +87,9 @@ impl Resolved {
 pub fn load(path: &Path, overrides: &[String], purpose: RecipeUse) -> Result<Resolved, Diagnostics> {
     let name = path.display().to_string();
     let unread = |message: String| Diagnostics::new(Default::default(), vec![Problem::error(None, message)]);
+    if path.exists() && !path.is_file() {
+        return Err(unread(format!("cannot read the recipe `{name}`: it is no file")));
+    }
     let bytes =
         std::fs::read(path).map_err(|error| unread(format!("cannot read the recipe `{name}`: {error}")))?;
     let source = String::from_utf8(bytes)
@@ -122,6 +125,11 @@ pub fn load(path: &Path, overrides: &[String], purpose: RecipeUse) -> Result<Res
     data::check_use(&mut checker, &recipe);
     idle::check(&mut checker, &recipe, &data, &stages);
     adapters::check(&mut checker, &stages, model.as_ref().and_then(|m| m.adapter.as_deref()));
+    let base = model.as_ref().and_then(|model| match &model.origin {
+        ModelOrigin::Folder(folder) => Some(folder.as_path()),
+        ModelOrigin::Scratch(_) => None,
+    });
+    adapters::check_path(&mut checker, &stages, base);
     if let (Some(model), RecipeUse::Run) = (&model, purpose) {
         opened::check(&mut checker, model, &stages);
     }
