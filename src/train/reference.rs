@@ -28,8 +28,8 @@ const NUMERICS: u32 = 1;
 /// What is known is written at least this often.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
 
-/// The name of the digest of a file's content in its metadata.
-const CONTENT: &str = "content";
+/// The key of a file's metadata under which the digests of the model and of the content are.
+const RECORD: &str = "record";
 
 const DIGEST: usize = 32;
 type Digest = [u8; DIGEST];
@@ -202,8 +202,9 @@ impl Store {
             ("answers", Tensor::from_vec(digests, (n, DIGEST), &Device::Cpu)?),
             ("log_probs", Tensor::from_vec(sums, (n, 2), &Device::Cpu)?),
         ]);
-        let metadata =
-            HashMap::from([("model".to_string(), self.model.clone()), (CONTENT.to_string(), content)]);
+        // One entry, because several have no fixed order in the file.
+        let record = format!("{} {content}", self.model);
+        let metadata = HashMap::from([(RECORD.to_string(), record)]);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(context)?;
         write_tensors(tensors.iter(), metadata, &self.path).with_context(context)
@@ -229,14 +230,14 @@ pub fn remove_damaged(folder: &Path) -> Result<Vec<PathBuf>> {
 fn read(path: &Path, model: Option<&str>) -> Option<BTreeMap<Digest, LogProbSums>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
-    let metadata = header.metadata().as_ref()?;
-    if model.is_some_and(|model| metadata.get("model").is_none_or(|found| found != model)) {
+    let (written_for, content) = header.metadata().as_ref()?.get(RECORD)?.split_once(' ')?;
+    if model.is_some_and(|model| model != written_for) {
         return None;
     }
     let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
     let digests = tensors.tensor("answers").ok()?;
     let sums = tensors.tensor("log_probs").ok()?;
-    if *metadata.get(CONTENT)? != content_digest(digests.data(), sums.data()) {
+    if content != content_digest(digests.data(), sums.data()) {
         return None;
     }
     let number = |bytes: &[u8]| Some(f64::from_le_bytes(bytes.try_into().ok()?));
