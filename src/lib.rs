@@ -21,6 +21,7 @@
 //! | [`backend`] | tensor operations behind one function each, on the CPU or a GPU |
 //! | [`random`] | streams of random numbers: seed, purpose, epoch, row |
 //! | [`json_file`] | JSON files, read and written |
+//! | [`caught`] | panics of other crates, caught |
 //!
 //! # Ten types to read first
 //!
@@ -71,6 +72,7 @@ extern crate self as runner;
 
 pub mod backend;
 pub mod batch;
+pub mod caught;
 pub mod cli;
 pub mod data;
 pub mod json_file;
