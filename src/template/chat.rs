@@ -286,10 +286,11 @@ impl ChatTemplate {
                 Err(failure) => failure,
             },
         };
+        let which = if self.templates.len() > 1 { format!(" `{name}`") } else { String::new() };
         match failure {
             Failure::Wrong(what) => bail!(what),
             Failure::Past(past) => bail!(
-                "the chat template goes past what it may take: {}; it is broken or hostile: use another \
+                "the chat template{which} goes past what it may take: {}; it is broken or hostile: use another \
                  (`template` in `[model]`)",
                 self.stopped.get_or_init(|| past)
             ),

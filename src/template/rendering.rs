@@ -33,7 +33,7 @@ pub fn compile(
 
 fn parts(environment: &mut Environment<'static>, name: &str, source: &str) -> Result<CompiledParts, String> {
     let (rewritten, marks_generation) = rewrite::rewrite(source)
-        .map_err(|error| format!("{} (line {} of the template)", error.what, error.line))?;
+        .map_err(|error| format!("{} (line {} of the template)", shortened(error.what), error.line))?;
     environment.add_template_owned(name.to_owned(), rewritten).map_err(|error| told(&error))?;
     // If a template does not compile with marks in it, it is used without them.
     let with_turns = turns::mark_loops(source).and_then(|marked| {
@@ -97,7 +97,18 @@ impl Write for BoundedText {
 fn told(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {
-        Some(line) => format!("{what} (line {line} of the template)"),
-        None => what,
+        Some(line) => format!("{} (line {line} of the template)", shortened(what)),
+        None => shortened(what),
     }
+}
+
+/// The most characters of a template's own words that an error repeats.
+const SHOWN: usize = 600;
+
+fn shortened(mut what: String) -> String {
+    if let Some((end, _)) = what.char_indices().nth(SHOWN) {
+        what.truncate(end);
+        what.push('…');
+    }
+    what
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use runner::data::Tokenizer;
 use runner::model::config::Config;
 use runner::model::folder::ModelFolder;
+use runner::model::tuner::adapter::Adapter;
 use serde_json::{Value, json};
 
 use crate::helper::golden;
@@ -140,7 +141,8 @@ fn changed(json: &Value, place: prop::sample::Index, value: Value) -> Value {
     let mut all = Vec::new();
     places(json, "", &mut all);
     let mut changed = json.clone();
-    *changed.pointer_mut(place.get(&all[..])).unwrap() = value;
+    let place: &String = place.get(&all);
+    *changed.pointer_mut(place).unwrap() = value;
     changed
 }
 
@@ -207,6 +209,21 @@ proptest! {
     fn any_tokenizer_is_answered_for(changes in changes()) {
         if let Err(error) = tokenised(|json| *json = all_changed(json.clone(), changes)) {
             prop_assert!(!error.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_adapter_is_answered_for(changes in changes()) {
+        let from = golden("traces/dpo_aot_unpaired/init_adapter");
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(from.join("adapter_model.safetensors"), folder.path().join("adapter_model.safetensors")).unwrap();
+        let config = all_changed(json_of(&from.join("adapter_config.json")), changes);
+        fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
+        let model = Config::read(&golden("models/llama3")).unwrap();
+        let places = Adapter::open(folder.path()).and_then(|adapter| adapter.places(&model, true));
+        match places {
+            Ok(places) => prop_assert!(places.trainable(&model) > 0),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
     }
 

@@ -162,6 +162,9 @@ impl Planner<'_> {
         let measured = Summary::read(&stage_folder.summary()).ok().filter(|_| self.same_machinery);
         let measured = measured.map(|summary| summary.flops_per_second());
         let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
+        if trainable == 0 {
+            self.nothing_to_train(stage);
+        }
         self.planned.push(StagePlan {
             settings: stage.clone(),
             policy,
