@@ -22,6 +22,7 @@
 //! | [`random`] | streams of random numbers: seed, purpose, epoch, row |
 //! | [`json_file`] | JSON files, read and written |
 //! | [`terminal`] | messages: control characters escaped, lines bounded |
+//! | [`caught`] | panics of other crates, caught |
 //!
 //! # Ten types to read first
 //!
@@ -72,6 +73,7 @@ extern crate self as runner;
 
 pub mod backend;
 pub mod batch;
+pub mod caught;
 pub mod cli;
 pub mod data;
 pub mod json_file;

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct BatchSettings {
     /// Rows (pairs for preference kinds, prompts for ppo) in a micro-batch.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1048576))]
     pub batch_size: usize,
     /// Micro-batches in an optimiser step; of ppo, in an update of `num_ppo_epochs` times
     /// `num_mini_batches` steps.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1048576))]
     pub gradient_accumulation_steps: usize,
     /// Passes over the data; may be a fraction.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(range(max = 1000000.0), extend("exclusiveMinimum" = 0))]
     pub num_train_epochs: f64,
     /// Optimiser steps; overrides `num_train_epochs`.
     #[schemars(range(min = 1))]

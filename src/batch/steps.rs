@@ -37,8 +37,8 @@ impl Steps {
         let windows = Windows::of(settings, rows);
         let by_epochs = (settings.num_train_epochs * windows.per_epoch() as f64).ceil() as u64;
         let windows_in_all = episodes.total.map_or(by_epochs, |episodes| windows.that_hold(episodes));
-        let per_epoch = windows.per_epoch() * episodes.steps_per_window;
-        let total = settings.max_steps.unwrap_or(windows_in_all * episodes.steps_per_window);
+        let per_epoch = windows.per_epoch().saturating_mul(episodes.steps_per_window);
+        let total = settings.max_steps.unwrap_or(windows_in_all.saturating_mul(episodes.steps_per_window));
         let epochs = if per_epoch == 0 { 0.0 } else { total as f64 / per_epoch as f64 };
         Self { per_epoch, total, epochs }
     }

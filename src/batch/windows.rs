@@ -23,7 +23,7 @@ impl Windows {
     }
 
     fn size(&self) -> usize {
-        self.batch_size * self.accumulation
+        self.batch_size.saturating_mul(self.accumulation)
     }
 
     /// A short last window is one too.
@@ -35,18 +35,20 @@ impl Windows {
     pub fn rows_in(&self, windows: u64) -> u64 {
         let per_epoch = self.per_epoch().max(1);
         let (epochs, more) = (windows / per_epoch, windows % per_epoch);
-        epochs * self.rows as u64 + more * self.size() as u64
+        let more = more.saturating_mul(self.size() as u64);
+        epochs.saturating_mul(self.rows as u64).saturating_add(more)
     }
 
     /// The least windows that hold `rows` rows.
     pub fn that_hold(&self, rows: u64) -> u64 {
         let (epochs, more) = (rows / self.rows.max(1) as u64, rows % self.rows.max(1) as u64);
-        epochs * self.per_epoch() + more.div_ceil(self.size() as u64)
+        epochs.saturating_mul(self.per_epoch()) + more.div_ceil(self.size() as u64)
     }
 
     /// Places of the rows of window `index` of an epoch in the epoch's order.
     fn range(&self, index: usize) -> Range<usize> {
-        (index * self.size()).min(self.rows)..((index + 1) * self.size()).min(self.rows)
+        let end = |windows: usize| windows.saturating_mul(self.size()).min(self.rows);
+        end(index)..end(index + 1)
     }
 }
 
@@ -130,6 +132,14 @@ mod tests {
         let windows = Windows { rows: 11, batch_size: 2, accumulation: 2 };
         assert_eq!([1, 2, 3, 4, 6, 7].map(|n| windows.rows_in(n)), [4, 8, 11, 15, 22, 26]);
         assert_eq!([1, 8, 9, 11, 12, 40].map(|n| windows.that_hold(n)), [1, 2, 3, 3, 4, 11]);
+    }
+
+    #[test]
+    fn numbers_past_64_bits_make_one_window() {
+        let mut sampler = sampler(10, usize::MAX / 2, 4, false);
+        assert_eq!(sampler.windows().per_epoch(), 1);
+        assert_eq!(sampler.micro_batches(u64::MAX).concat().len(), 10);
+        assert_eq!(sampler.windows().rows_in(u64::MAX), u64::MAX);
     }
 
     #[test]

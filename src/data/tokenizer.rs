@@ -1,12 +1,16 @@
 //! A model's tokenizer: `tokenizer.json` and the special tokens of `tokenizer_config.json`.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokenizers::PostProcessorWrapper;
+use tokenizers::models::ModelWrapper;
 use tokenizers::tokenizer::Tokenizer as HfTokenizer;
 
 use super::added_tokens;
+use crate::caught::caught;
+use crate::json_file;
 use crate::template::SpecialTokens;
 
 /// A tokenizer that encodes whole texts without adding special tokens, since templates write those
@@ -31,11 +35,21 @@ pub struct Encoded {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a model's folder.
+    /// Reads the tokenizer of a model's folder. Errors if the library that follows it panics over it.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
-        let mut inner = HfTokenizer::from_file(&path)
+        caught(|| Self::read(folder, &path)).unwrap_or_else(|panic| {
+            bail!("the tokenizer `{}` cannot be used: {panic}; {CORRECT}", path.display())
+        })
+    }
+
+    fn read(folder: &Path, path: &Path) -> Result<Self> {
+        let cannot = || format!("cannot read the tokenizer `{}`", path.display());
+        let text = fs::read(path).with_context(cannot)?;
+        let mut inner = HfTokenizer::from_bytes(&text)
             .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
+        json_file::check_keys(&text).with_context(cannot)?;
+        without_chance(&mut inner);
         let leading = leading(&inner);
         // Texts are never cut or padded here, and a post-processor would only shift offsets.
         inner
@@ -62,9 +76,8 @@ impl Tokenizer {
 
     /// Ids and byte offsets of a text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Encoded> {
-        let encoding = self
-            .inner
-            .encode(text, false)
+        let encoding = caught(|| self.inner.encode(text, false))
+            .unwrap_or_else(|panic| Err(panic.into()))
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| format!("cannot tokenise {:?}", excerpt(text)))?;
         Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
@@ -77,12 +90,18 @@ impl Tokenizer {
 
     /// The text of tokens, special ones included.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, false).map_err(|error| anyhow!("cannot decode tokens: {error}"))
+        self.decoded(ids, false)
     }
 
     /// The text of tokens without the special ones.
     pub fn decode_plain(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|error| anyhow!("cannot decode tokens: {error}"))
+        self.decoded(ids, true)
+    }
+
+    fn decoded(&self, ids: &[u32], plain: bool) -> Result<String> {
+        caught(|| self.inner.decode(ids, plain))
+            .unwrap_or_else(|panic| Err(panic.into()))
+            .map_err(|error| anyhow!("cannot decode tokens: {error}"))
     }
 
     /// A token as the vocabulary writes it.
@@ -135,6 +154,28 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.binary_search(&id).is_ok()
     }
+}
+
+/// What to do about a `tokenizer.json` that cannot be used.
+const CORRECT: &str = "correct it, or take the file of the model that was published";
+
+/// Turns off what draws lots when a text is split, so that a text always has the same tokens: the dropout of
+/// a BPE, and the sampling of a unigram model.
+fn without_chance(inner: &mut HfTokenizer) {
+    let model = match inner.get_model() {
+        ModelWrapper::BPE(bpe) if bpe.dropout.is_some() => {
+            let mut bpe = bpe.clone();
+            bpe.dropout = None;
+            ModelWrapper::BPE(bpe)
+        }
+        ModelWrapper::Unigram(unigram) if unigram.alpha.is_some() || unigram.nbest_size.is_some() => {
+            let mut unigram = unigram.clone();
+            (unigram.alpha, unigram.nbest_size) = (None, None);
+            ModelWrapper::Unigram(unigram)
+        }
+        _ => return,
+    };
+    inner.with_model(model);
 }
 
 /// The tokens that the post-processor puts before a text; empty if there is no post-processor.

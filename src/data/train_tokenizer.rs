@@ -17,15 +17,21 @@ pub const SPECIAL_TOKENS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_en
 /// Every byte has a token of its own.
 const BYTES: usize = 256;
 
+/// The most tokens that a tokenizer may be trained to have: memory is taken for all of them at once.
+pub const LARGEST: usize = 1 << 20;
+
 /// Trains on `texts` and writes `tokenizer.json`, `tokenizer_config.json` and
 /// `chat_template.jinja` (`template`'s source) into `folder`. The same texts give the same files.
-/// Errors if `vocab_size` has no room for bytes and special tokens.
+/// Errors if `vocab_size` has no room for bytes and special tokens, or is more than [`LARGEST`].
 pub fn train_tokenizer(texts: &[String], vocab_size: usize, template: &str, folder: &Path) -> Result<()> {
     if vocab_size < BYTES + SPECIAL_TOKENS.len() {
         bail!(
             "`vocab_size` {vocab_size} is too small for a byte-level tokenizer; give it at least {}",
             BYTES + SPECIAL_TOKENS.len()
         );
+    }
+    if vocab_size > LARGEST {
+        bail!("`vocab_size` {vocab_size} is too large for a tokenizer; give it at most {LARGEST}");
     }
     let byte_level = ByteLevel::new(false, true, true);
     let mut tokenizer = HfTokenizer::new(BPE::default());

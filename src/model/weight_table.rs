@@ -37,7 +37,7 @@ impl Weight {
     }
 
     pub fn count(&self) -> u64 {
-        self.shape.iter().map(|&extent| extent as u64).product()
+        self.shape.iter().fold(1, |count: u64, &extent| count.saturating_mul(extent as u64))
     }
 }
 
@@ -98,7 +98,8 @@ fn of_layer(config: &Config) -> Vec<Weight> {
 
 impl Config {
     fn count(&self, counts: impl Fn(WeightRole) -> bool) -> u64 {
-        weight_table(self).iter().filter(|weight| counts(weight.role)).map(Weight::count).sum()
+        let counted = weight_table(self).into_iter().filter(|weight| counts(weight.role));
+        counted.fold(0, |sum: u64, weight| sum.saturating_add(weight.count()))
     }
 
     /// Weights of the decoder layers' matrices: what a token is multiplied with, head excluded.

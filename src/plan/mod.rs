@@ -11,6 +11,7 @@
 //! | [`models`] | opens the other models that stages name |
 //! | [`vocabulary`] | whether tokens have rows in the embedding |
 //! | [`counts`], [`estimate`] | rows, tokens, steps, memory, operations |
+//! | [`capacity`] | whether a stage fits the memory of this machine |
 //! | [`artifacts`] | models that stages pass on |
 //! | [`openable`] | whether a run will be able to open them |
 //! | [`comparisons`] | which stages are compared after the run |
@@ -20,6 +21,7 @@
 
 pub mod artifacts;
 pub mod base;
+pub mod capacity;
 pub mod comparisons;
 pub mod content;
 pub mod counts;

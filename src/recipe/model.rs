@@ -136,7 +136,7 @@ pub struct TrainedTokenizer {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct TokenizerTraining {
     /// Tokens in all: 256 bytes, the template's special tokens, and merges.
-    #[schemars(required, range(min = 259))]
+    #[schemars(required, range(min = 259, max = 1048576))]
     pub vocab_size: Option<usize>,
     /// Name of the `[data.NAME]` table whose texts it is trained on.
     #[schemars(required)]

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::backend::Compute;
 use crate::backend::gpu::explain;
 use crate::kinds::{self, StageInputs};
 use crate::model::scratch;
 use crate::plan::base::Base;
+use crate::plan::capacity;
 use crate::plan::document::{Plan, StagePlan};
 use crate::plan::folder::RunFolder;
 use crate::plan::planner::{self, Options};
@@ -67,6 +68,10 @@ pub fn walk(
     // A run that changes nothing writes nothing.
     if !planned.rows.is_empty() {
         write_records(recipe, &plan, &folder)?;
+    }
+    for stage in plan.stages.iter().filter(|stage| stage.status != Status::Finished) {
+        let too_large = capacity::too_large(stage, plan.base.device).filter(|found| found.certain);
+        too_large.map_or(Ok(()), |found| Err(anyhow!(found.message)))?;
     }
     make_base(&planned.base, console)?;
     let compute = Compute::open(recipe.model.device, recipe.model.dtype)?;

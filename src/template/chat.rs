@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, bail};
 use indexmap::IndexMap;
@@ -16,10 +17,11 @@ use super::context::Context as JsonContext;
 use super::environment::environment;
 use super::json::value;
 use super::message::{Message, REASONING};
+use super::rendering::{self, CompiledParts, Failure};
 use super::sources::{ADDITIONAL, DEFAULT, TOOL_USE, TemplateSources, choices, sources};
 use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
-use super::{CHAT_TEMPLATE, generation, mentions, rewrite};
+use super::{CHAT_TEMPLATE, generation, mentions};
 
 /// Template variables that neither a row nor a recipe may set, because their values follow from the row.
 const RESERVED: [&str; 5] =
@@ -36,6 +38,8 @@ pub struct ChatTemplate {
     special_tokens: SpecialTokens,
     kwargs: Kwargs,
     environment: Environment<'static>,
+    /// The bound that a rendering went past. No further row is rendered then: each might take as long.
+    stopped: Arc<OnceLock<&'static str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,26 +107,17 @@ impl ChatTemplate {
         let mut templates = IndexMap::new();
         for (name, source) in sources {
             let which = if several { format!(" `{name}`") } else { String::new() };
-            let (rewritten, marks_generation) = rewrite::rewrite(&source).map_err(|error| {
-                let (what, line) = (error.what, error.line);
-                anyhow!("the chat template{which} does not compile: {what} (line {line} of the template)")
-            })?;
-            environment
-                .add_template_owned(name.clone(), rewritten)
-                .map_err(|error| anyhow!("the chat template{which} does not compile: {}", told(&error)))?;
-            // If a template does not compile with marks in it, it is used without them.
-            let with_turns = turns::mark_loops(&source).and_then(|marked| {
-                let marked_name = format!("{name} with turns");
-                let (rewritten, _) = rewrite::rewrite(&marked).ok()?;
-                environment.add_template_owned(marked_name.clone(), rewritten).ok().map(|()| marked_name)
-            });
+            let CompiledParts { marks_generation, with_turns } =
+                rendering::compile(&mut environment, &name, &source)
+                    .map_err(|what| anyhow!("the chat template{which} does not compile: {what}"))?;
             let reasoning = REASONING.into_iter().filter(|key| mentions::reads_key(&source, key)).collect();
             templates.insert(name, Compiled { source, marks_generation, reasoning, with_turns });
         }
         if templates.is_empty() {
             bail!("no chat template");
         }
-        Ok(ChatTemplate { templates, special_tokens, kwargs: Kwargs::new(), environment })
+        let stopped = Arc::default();
+        Ok(ChatTemplate { templates, special_tokens, kwargs: Kwargs::new(), environment, stopped })
     }
 
     /// The same templates with variables of their own. A row's variables take precedence over them. Errors
@@ -284,8 +279,22 @@ impl ChatTemplate {
     }
 
     fn render_value(&self, name: &str, context: Value) -> Result<String> {
-        let template = self.environment.get_template(name).map_err(|error| anyhow!(told(&error)))?;
-        template.render(context).map_err(|error| anyhow!(told(&error)))
+        let failure = match self.stopped.get() {
+            Some(past) => Failure::Past(past),
+            None => match rendering::render(&self.environment, name, context) {
+                Ok(text) => return Ok(text),
+                Err(failure) => failure,
+            },
+        };
+        let which = if self.templates.len() > 1 { format!(" `{name}`") } else { String::new() };
+        match failure {
+            Failure::Wrong(what) => bail!(what),
+            Failure::Past(past) => bail!(
+                "the chat template{which} goes past what it may take: {}; it is broken or hostile: use another \
+                 (`template` in `[model]`)",
+                self.stopped.get_or_init(|| past)
+            ),
+        }
     }
 }
 
@@ -326,13 +335,4 @@ fn with_reasoning(message: &Message, template: &Compiled) -> serde_json::Value {
 fn sentinel(plain: &str) -> String {
     let numbered = (0..).map(|n: u32| format!("\u{e000}{n}\u{e001}"));
     numbered.into_iter().find(|sentinel| !plain.contains(sentinel.as_str())).unwrap_or_default()
-}
-
-/// The error in words: what is wrong, and in which line of the template.
-fn told(error: &minijinja::Error) -> String {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    match error.line() {
-        Some(line) => format!("{what} (line {line} of the template)"),
-        None => what,
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::macros;
-use super::rewrite::{Done, Enclosing, Rewriter};
+use super::rewrite::{CLOSURES, Done, Enclosing, Rewriter};
 use super::syntax::{Expr, Node};
 use super::token::{SyntaxError, TokenKind};
 
@@ -56,6 +56,9 @@ impl Rewriter {
     /// sets arguments that are not given to their defaults.
     pub(super) fn closure(&mut self, arguments: &[(String, Option<Expr>)], ends: &[&str]) -> Done {
         self.closures += 1;
+        if self.closures > CLOSURES {
+            return self.parser.error(format!("it has more than {CLOSURES} macros and call blocks"));
+        }
         self.writer.push(" %}");
         let (at, read) = (self.writer.out.len(), self.writer.read.len());
         let defaults = arguments.iter().any(|(_, default)| default.is_some());
@@ -90,6 +93,9 @@ impl Rewriter {
         let Node::Call(callee, given) = &called.node else {
             return Err(SyntaxError::new(line, "a call block needs a call"));
         };
+        if matches!(&callee.node, Node::Attribute(_, name) if name == "changed") {
+            return Err(SyntaxError::new(line, "a call block cannot call `changed`"));
+        }
         self.writer.push(" ");
         self.writer.plain_call(callee, given);
         self.closure(&arguments, &["endcall"])?;

@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use minijinja::Error;
 use minijinja::value::{Value, ValueKind};
+use minijinja::{Error, tests};
 
+use super::bounds;
 use super::objects::BigInteger;
 use super::python::{self, defined, error, type_name};
 
@@ -56,8 +57,11 @@ pub fn equal(a: &Value, b: &Value) -> bool {
             (a, b) => a.float() == b.float(),
         };
     }
+    if !bounds::descend() {
+        return false;
+    }
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
-        return a == b;
+        return bounds::spend(a.len() / 4) && a == b;
     }
     if let (Some(a), Some(b)) = (a.downcast_object_ref::<BigInteger>(), b.downcast_object_ref::<BigInteger>())
     {
@@ -69,28 +73,42 @@ pub fn equal(a: &Value, b: &Value) -> bool {
     }
     match kind {
         "Undefined" | "NoneType" => true,
-        "list" | "tuple" | "range" | "dict_keys" => match (a.try_iter(), b.try_iter()) {
-            (Ok(a), Ok(b)) => a.zip(b).all(|(a, b)| equal(&a, &b)),
-            _ => false,
-        },
+        "list" | "tuple" | "range" | "dict_keys" | "dict_values" | "dict_items" => {
+            match (a.try_iter(), b.try_iter()) {
+                (Ok(a), Ok(b)) => a.zip(b).all(|(a, b)| equal(&a, &b)),
+                _ => false,
+            }
+        }
         "dict" => {
             a.try_iter().into_iter().flatten().all(|key| match (value_of(a, &key), value_of(b, &key)) {
                 (Some(a), Some(b)) => equal(&a, &b),
                 (a, b) => a.is_none() && b.is_none(),
             })
         }
+        _ if a.as_object().is_some() => tests::is_sameas(a, b),
         _ => a == b,
+    }
+}
+
+/// Errors if a value cannot be a dictionary's key.
+pub fn hashed(key: &Value) -> Result<(), Error> {
+    match type_name(key) {
+        kind @ ("list" | "dict") => Err(error(format!("a value of type `{kind}` cannot be a key"))),
+        "tuple" => bounds::visit(key),
+        _ => Ok(()),
     }
 }
 
 /// The value that a dictionary has under a key, if it has that key.
 pub fn value_of(dict: &Value, key: &Value) -> Option<Value> {
+    hashed(key).ok()?;
     let found = dict.get_item(key).ok().filter(|value| !value.is_undefined());
     found.or_else(|| match Number::of(key) {
         // 1, 1.0 and True are the same key.
         Some(Number::Float(number)) if number.fract() == 0.0 => {
             dict.get_item(&integer(number as i128)).ok().filter(|value| !value.is_undefined())
         }
+        Some(_) if !bounds::spend(dict.len().unwrap_or(0).saturating_mul(bounds::ITEM)) => None,
         Some(_) => dict
             .try_iter()
             .ok()?
@@ -112,6 +130,9 @@ pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, E
         return Ok(Some(a.cmp(b)));
     }
     let kind = type_name(a);
+    if !bounds::descend() {
+        bounds::check()?;
+    }
     if kind == type_name(b) && matches!(kind, "list" | "tuple") {
         for (a, b) in a.try_iter()?.zip(b.try_iter()?) {
             if !equal(&a, &b) {
@@ -126,6 +147,7 @@ pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, E
 /// `item in container`.
 pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
     if let Some(text) = container.as_str() {
+        bounds::begin([container])?;
         return match item.as_str() {
             Some(part) => Ok(text.contains(part)),
             None => Err(error(format!("`in` a string needs a string, not `{}`", type_name(item)))),

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::python;
+use super::{bounds, python};
 
 /// Arguments of `json.dumps`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +43,9 @@ struct JsonWriter<'a> {
 
 impl JsonWriter<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if !bounds::descend() {
+            return bounds::check();
+        }
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -86,6 +89,7 @@ impl JsonWriter<'_> {
                 ValueKind::Number => self.string(&number(key)),
                 _ => return Err(unserialisable(&format!("a key of type {}", python::type_name(key)))),
             }
+            bounds::make_text(self.key.len())?;
             self.out.push_str(self.key);
             self.value(&value.get_item(key)?, depth + 1)?;
         }
@@ -96,7 +100,7 @@ impl JsonWriter<'_> {
     /// Writes what comes before an item: the separator if it is not the first item, and a new line if the
     /// text is indented.
     fn separate(&mut self, follows: bool, depth: usize) {
-        if follows {
+        if follows && bounds::spend(self.item.len()) {
             self.out.push_str(self.item);
         }
         self.new_line(depth);
@@ -112,11 +116,16 @@ impl JsonWriter<'_> {
     fn new_line(&mut self, depth: usize) {
         if let Some(indent) = &self.style.indent {
             self.out.push('\n');
-            self.out.push_str(&indent.repeat(depth));
+            if bounds::spend(indent.len().saturating_mul(depth)) {
+                self.out.push_str(&indent.repeat(depth));
+            }
         }
     }
 
     fn string(&mut self, text: &str) {
+        if !bounds::spend(text.len().saturating_mul(2)) {
+            return;
+        }
         self.out.push('"');
         for character in text.chars() {
             match character {

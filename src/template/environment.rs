@@ -10,7 +10,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, State, UndefinedBehavior};
 
-use super::{filters, functions, generation, lookup, macros, methods, namespace, operators, python, tests};
+use super::{
+    bounds, filters, functions, generation, lookup, macros, methods, namespace, operators, python, tests,
+};
 
 /// An environment in which `strftime_now` gives `now`. It takes sources that [`rewrite`](super::rewrite)
 /// has rewritten.
@@ -20,15 +22,20 @@ pub fn environment(now: DateTime) -> Environment<'static> {
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
     environment.set_syntax(syntax.build().unwrap_or_default());
+    environment.set_debug(false);
+    environment.set_fuel(Some(bounds::STEPS));
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_unknown_method_callback(methods::call);
     environment.set_formatter(|out, _, value| {
         match value.as_str() {
-            Some(text) => out.write_str(text)?,
+            Some(text) => {
+                bounds::begin([value])?;
+                out.write_str(text)?;
+            }
             None => out.write_str(&python::str(value))?,
         }
-        Ok(())
+        bounds::check()
     });
     environment.add_function(generation::FUNCTION, mark_generation);
     functions::add_to(&mut environment, now);
@@ -47,5 +54,6 @@ fn mark_generation(state: &mut State, arguments: Kwargs) -> Result<String, Error
     let caller: Value = arguments.get("caller")?;
     let sentinel = state.lookup(generation::SENTINEL).unwrap_or_default();
     let text = caller.call(state, &[])?;
+    bounds::begin([&text])?;
     Ok(format!("{sentinel}{text}{sentinel}"))
 }

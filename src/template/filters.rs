@@ -5,6 +5,7 @@ use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Environment, Error};
 
 use super::arguments::Arguments;
+use super::bounds;
 use super::dumps::{Style, dumps};
 use super::objects::Generator;
 use super::python::{self, error, type_name};
@@ -152,8 +153,8 @@ fn replace(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         None => Err(arguments.error(&format!("misses `{name}`"))),
     };
     let most = arguments.integer(2, "count")?.unwrap_or(-1);
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    Ok(Value::from(python::str(value).replacen(&text(0, "old")?, &text(1, "new")?, most)))
+    let (old, new) = (text(0, "old")?, text(1, "new")?);
+    strings::replace(&python::str(value), &old, &new, most).map(Value::from)
 }
 
 fn items(value: &Value) -> Result<Value, Error> {
@@ -252,6 +253,8 @@ fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let blank = arguments.is_true(2, "blank");
     // Like Jinja2, this adds a newline first, so that a newline at the end of the text is kept.
     let text = text.to_owned() + "\n";
+    bounds::make_text(text.matches('\n').count().saturating_mul(indentation.len()))?;
+    bounds::make_items(text.len() / 2)?;
     let mut out = String::new();
     for (index, line) in spaces::lines(&text, false).into_iter().enumerate() {
         if index > 0 {

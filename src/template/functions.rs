@@ -8,6 +8,8 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::arguments::Arguments;
+use super::bounds;
+use super::comparison::hashed;
 use super::objects::{Cycler, Joiner, Range};
 use super::{python, strftime};
 
@@ -16,18 +18,21 @@ pub fn add_to(environment: &mut Environment, now: DateTime) {
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, python::str(message)))
     });
-    environment.add_function("strftime_now", move |format: &str| strftime::strftime(now, format));
+    environment.add_function("strftime_now", move |format: &str| {
+        bounds::make_text(format.len())?;
+        bounds::made(Value::from(strftime::strftime(now, format)))
+    });
     environment.add_function("range", |bounds: Rest<Value>| range(&bounds));
     environment.add_function("dict", |arguments: Rest<Value>, named: Kwargs| -> Result<Value, Error> {
-        Ok(Value::from_pairs(pairs("dict", &arguments, named)?))
+        bounds::made(Value::from_pairs(pairs("dict", &arguments, named)?))
     });
     environment.add_function("cycler", |items: Rest<Value>| match items.0.is_empty() {
         true => Err(Error::new(ErrorKind::InvalidOperation, "cycler() needs at least one item")),
-        false => Ok(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) })),
+        false => bounds::made(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) })),
     });
     environment.add_function("joiner", |separator: Option<Value>| {
         let separator = separator.unwrap_or_else(|| Value::from(", "));
-        Value::from_object(Joiner { separator, used: AtomicUsize::new(0) })
+        bounds::made(Value::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
     });
     environment.add_function("lipsum", |_: Rest<Value>, _: Kwargs| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "lipsum() makes random text; it is not supported"))
@@ -63,7 +68,10 @@ pub fn pairs(name: &str, arguments: &[Value], named: Kwargs) -> Result<IndexMap<
         [items] => {
             for item in python::iterate(items)? {
                 match python::iterate(&item)?.as_slice() {
-                    [key, value] => pairs.insert(key.clone(), value.clone()),
+                    [key, value] => {
+                        hashed(key)?;
+                        pairs.insert(key.clone(), value.clone())
+                    }
                     other => return Err(error(format!("needs pairs; an item has {} parts", other.len()))),
                 };
             }

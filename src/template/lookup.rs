@@ -5,7 +5,8 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
-use super::comparison::{Number, integer, value_of};
+use super::bounds;
+use super::comparison::{Number, hashed, integer, value_of};
 use super::method_names::has_method;
 use super::objects::{BigInteger, Method};
 use super::python::{defined, error};
@@ -22,17 +23,24 @@ pub const METHOD: &str = "__method__";
 /// An integer of more than 128 bits.
 pub const BIG_INTEGER: &str = "__integer__";
 
+/// A list, tuple or dictionary that an expression writes out.
+pub const BUILT: &str = "__built__";
+/// The key of such a dictionary.
+pub const KEY: &str = "__key__";
+
 pub fn add_to(environment: &mut Environment) {
     environment.add_filter(ATTRIBUTE, |value: &Value, name: &str, path: Option<&str>| {
         known(value, path)?;
-        attribute(value, name)
+        bounds::made(attribute(value, name)?)
     });
     environment.add_filter(ITEM, |value: &Value, key: &Value, path: Option<&str>| {
         known(value, path)?;
+        bounds::begin([value])?;
         item(value, key)
     });
     environment.add_filter(SLICE, |value: &Value, bounds: Rest<Value>| {
-        slice::slice(value, &Arguments::new("slice", &bounds))
+        bounds::begin([value])?;
+        bounds::made(slice::slice(value, &Arguments::new("slice", &bounds))?)
     });
     environment.add_filter(
         METHOD,
@@ -44,6 +52,8 @@ pub fn add_to(environment: &mut Environment) {
             method(state, value, name, &arguments)
         },
     );
+    environment.add_filter(BUILT, |value: Value| bounds::made(value));
+    environment.add_filter(KEY, |value: Value| hashed(&value).map(|()| value));
     environment.add_filter(BIG_INTEGER, |digits: String| Value::from_object(BigInteger(digits)));
 }
 
@@ -109,6 +119,9 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
     }
     if name == "cycle" && arguments.is_empty() {
         return Err(error("cycle() needs at least one item"));
+    }
+    if name == "changed" {
+        arguments.iter().try_for_each(bounds::visit)?;
     }
     value.call_method(state, name, arguments)
 }

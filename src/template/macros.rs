@@ -9,6 +9,7 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Object, ObjectRepr, Tuple, Value};
 use minijinja::{Environment, Error, State};
 
+use super::bounds;
 use super::python::error;
 
 /// The function that such a macro is wrapped by. Its arguments are the macro, the names of the macro's
@@ -67,8 +68,9 @@ impl Object for Macro {
             }
         }
         if self.variadic {
-            given.push(("varargs".into(), Value::from(Tuple::from(&positional[own..]))));
-            given.push(("kwargs".into(), Value::from_pairs(more)));
+            let varargs = Value::from(Tuple::from(&positional[own..]));
+            given.push(("varargs".into(), bounds::made(varargs)?));
+            given.push(("kwargs".into(), bounds::made(Value::from_pairs(more))?));
         } else if positional.len() > own {
             return Err(error(format!("a macro takes at most {own} arguments, got {}", positional.len())));
         }

@@ -4,6 +4,7 @@ use minijinja::Error;
 use minijinja::value::{Value, ValueKind};
 
 use super::arguments::Arguments;
+use super::bounds;
 use super::python::{self, error, type_name};
 use super::spaces::is_space;
 
@@ -80,15 +81,19 @@ pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
 /// characters and runs of white space by one space.
 pub fn striptags(text: &str) -> String {
     let mut text = text.to_owned();
-    while let Some(start) = text.find("<!--") {
+    while let Some(start) = text.find("<!--").filter(|_| bounds::spend(text.len())) {
         let Some(length) = text[start..].find("-->") else { break };
         text.replace_range(start..start + length + 3, "");
     }
-    while let Some(start) = text.find('<') {
-        let Some(length) = text[start..].find('>') else { break };
-        text.replace_range(start..start + length + 1, "");
+    let mut rest = text.as_str();
+    let mut untagged = String::with_capacity(rest.len());
+    while let Some((before, tag)) = rest.split_once('<') {
+        let Some((_, after)) = tag.split_once('>') else { break };
+        untagged.push_str(before);
+        rest = after;
     }
-    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+    untagged.push_str(rest);
+    let words: Vec<&str> = untagged.split(is_space).filter(|word| !word.is_empty()).collect();
     let entities =
         [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
     entities.iter().fold(words.join(" "), |text, (entity, c)| text.replace(entity, c))

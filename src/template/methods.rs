@@ -5,6 +5,7 @@ use minijinja::{Error, State};
 use minijinja_contrib::pycompat;
 
 use super::arguments::Arguments;
+use super::bounds;
 use super::comparison::{equal, value_of};
 use super::method_names::changes;
 use super::objects::DictView;
@@ -13,6 +14,11 @@ use super::{markup, str_format, strings};
 
 /// Calls `value.name(arguments)`.
 pub fn call(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    bounds::begin(arguments.iter().chain([value]))?;
+    bounds::made(called(state, value, name, arguments)?)
+}
+
+fn called(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let bound = Arguments::new(name, arguments);
     if let Some(text) = value.as_str() {
         if value.is_safe() {
@@ -98,7 +104,10 @@ fn translated(text: &str, bound: &Arguments) -> Result<String, Error> {
         };
         match (other.as_str(), other.as_i64()) {
             _ if other.is_none() => {}
-            (Some(text), _) => out.push_str(text),
+            (Some(text), _) => {
+                bounds::make_text(text.len())?;
+                out.push_str(text);
+            }
             (None, Some(code)) => out.push(
                 u32::try_from(code)
                     .ok()

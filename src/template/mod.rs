@@ -2,6 +2,7 @@
 
 mod arguments;
 mod assignments;
+mod bounds;
 mod chat;
 mod closures;
 mod comparison;
@@ -34,6 +35,7 @@ mod printf;
 mod python;
 mod reads;
 mod registration;
+mod rendering;
 mod rewrite;
 mod sequences;
 mod shipped;

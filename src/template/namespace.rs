@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::{functions, python};
+use super::{bounds, functions, python};
 
 /// The function that `{% set object.name = value %}` is rewritten to call.
 pub const SET: &str = "__set_attribute__";
@@ -48,13 +48,21 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
+/// Takes all values out of a namespace.
+fn clear(namespace: &Value) {
+    let Some(namespace) = namespace.downcast_object_ref::<Namespace>() else { return };
+    drop(namespace.0.lock().map(|mut values| std::mem::take(&mut *values)));
+}
+
 pub fn add_to(environment: &mut Environment) {
     environment.add_function("namespace", |arguments: Rest<Value>, named: Kwargs| -> Result<Value, Error> {
         let pairs = functions::pairs("namespace", &arguments, named)?;
         let pairs = pairs.into_iter().map(|(name, value)| (python::str(&name), value));
         let pairs: IndexMap<String, Value> = pairs.collect();
         pairs.keys().try_for_each(|name| check_name(name))?;
-        Ok(Value::from_object(Namespace(Mutex::new(pairs))))
+        let made = Value::from_object(Namespace(Mutex::new(pairs)));
+        bounds::keep_and_clear(&made, Some(clear));
+        bounds::check().map(|()| made)
     });
     environment.add_function(SET, |object: &Value, name: &str, value: Value| -> Result<Value, Error> {
         let Some(namespace) = object.downcast_object_ref::<Namespace>() else {
@@ -63,9 +71,9 @@ pub fn add_to(environment: &mut Environment) {
             return Err(Error::new(ErrorKind::InvalidOperation, detail));
         };
         check_name(name)?;
-        if let Ok(mut values) = namespace.0.lock() {
-            values.insert(name.to_owned(), value);
-        }
+        let value = bounds::made(value)?;
+        // The value that was there is dropped once the lock is free.
+        let _earlier = namespace.0.lock().ok().and_then(|mut values| values.insert(name.to_owned(), value));
         Ok(Value::from(()))
     });
 }

@@ -102,8 +102,9 @@ pub fn round(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
                 return Ok(Value::from(0));
             };
             let (down, rest) = (number.div_euclid(unit), number.rem_euclid(unit));
-            let up = rest * 2 > unit || (rest * 2 == unit && down % 2 != 0);
-            Ok(integer((down + i128::from(up)) * unit))
+            let up = rest > unit - rest || (rest == unit - rest && down % 2 != 0);
+            let rounded = (down + i128::from(up)).checked_mul(unit);
+            rounded.map(integer).ok_or_else(|| error("the result of round() is past 128 bits"))
         }
         ("common", Number::Float(number)) if precision >= 0 => {
             // Rust's formatting rounds the exact value, ties to even, as Python's `round` does.

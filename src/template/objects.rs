@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind, State};
 
+use super::bounds;
+
 /// What a generator function returns: it can be iterated over once, is always true and has no length.
 #[derive(Debug)]
 pub struct Generator(Arc<Mutex<std::vec::IntoIter<Value>>>);
 
 impl Generator {
     pub fn value(items: Vec<Value>) -> Value {
+        bounds::spend(items.len().saturating_mul(bounds::ITEM));
         Value::from_object(Generator(Arc::new(Mutex::new(items.into_iter()))))
     }
 }
@@ -107,7 +110,8 @@ impl Object for Range {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let index = key.as_usize().filter(|index| *index < self.length)?;
-        Some(Value::from(self.start + index as i64 * self.step))
+        // The product alone may be past 64 bits.
+        Some(Value::from(self.start.wrapping_add((index as i64).wrapping_mul(self.step))))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

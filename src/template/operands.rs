@@ -54,7 +54,7 @@ impl Parser {
             }
             _ => return self.unexpected("an expression"),
         };
-        Ok(Expr { line, node })
+        Ok(Expr::new(line, node))
     }
 
     /// Reads expressions between brackets, separated by commas. A comma may follow the last one.
@@ -85,7 +85,7 @@ impl Parser {
                 match self.next().kind {
                     TokenKind::Name(name) => Node::Attribute(inner, name),
                     TokenKind::Integer(digits) => {
-                        Node::Item(inner, Box::new(Expr { line, node: Node::Integer(digits) }))
+                        Node::Item(inner, Box::new(Expr::new(line, Node::Integer(digits))))
                     }
                     _ => return Err(SyntaxError::new(line, "a name or a number must follow `.`")),
                 }
@@ -96,7 +96,7 @@ impl Parser {
             } else {
                 return Ok(*inner);
             };
-            expression = Expr { line, node };
+            expression = self.within(Expr::new(line, node))?;
         }
     }
 
@@ -132,7 +132,7 @@ impl Parser {
             keys.push(self.expression()?);
         }
         self.expect("]")?;
-        Ok(Node::Item(inner, Box::new(Expr { line, node: Node::Tuple(keys) })))
+        Ok(Node::Item(inner, Box::new(Expr::new(line, Node::Tuple(keys)))))
     }
 
     /// Reads what a value is assigned to: one name, several with commas, or `object.name` for a namespace.
@@ -149,10 +149,10 @@ impl Parser {
             } else {
                 let line = self.line();
                 let name = Node::Name(self.expect_name("a name")?);
-                let name = Expr { line, node: name };
+                let name = Expr::new(line, name);
                 if self.skip(".") {
                     let attribute = self.expect_name("a name")?;
-                    Expr { line, node: Node::Attribute(Box::new(name), attribute) }
+                    Expr::new(line, Node::Attribute(Box::new(name), attribute))
                 } else {
                     name
                 }
@@ -168,7 +168,7 @@ impl Parser {
             }
             items.push(target);
             if !more || at_end {
-                return Ok(Expr { line, node: Node::Tuple(items) });
+                return Ok(Expr::new(line, Node::Tuple(items)));
             }
         }
     }
@@ -186,7 +186,7 @@ impl Parser {
                 expression = self.test(line, expression)?;
             } else if self.is("(") {
                 let node = Node::Call(Box::new(expression), self.arguments()?);
-                expression = Expr { line, node };
+                expression = self.within(Expr::new(line, node))?;
             } else {
                 return Ok(expression);
             }
@@ -220,7 +220,7 @@ impl Parser {
         let line = self.line();
         let name = self.dotted("a filter's name")?;
         let arguments = if self.is("(") { self.arguments()? } else { CallArguments::default() };
-        Ok(Expr { line, node: Node::Filter(expression.map(Box::new), name, arguments) })
+        self.within(Expr::new(line, Node::Filter(expression.map(Box::new), name, arguments)))
     }
 
     fn dotted(&mut self, what: &str) -> Result<String, SyntaxError> {
@@ -254,8 +254,8 @@ impl Parser {
             CallArguments::default()
         };
         let node = Node::Test(Box::new(expression), name, arguments);
-        let test = Expr { line, node };
-        Ok(if negated { Expr { line, node: Node::Not(Box::new(test)) } } else { test })
+        let test = Expr::new(line, node);
+        self.within(if negated { Expr::new(line, Node::Not(Box::new(test))) } else { test })
     }
 
     pub fn arguments(&mut self) -> Result<CallArguments, SyntaxError> {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, Tuple, Value};
 use minijinja::{Environment, Error};
 
+use super::bounds;
 use super::comparison::{Number, contains, equal, integer, order, unsupported};
 use super::python::{self, error, type_name};
 use super::{markup, printf};
@@ -30,10 +31,16 @@ pub fn add_to(environment: &mut Environment) {
         ("__in__", |a, b| contains(b, a).map(Value::from)),
     ];
     for (name, operator) in binary {
-        environment.add_filter(name, move |a: &Value, b: &Value| operator(a, b));
+        environment.add_filter(name, move |a: &Value, b: &Value| {
+            bounds::begin([a, b])?;
+            bounds::made(operator(a, b)?)
+        });
     }
-    environment.add_filter("__concat__", |first: &Value, others: Rest<Value>| -> String {
-        others.iter().fold(python::str(first), |text, value| text + &python::str(value))
+    environment.add_filter("__concat__", |first: &Value, others: Rest<Value>| -> Result<String, Error> {
+        let texts = others.iter().chain([first]).filter_map(Value::as_str);
+        bounds::make_text(texts.map(str::len).sum())?;
+        let text = others.iter().fold(python::str(first), |text, value| text + &python::str(value));
+        bounds::check().map(|()| text)
     });
     environment.add_filter("__neg__", |value: &Value| {
         arithmetic("-", &Value::from(0), value, i128::checked_sub, |_, b| -b)
@@ -75,6 +82,7 @@ pub fn add(a: &Value, b: &Value) -> Result<Value, Error> {
     }
     let kind = type_name(a);
     if kind == type_name(b) && matches!(kind, "list" | "tuple") {
+        bounds::make_items(a.len().unwrap_or(0) + b.len().unwrap_or(0))?;
         let items: Vec<Value> = a.try_iter()?.chain(b.try_iter()?).collect();
         return Ok(if kind == "list" { Value::from(items) } else { Value::from(Tuple::from(items)) });
     }
@@ -95,6 +103,7 @@ fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
             (Some(text), "Markup") => Value::from_safe_string(text.repeat(times)),
             (Some(text), _) => Value::from(text.repeat(times)),
             (None, kind) => {
+                bounds::make_items(length.saturating_mul(times))?;
                 let items: Vec<Value> = value.try_iter()?.collect();
                 let repeats = if items.is_empty() { 0 } else { times };
                 let items: Vec<Value> = std::iter::repeat_n(items, repeats).flatten().collect();

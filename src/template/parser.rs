@@ -6,6 +6,9 @@ use super::token::{SyntaxError, Token, TokenKind};
 /// How deep expressions may be nested.
 const DEEPEST: usize = 60;
 
+/// How many expressions may be within one another, links of chains included: `1 + 1 + 1` has three.
+const HIGHEST: usize = 300;
+
 /// Names at which a tuple without parentheses ends, besides a closing bracket or the tag's end.
 pub type EndKeywords<'a> = &'a [&'a str];
 
@@ -136,7 +139,7 @@ impl Parser {
                 None => {}
             }
         }
-        Ok(Expr { line, node: Node::Tuple(items) })
+        Ok(Expr::new(line, Node::Tuple(items)))
     }
 
     pub fn expression(&mut self) -> Parsed {
@@ -149,9 +152,17 @@ impl Parser {
         if self.depth > DEEPEST {
             return self.error("the expression is nested too deeply");
         }
-        let expression = inner(self);
+        let expression = inner(self)?;
         self.depth -= 1;
-        expression
+        self.within(expression)
+    }
+
+    /// The expression, if it is not too high for what visits it.
+    pub(super) fn within(&self, expression: Expr) -> Parsed {
+        match expression.height > HIGHEST {
+            true => self.error("the expression is a chain of too many parts; divide it by `{% set %}`"),
+            false => Ok(expression),
+        }
     }
 
     fn conditional(&mut self) -> Parsed {
@@ -160,7 +171,7 @@ impl Parser {
         while self.skip_name("if") {
             let test = Box::new(self.or()?);
             let no = if self.skip_name("else") { Some(Box::new(self.expression()?)) } else { None };
-            yes = Expr { line, node: Node::Conditional { test, yes: Box::new(yes), no } };
+            yes = self.within(Expr::new(line, Node::Conditional { test, yes: Box::new(yes), no }))?;
         }
         Ok(yes)
     }
@@ -192,7 +203,7 @@ impl Parser {
         let mut expression = self.comparison()?;
         // Like one negation, two make a boolean; more of them add nothing.
         for _ in 0..if negations > 2 { 2 - negations % 2 } else { negations } {
-            expression = Expr { line, node: Node::Not(Box::new(expression)) };
+            expression = Expr::new(line, Node::Not(Box::new(expression)));
         }
         Ok(expression)
     }
@@ -222,7 +233,7 @@ impl Parser {
         if rest.is_empty() {
             return Ok(first);
         }
-        Ok(Expr { line, node: Node::Compare(Box::new(first), rest) })
+        self.within(Expr::new(line, Node::Compare(Box::new(first), rest)))
     }
 
     /// Reads operations of one precedence, from left to right.
@@ -232,7 +243,7 @@ impl Parser {
         while let Some((operator, filter)) = filters.iter().find(|(operator, _)| self.is(operator)) {
             self.expect(operator)?;
             let right = operand(self)?;
-            left = Expr { line, node: Node::Binary(filter, Box::new(left), Box::new(right)) };
+            left = self.within(Expr::new(line, Node::Binary(filter, Box::new(left), Box::new(right))))?;
         }
         Ok(left)
     }
@@ -273,7 +284,7 @@ impl Parser {
             None
         };
         let mut expression = match sign {
-            Some(filter) => Expr { line, node: Node::Unary(filter, Box::new(self.unary(false)?)) },
+            Some(filter) => Expr::new(line, Node::Unary(filter, Box::new(self.unary(false)?))),
             None => self.primary()?,
         };
         expression = self.postfix(expression)?;
@@ -289,7 +300,7 @@ fn one_or(line: usize, mut parts: Vec<Expr>, node: fn(Vec<Expr>) -> Node) -> Exp
         Some(one) if parts.is_empty() => one,
         last => {
             parts.extend(last);
-            Expr { line, node: node(parts) }
+            Expr::new(line, node(parts))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use minijinja::Error;
 use minijinja::value::Value;
 
+use super::bounds;
 use super::comparison::Number;
 use super::python::{self, type_name};
 use super::spaces;
@@ -64,7 +65,7 @@ fn write(out: &mut String, value: &Value, indent: usize, allowance: usize, top: 
 
 /// Writes what comes before every item except the first.
 fn next(out: &mut String, index: usize, indent: usize) {
-    if index > 0 {
+    if index > 0 && bounds::spend(indent) {
         out.push_str(&format!(",\n{}", " ".repeat(indent + 1)));
     }
 }
@@ -93,6 +94,7 @@ fn write_text(
             chunks.push(quoted(line));
             continue;
         }
+        bounds::make_items(line.len() / 2)?;
         let words = words(line);
         let mut current = String::new();
         for (index, word) in words.iter().enumerate() {
@@ -111,6 +113,7 @@ fn write_text(
             chunks.push(quoted(&current));
         }
     }
+    bounds::make_text(chunks.len().saturating_mul(indent))?;
     let written = chunks.join(&format!("\n{}", " ".repeat(indent)));
     out.push_str(&if top && chunks.len() > 1 { format!("({written})") } else { written });
     Ok(())
@@ -132,6 +135,9 @@ fn words(line: &str) -> Vec<&str> {
 
 /// `repr` with sorted keys.
 fn repr(value: &Value) -> Result<String, Error> {
+    if !bounds::descend() {
+        bounds::check()?;
+    }
     let items = |items: Vec<Value>| items.iter().map(repr).collect::<Result<Vec<_>, _>>();
     Ok(match type_name(value) {
         "dict" => {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::bounds;
 use super::objects::{BigInteger, DictView, Generator, Group, Method, Range};
 
 /// The name of a value's type.
@@ -36,9 +37,13 @@ pub fn iterate(value: &Value) -> Result<Vec<Value>, Error> {
     match value.kind() {
         ValueKind::Undefined => Ok(Vec::new()),
         ValueKind::String => {
+            bounds::make_items(value.as_str().map_or(0, str::len))?;
             Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect())
         }
-        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => Ok(value.try_iter()?.collect()),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+            bounds::make_items(value.len().unwrap_or(0))?;
+            Ok(value.try_iter()?.collect())
+        }
         _ => Err(error(format!("a value of type `{}` cannot be iterated over", type_name(value)))),
     }
 }
@@ -74,7 +79,8 @@ pub fn defined(value: &Value) -> Result<(), Error> {
 /// `str(value)`: strings as they are, everything else as `repr` writes it.
 pub fn str(value: &Value) -> String {
     match value.as_str() {
-        Some(text) => text.to_owned(),
+        Some(text) if bounds::spend(text.len()) => text.to_owned(),
+        Some(_) => String::new(),
         None if value.is_undefined() => String::new(),
         None => repr(value),
     }
@@ -102,6 +108,9 @@ pub fn ascii(value: &Value) -> String {
 }
 
 fn write_repr(out: &mut String, value: &Value) {
+    if !bounds::descend() {
+        return;
+    }
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::String if value.is_safe() => {
@@ -180,6 +189,9 @@ pub fn float_repr(number: f64) -> String {
 }
 
 fn write_string_repr(out: &mut String, text: &str) {
+    if !bounds::spend(text.len().saturating_mul(2)) {
+        return;
+    }
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for character in text.chars() {

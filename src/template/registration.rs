@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
+use super::bounds;
 
 /// A filter, which gets the value before the `|` and the arguments in parentheses.
 pub type Filter = fn(&mut State, &Value, &Arguments) -> Result<Value, Error>;
@@ -20,7 +21,8 @@ pub fn add(
         if let Some(names) = names {
             given.only(names)?;
         }
-        filter(state, value, &given)
+        bounds::begin(positional.iter().chain([value]))?;
+        bounds::made(filter(state, value, &given)?)
     };
     environment.add_filter(name, bound);
 }

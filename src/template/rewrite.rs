@@ -22,10 +22,13 @@ use super::parser::Parser;
 use super::syntax::{Expr, Node};
 use super::token::{SyntaxError, TokenKind};
 use super::writer::Writer;
-use super::{filters, generation};
+use super::{filters, generation, writer};
 
 /// The rewritten source, and whether it has generation blocks.
 pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
+    if source.len() > LONGEST {
+        return Err(SyntaxError::new(1, "it has more than 1 MiB"));
+    }
     let mut rewriter = Rewriter {
         parser: Parser::new(tokens(source)?),
         writer: Writer::new(),
@@ -36,11 +39,24 @@ pub fn rewrite(source: &str) -> Result<(String, bool), SyntaxError> {
         marks_generation: false,
     };
     rewriter.body(&[])?;
+    if rewriter.writer.out.len() > writer::LONGEST {
+        let what = "its comparisons, loops or macros are nested too deeply";
+        return Err(SyntaxError::new(rewriter.parser.line(), what));
+    }
     Ok((rewriter.writer.out, rewriter.marks_generation))
 }
 
+/// The most bytes that a source may have.
+const LONGEST: usize = 1 << 20;
+
 /// How deep statements may be nested.
 const DEEPEST: usize = 60;
+
+/// How many branches one `if` may have: minijinja reads each of them within the one before it.
+const BRANCHES: usize = 250;
+
+/// How many macros and call blocks a template may have: each may hold all that are before it.
+pub(super) const CLOSURES: usize = 2000;
 
 /// What encloses a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +127,11 @@ impl Rewriter {
         if self.enclosing.len() >= DEEPEST {
             return self.parser.error("the template's tags are nested too deeply");
         }
+        let captures = what == Enclosing::Closure || what == Enclosing::Scope;
         self.enclosing.push(what);
+        self.writer.captures += usize::from(captures);
         let end = self.body(ends)?;
+        self.writer.captures -= usize::from(captures);
         self.enclosing.pop();
         Ok(end)
     }
@@ -174,7 +193,10 @@ impl Rewriter {
 
     fn conditional(&mut self, line: usize) -> Done {
         let mut head = ("if", line);
-        loop {
+        for branch in 0.. {
+            if branch >= BRANCHES {
+                return self.parser.error(format!("an `if` has more than {BRANCHES} branches"));
+            }
             let test = self.parser.tuple(false, &[])?;
             self.open(head.1, head.0);
             self.writer.push(" ");

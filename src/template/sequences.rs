@@ -7,6 +7,7 @@ use minijinja::value::{Object, Tuple, Value, ValueKind};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::Arguments;
+use super::bounds;
 use super::comparison::{Number, equal, order};
 use super::lookup;
 use super::objects::{Generator, Group};
@@ -45,6 +46,7 @@ pub fn join(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         }));
     }
     let separator = arguments.get(0, "d").map_or(String::new(), |separator| python::str(&separator));
+    bounds::make_text(texts.len().saturating_mul(separator.len()))?;
     Ok(Value::from(texts.join(&separator)))
 }
 
@@ -334,6 +336,7 @@ fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let count = positive(arguments, "slices")?.min(1 << 16);
     let fill = arguments.given(1, "fill_with");
     let items = python::iterate(value)?;
+    bounds::make_items(count)?;
     let (each, longer) = (items.len() / count, items.len() % count);
     let mut at = 0;
     let slices = (0..count).map(|index| {

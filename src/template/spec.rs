@@ -3,6 +3,7 @@
 use minijinja::Error;
 use minijinja::value::Value;
 
+use super::bounds;
 use super::comparison::Number;
 use super::python::{self, error, type_name};
 
@@ -36,7 +37,7 @@ impl Spec {
         if self.width > WIDEST || self.precision.is_some_and(|precision| precision > WIDEST) {
             return Err(error("a format asks for too wide a text"));
         }
-        Ok(())
+        bounds::make_text(self.width + self.precision.unwrap_or(0))
     }
 
     pub fn printf(&self, conversion: char, value: &Value) -> Result<String, Error> {

@@ -3,6 +3,7 @@
 use minijinja::{Error, Value};
 
 use super::arguments::Arguments;
+use super::bounds;
 use super::python::{self, tuple};
 use super::spaces::{is_space, rsplit_at_spaces, split_at_spaces, splitlines};
 
@@ -14,7 +15,9 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
         "rstrip" => stripped(text, arguments, false, true),
         "split" => split(text, arguments, false),
         "rsplit" => split(text, arguments, true),
-        "splitlines" => Ok(splitlines(text, arguments.is_true(0, "keepends"))),
+        "splitlines" => {
+            bounds::make_items(text.len() / 2).map(|()| splitlines(text, arguments.is_true(0, "keepends")))
+        }
         "partition" => arguments.required_string(0, "sep").map(|sep| match text.split_once(&sep) {
             Some((before, after)) => tuple([before, &sep, after]),
             None => tuple([text, "", ""]),
@@ -45,9 +48,10 @@ pub fn call(text: &str, name: &str, arguments: &Arguments) -> Option<Result<Valu
             is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '①'..='⑨')
         })),
         "isnumeric" => Ok(all(text, char::is_numeric)),
-        "expandtabs" => {
-            arguments.integer(0, "tabsize").map(|size| expanded(text, size.unwrap_or(8))).map(Value::from)
-        }
+        "expandtabs" => arguments
+            .integer(0, "tabsize")
+            .and_then(|size| expanded(text, size.unwrap_or(8)))
+            .map(Value::from),
         "istitle" => Ok(Value::from(title(text) == text && text.chars().any(char::is_alphabetic))),
         "isidentifier" => Ok(Value::from(
             !text.starts_with(|c: char| c.is_ascii_digit())
@@ -86,8 +90,9 @@ fn count(text: &str, arguments: &Arguments) -> Result<Value, Error> {
 }
 
 /// The text with tabs replaced by spaces up to the next column that is a multiple of `size`.
-fn expanded(text: &str, size: i64) -> String {
+fn expanded(text: &str, size: i64) -> Result<String, Error> {
     let size = usize::try_from(size).unwrap_or(0).min(1024);
+    bounds::make_text(text.matches('\t').count().saturating_mul(size))?;
     let (mut out, mut column) = (String::new(), 0);
     for c in text.chars() {
         match c {
@@ -106,7 +111,7 @@ fn expanded(text: &str, size: i64) -> String {
             }
         }
     }
-    out
+    Ok(out)
 }
 
 fn all(text: &str, is: impl Fn(char) -> bool) -> Value {
@@ -124,6 +129,12 @@ fn split(text: &str, arguments: &Arguments, from_right: bool) -> Result<Value, E
     let separator = arguments.string(0, "sep")?;
     let most = arguments.integer(1, "maxsplit")?.unwrap_or(-1);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let pieces = match &separator {
+        Some(separator) if separator.is_empty() => 0,
+        Some(separator) => text.matches(separator.as_str()).count(),
+        None => text.chars().filter(|c| is_space(*c)).count(),
+    };
+    bounds::make_items(pieces.min(most).saturating_mul(2))?;
     let parts: Vec<&str> = match (&separator, from_right) {
         (Some(separator), _) if separator.is_empty() => {
             return Err(arguments.error("cannot split at an empty separator"));
@@ -188,14 +199,22 @@ fn position(
 fn replaced(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     let (old, new) = (arguments.required_string(0, "old")?, arguments.required_string(1, "new")?);
     let most = arguments.integer(2, "count")?.unwrap_or(-1);
+    replace(text, &old, &new, most).map(Value::from)
+}
+
+/// The text in which `old` is replaced by `new`, at most `most` times unless that is negative.
+pub fn replace(text: &str, old: &str, new: &str, most: i64) -> Result<String, Error> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    Ok(Value::from(text.replacen(&old, &new, most)))
+    let places = text.matches(old).take(most).count();
+    bounds::make_text(places.saturating_mul(new.len()))?;
+    Ok(text.replacen(old, new, most))
 }
 
 fn joined(text: &str, arguments: &Arguments) -> Result<Value, Error> {
     let mut out = String::new();
     let items = arguments.get(0, "iterable").unwrap_or_default();
     for (index, item) in python::iterate(&items)?.into_iter().enumerate() {
+        bounds::make_text(text.len() + item.as_str().map_or(0, str::len))?;
         if index > 0 {
             out.push_str(text);
         }
@@ -237,6 +256,9 @@ const WIDEST: i64 = 1 << 20;
 fn justified(text: &str, name: &str, arguments: &Arguments) -> Result<Value, Error> {
     let width = arguments.integer(0, "width")?.unwrap_or(0);
     let fill = arguments.string(1, "fillchar")?.unwrap_or_else(|| " ".into());
+    if fill.chars().count() != 1 {
+        return Err(arguments.error("needs one character to fill with"));
+    }
     if name == "center" {
         return center(text, width, &fill, arguments);
     }

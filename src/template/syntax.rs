@@ -5,6 +5,16 @@
 pub struct Expr {
     pub line: usize,
     pub node: Node,
+    /// How many expressions are within one another here, as minijinja will read them: its `or`, `and` and
+    /// chained comparisons hold one operand within another.
+    pub height: usize,
+}
+
+impl Expr {
+    pub fn new(line: usize, node: Node) -> Self {
+        let height = node.height() + 1;
+        Expr { line, node, height }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +53,43 @@ pub enum Node {
     Test(Box<Expr>, String, CallArguments),
 }
 
+impl Node {
+    /// The height of the expressions within this one.
+    fn height(&self) -> usize {
+        let highest = |parts: &[Expr]| parts.iter().map(|part| part.height).max().unwrap_or(0);
+        match self {
+            Node::Name(_)
+            | Node::None
+            | Node::Bool(_)
+            | Node::Integer(_)
+            | Node::Float(_)
+            | Node::Text(_) => 0,
+            Node::Tuple(parts) | Node::List(parts) | Node::Concat(parts) => highest(parts),
+            Node::Or(parts) | Node::And(parts) => highest(parts) + parts.len(),
+            Node::Dict(entries) => {
+                entries.iter().map(|(key, value)| key.height.max(value.height)).max().unwrap_or(0)
+            }
+            Node::Conditional { test, yes, no } => {
+                test.height.max(yes.height).max(no.as_ref().map_or(0, |no| no.height))
+            }
+            Node::Not(inner) | Node::Unary(_, inner) | Node::Attribute(inner, _) => inner.height,
+            Node::Compare(first, rest) => {
+                rest.iter().map(|(_, part)| part.height).max().unwrap_or(0).max(first.height) + rest.len()
+            }
+            Node::Binary(_, left, right) | Node::Item(left, right) => left.height.max(right.height),
+            Node::Slice(inner, bounds) => {
+                bounds.iter().flatten().map(|bound| bound.height).max().unwrap_or(0).max(inner.height)
+            }
+            Node::Call(inner, arguments) | Node::Test(inner, _, arguments) => {
+                inner.height.max(arguments.height())
+            }
+            Node::Filter(inner, _, arguments) => {
+                inner.as_ref().map_or(0, |inner| inner.height).max(arguments.height())
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComparisonOperator {
     By(&'static str),
@@ -62,5 +109,11 @@ pub struct CallArguments {
 impl CallArguments {
     pub fn is_empty(&self) -> bool {
         *self == CallArguments::default()
+    }
+
+    fn height(&self) -> usize {
+        let named = self.named.iter().map(|(_, value)| value);
+        let unpacked = self.items.iter().chain(&self.named_items).map(Box::as_ref);
+        self.positional.iter().chain(named).chain(unpacked).map(|value| value.height).max().unwrap_or(0)
     }
 }

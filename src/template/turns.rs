@@ -19,6 +19,8 @@ const END: &str = "__turned__";
 pub const MESSAGES: &str = "__turns__";
 /// The variable that holds what marks begin with. Without it no marks are written.
 pub const SENTINEL: &str = "__turn_sentinel__";
+/// How many names of the messages are followed.
+const ALIASES: usize = 64;
 /// What marks end with.
 const CLOSE: char = '\u{e002}';
 
@@ -79,7 +81,7 @@ pub fn mark_loops(source: &str) -> Option<String> {
             }
             Some("set") => {
                 out.push_str(tag);
-                names.extend(alias(words, &names));
+                names.extend(alias(words, &names).filter(|_| names.len() < ALIASES));
             }
             Some("endfor") => match open.pop().flatten() {
                 Some(number) => {

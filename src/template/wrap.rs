@@ -4,7 +4,7 @@ use minijinja::Error;
 use minijinja::value::Value;
 
 use super::arguments::Arguments;
-use super::{python, spaces};
+use super::{bounds, python, spaces};
 
 /// `wordwrap(text, width=79, break_long_words=True, wrapstring="\n", break_on_hyphens=True)`.
 pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -16,9 +16,14 @@ pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let (break_long, hyphens) = (or_true(1, "break_long_words"), or_true(3, "break_on_hyphens"));
     let between = arguments.string(2, "wrapstring")?.unwrap_or_else(|| "\n".into());
     let text = python::str(value);
+    bounds::make_items(text.len())?;
     let lines = spaces::lines(&text, false);
-    let wrapped: Vec<String> =
-        lines.iter().map(|line| wrapped(line, width, break_long, hyphens).join(&between)).collect();
+    let mut wrapped = Vec::new();
+    for line in lines {
+        let pieces = self::wrapped(line, width, break_long, hyphens);
+        bounds::make_text((pieces.len() + 1).saturating_mul(between.len()))?;
+        wrapped.push(pieces.join(&between));
+    }
     Ok(Value::from(wrapped.join(&between)))
 }
 

@@ -7,6 +7,13 @@ use super::method_names::is_method;
 use super::syntax::{CallArguments, ComparisonOperator, Expr, Node};
 use super::{filters, lookup};
 
+/// The most bytes that are written.
+pub const LONGEST: usize = 1 << 22;
+
+/// The most bytes of text between tags that are written as they are where the text is captured. More are
+/// written as an expression, since only what expressions write is counted there.
+const UNCOUNTED: usize = 64;
+
 /// The source for minijinja as it is written. No tag is on an earlier line than in the template.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -14,6 +21,10 @@ pub struct Writer {
     line: usize,
     /// Variables that were read, in order.
     pub read: Vec<String>,
+    /// How many tags that capture text are open.
+    pub captures: usize,
+    /// Where the text between tags that was written last ends, and how many bytes of it there are.
+    uncounted: (usize, usize),
 }
 
 impl Writer {
@@ -36,8 +47,11 @@ impl Writer {
     /// Writes text between tags.
     pub fn data(&mut self, text: &str) {
         let unlike_a_tag = !["{{", "{%", "{#"].iter().any(|opener| text.contains(opener));
-        if unlike_a_tag && !text.ends_with('{') && !self.out.ends_with('{') {
+        let before = if self.uncounted.0 == self.out.len() { self.uncounted.1 } else { 0 };
+        let counted = self.captures > 0 && before + text.len() > UNCOUNTED;
+        if unlike_a_tag && !counted && !text.ends_with('{') && !self.out.ends_with('{') {
             self.push(text);
+            self.uncounted = (self.out.len(), before + text.len());
         } else {
             self.push(&format!("{{{{ {} }}}}", literal(text)));
         }
@@ -45,6 +59,10 @@ impl Writer {
 
     /// Writes an expression as an operand of a filter or a test, or between commas.
     pub fn expression(&mut self, expression: &Expr) {
+        // Operands of chained comparisons are written twice, so that a source can grow without end.
+        if self.out.len() > LONGEST {
+            return;
+        }
         self.go_to(expression.line);
         match &expression.node {
             Node::Name(name) => {
@@ -63,21 +81,17 @@ impl Writer {
                 self.push("(");
                 self.all(items);
                 self.push(if items.len() == 1 { ",)" } else { ")" });
+                self.built(expression);
             }
             Node::List(items) => {
                 self.push("[");
                 self.all(items);
                 self.push("]");
+                self.built(expression);
             }
             Node::Dict(items) => {
-                self.push("{");
-                for (index, (key, value)) in items.iter().enumerate() {
-                    self.push(if index > 0 { ", " } else { "" });
-                    self.expression(key);
-                    self.push(": ");
-                    self.expression(value);
-                }
-                self.push("}");
+                self.dict(items);
+                self.built(expression);
             }
             Node::Conditional { test, yes, no } => {
                 self.push("(");
@@ -160,13 +174,35 @@ impl Writer {
     fn primary(&mut self, expression: &Expr) {
         use Node::*;
         match expression.node {
-            Name(_) | Text(_) | Tuple(_) | List(_) | Dict(_) => self.expression(expression),
+            Name(_) | Text(_) => self.expression(expression),
+            Tuple(_) | List(_) | Dict(_) if is_constant(expression) => self.expression(expression),
             _ => {
                 self.push("(");
                 self.expression(expression);
                 self.push(")");
             }
         }
+    }
+
+    /// Ends a list, tuple or dictionary: one that may hold others is counted when it is made.
+    fn built(&mut self, expression: &Expr) {
+        if !is_constant(expression) {
+            self.push(&format!("|{}", lookup::BUILT));
+        }
+    }
+
+    fn dict(&mut self, items: &[(Expr, Expr)]) {
+        self.push("{");
+        for (index, (key, value)) in items.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            self.expression(key);
+            if !matches!(key.node, Node::Text(_) | Node::Integer(_)) {
+                self.push(&format!("|{}", lookup::KEY));
+            }
+            self.push(": ");
+            self.expression(value);
+        }
+        self.push("}");
     }
 
     fn all(&mut self, items: &[Expr]) {
@@ -300,6 +336,17 @@ impl Writer {
             self.expression(items);
         }
         self.push(")");
+    }
+}
+
+/// Whether an expression is made of literals only. All of it is then made when the template is compiled.
+fn is_constant(expression: &Expr) -> bool {
+    match &expression.node {
+        Node::None | Node::Bool(_) | Node::Integer(_) | Node::Text(_) => true,
+        Node::Float(number) => number.is_finite(),
+        Node::Tuple(items) | Node::List(items) => items.iter().all(is_constant),
+        Node::Dict(items) => items.iter().all(|(key, value)| is_constant(key) && is_constant(value)),
+        _ => false,
     }
 }
 

@@ -24,7 +24,7 @@ pub struct TrainingSettings {
     #[serde(flatten)]
     pub optimizer: AdamWSettings,
     /// Tokens of prompt and answer together; what is longer is cut at the end.
-    #[schemars(range(min = 2))]
+    #[schemars(range(min = 2, max = 16777216))]
     pub max_length: usize,
     /// Tokens of the prompt, fewer than `max_length`; longer prompts lose their beginning. Default:
     /// no bound of its own.

@@ -2,6 +2,7 @@
 
 mod formats;
 mod helper;
+mod hostile;
 mod invalid;
 mod labels;
 mod spans;

@@ -2,6 +2,8 @@
 //! transformers 5.24.0 and Jinja2 3.1.6; null stands for an error. `tests/interop/template_sweep.py`
 //! compares whole folders of templates.
 
+mod hostile;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

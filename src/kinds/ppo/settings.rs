@@ -53,14 +53,14 @@ pub struct PpoSettings {
     /// Passes over the responses of an update. The last update of an epoch is used however few prompts it
     /// has (TRL drops it where rows are left over), and the learning rate falls with every optimiser step
     /// (TRL: with every update).
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1048576))]
     pub num_ppo_epochs: usize,
     /// Optimiser steps in a pass over an update's responses; divides the prompts of an update, which
     /// are `batch_size` × `gradient_accumulation_steps`.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1048576))]
     pub num_mini_batches: usize,
     /// Prompts that are answered at a time: memory and speed, no result, depend on it.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1048576))]
     pub local_rollout_forward_batch_size: usize,
     /// Tokens of a response at most, fewer than `max_length`, which bounds prompt and response
     /// together. TRL's default is 53. A response always ends at an end token (TRL samples all tokens, and

@@ -36,7 +36,8 @@ impl LoraSettings {
         let table = weight_table(config);
         let adapted =
             table.iter().filter(|weight| weight.role == WeightRole::Linear && self.adapts(weight.module()));
-        self.rank as u64 * adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum::<u64>()
+        let widths: u64 = adapted.map(|weight| (weight.shape[0] + weight.shape[1]) as u64).sum();
+        widths.saturating_mul(self.rank as u64)
     }
 }
 

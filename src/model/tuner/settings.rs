@@ -116,7 +116,7 @@ impl JsonSchema for Tuner {
 #[serde(default)]
 pub struct LoraSettings {
     /// Rows of A, columns of B.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65536))]
     pub rank: usize,
     /// The adapter's output is scaled by `alpha / rank`.
     #[schemars(extend("exclusiveMinimum" = 0))]

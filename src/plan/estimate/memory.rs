@@ -43,8 +43,9 @@ fn is_zero(bytes: &u64) -> bool {
 
 impl MemoryEstimate {
     pub fn total(&self) -> u64 {
-        let model = self.weights + self.gradients + self.optimiser;
-        model + self.activations + self.logits + self.cache + self.workspace
+        let model = [self.weights, self.gradients, self.optimiser];
+        let pass = [self.activations, self.logits, self.cache, self.workspace];
+        model.into_iter().chain(pass).fold(0, u64::saturating_add)
     }
 }
 
@@ -55,17 +56,16 @@ impl Stage<'_> {
         let cached = self.facts.rollouts.map_or(0, |rollouts| {
             let longest = self.counts.longest_example + rollouts.response_length as u64;
             let model = self.model;
-            self.answered_at_once(rollouts)
-                * longest
-                * (model.num_hidden_layers * 2 * model.key_width()) as u64
+            let of_token = (model.num_hidden_layers * 2 * model.key_width()) as u64;
+            self.answered_at_once(rollouts).saturating_mul(longest).saturating_mul(of_token)
         });
         MemoryEstimate {
             weights: self.held(),
-            gradients: FLOAT * trainable,
-            optimiser: 2 * FLOAT * trainable,
+            gradients: FLOAT.saturating_mul(trainable),
+            optimiser: (2 * FLOAT).saturating_mul(trainable),
             activations: self.fullest_pass(logits).saturating_sub(logits),
             logits,
-            cache: self.dtype.bytes() * cached,
+            cache: self.dtype.bytes().saturating_mul(cached),
             workspace: if self.device == DeviceSpec::Cpu { 0 } else { WORKSPACE },
         }
     }
@@ -98,7 +98,7 @@ impl Stage<'_> {
             }
         };
         let answered = self.facts.rollouts.map_or(0, |rollouts| self.answered_at_once(rollouts));
-        (bytes * scored.min(rows as u64)).max(FLOAT * answered) * vocabulary as u64
+        (bytes * scored.min(rows as u64)).max(FLOAT * answered).saturating_mul(vocabulary as u64)
     }
 
     /// Rows of an optimiser step, or of an update of ppo.
@@ -124,7 +124,7 @@ impl Stage<'_> {
     /// of an update of ppo are scored at once, and trained on in mini-batches.
     fn in_training(&self) -> u64 {
         let rows = self.rows_a_window().min(self.counts.train.rows);
-        self.at_once(self.counts.largest_window + rows * self.response())
+        self.at_once(self.counts.largest_window.saturating_add(rows.saturating_mul(self.response())))
     }
 
     /// Tokens that go through the model at once without training: held-out rows, or rows for a reference.
@@ -140,7 +140,10 @@ impl Stage<'_> {
             Some(rollouts) => self.answered(&self.counts.train, rollouts.response_length as u64),
             None => self.counts.train,
         };
-        let share = |some: u64| (tokens * some).div_ceil(train.shared.max(1)).min(tokens);
+        let share = |some: u64| {
+            let share = (u128::from(tokens) * u128::from(some)).div_ceil(u128::from(train.shared.max(1)));
+            u64::try_from(share).unwrap_or(u64::MAX).min(tokens)
+        };
         let (needed, scored) = match self.facts.scored {
             // Only the ends of both answers are scored.
             Scored::Nothing => (share(2 * train.rows), 0),

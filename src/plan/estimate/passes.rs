@@ -29,11 +29,11 @@ impl Stage<'_> {
     /// Operations of one forward pass over all rows.
     pub fn operations(&self, tokens: &TokenCounts) -> Operations {
         let model = self.model;
-        let head = model.vocab_size * model.hidden_size;
+        let head = model.vocab_size as f64 * model.hidden_size as f64;
         Operations {
             trunk: 2.0 * model.trunk_weights() as f64 * tokens.shared as f64,
             attention: 4.0 * (model.num_hidden_layers * model.query_width()) as f64 * tokens.attended as f64,
-            head: 2.0 * head as f64 * self.scored(tokens) as f64,
+            head: 2.0 * head * self.scored(tokens) as f64,
         }
     }
 
@@ -42,7 +42,7 @@ impl Stage<'_> {
         match self.facts.scored {
             Scored::Nothing => 0,
             // Each row has two answers, of which one is trained on.
-            Scored::WithMismatched => 2 * tokens.shared - tokens.unshared,
+            Scored::WithMismatched => (2 * tokens.shared).saturating_sub(tokens.unshared),
             Scored::WithPrompts => tokens.trained + (tokens.unshared - tokens.shared),
             Scored::Trained => tokens.trained,
         }
@@ -67,13 +67,15 @@ impl Stage<'_> {
 
     /// Prompts with a response of `length` tokens each.
     pub fn answered(&self, prompts: &TokenCounts, length: u64) -> TokenCounts {
-        let trained = prompts.rows * length;
+        let trained = prompts.rows.saturating_mul(length);
+        let within = trained.saturating_mul(length + 1) / 2;
+        let across = length.saturating_mul(prompts.shared);
         TokenCounts {
             rows: prompts.rows,
-            shared: prompts.shared + trained,
-            unshared: prompts.shared + trained,
+            shared: prompts.shared.saturating_add(trained),
+            unshared: prompts.shared.saturating_add(trained),
             trained,
-            attended: prompts.attended + length * prompts.shared + prompts.rows * length * (length + 1) / 2,
+            attended: prompts.attended.saturating_add(across).saturating_add(within),
         }
     }
 }

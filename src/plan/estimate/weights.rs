@@ -16,14 +16,17 @@ impl Stage<'_> {
         // A trunk under a value head has no output layer to train.
         let (model, trunk) = match self.part() {
             Some(part) => (part, part),
-            None => (self.model.parameters(), self.model.parameters() - self.model.lm_head_weights()),
+            None => (
+                self.model.parameters(),
+                self.model.parameters().saturating_sub(self.model.lm_head_weights()),
+            ),
         };
         let weight = self.model.hidden_size as u64;
         match self.facts.trains {
             Trains::RewardModel { head_bias } => {
-                trunk + weight + u64::from(head_bias && !self.is_classifier())
+                trunk.saturating_add(weight + u64::from(head_bias && !self.is_classifier()))
             }
-            Trains::PolicyAndValue => model + trunk + weight + 1,
+            Trains::PolicyAndValue => model.saturating_add(trunk).saturating_add(weight + 1),
             Trains::Policy => model,
         }
     }
@@ -55,16 +58,23 @@ impl Stage<'_> {
     pub(super) fn held(&self) -> u64 {
         let model = self.model;
         let (frozen, trained) = (self.dtype.bytes(), self.trained_weight());
-        let base = frozen * model.parameters();
+        let base = frozen.saturating_mul(model.parameters());
         let head = model.hidden_size as u64 + 1;
         let part = self.part();
         // In float32, LoRA keeps the layers' weights once more, with the adapter merged in.
-        let merged = if self.dtype == Dtype::F32 { FLOAT * model.trunk_weights() } else { 0 };
-        let judge = frozen * part.unwrap_or(0) + merged;
+        let merged = if self.dtype == Dtype::F32 { FLOAT.saturating_mul(model.trunk_weights()) } else { 0 };
+        let judge = frozen.saturating_mul(part.unwrap_or(0)).saturating_add(merged);
         let own = if self.training.tuner.is_adapter() { merged } else { 0 };
         let (policy, trunk) = match part {
-            Some(part) => (trained * part + own, trained * part + own),
-            None => (trained * model.parameters(), trained * (model.parameters() - model.lm_head_weights())),
+            Some(part) => {
+                let part = trained.saturating_mul(part).saturating_add(own);
+                (part, part)
+            }
+            None => {
+                let all = model.parameters();
+                let trunk = all.saturating_sub(model.lm_head_weights());
+                (trained.saturating_mul(all), trained.saturating_mul(trunk))
+            }
         };
         match (self.facts.trains, self.reward) {
             (Trains::PolicyAndValue, Some(reward)) => {
@@ -75,18 +85,21 @@ impl Stage<'_> {
                     bases.insert(&self.policy.base);
                 }
                 let adapted = [reference, reward].iter().filter(|judge| judge.adapter.is_some()).count();
-                let models = bases.len() as u64 * base + policy + trunk;
-                models + adapted as u64 * judge + (trained + frozen) * head
+                let models =
+                    (bases.len() as u64).saturating_mul(base).saturating_add(policy).saturating_add(trunk);
+                models
+                    .saturating_add((adapted as u64).saturating_mul(judge))
+                    .saturating_add((trained + frozen) * head)
             }
             (Trains::RewardModel { .. }, _) => {
                 // A result has the output layer, which nothing trains.
                 let frozen = match part {
                     Some(_) => base,
-                    None => frozen * model.lm_head_weights(),
+                    None => frozen.saturating_mul(model.lm_head_weights()),
                 };
-                frozen + trunk + trained * head
+                frozen.saturating_add(trunk).saturating_add(trained * head)
             }
-            _ if part.is_some() => base + policy,
+            _ if part.is_some() => base.saturating_add(policy),
             _ => policy,
         }
     }

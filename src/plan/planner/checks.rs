@@ -89,6 +89,15 @@ impl Planner<'_> {
         fault.into_iter().chain(ends.flatten()).collect()
     }
 
+    /// Notes that a stage has no weight to train.
+    pub(super) fn nothing_to_train(&mut self, stage: &StageSettings) {
+        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let message =
+            format!("stage `{}` has nothing to train: its adapter has no matrices for the model", stage.name);
+        let help = Some("take another adapter, or `tuner = \"full\"`".to_owned());
+        self.problems.push(self.recipe.problem_at(&format!("/stage/{index}"), message, help));
+    }
+
     /// Names of stages must not be those of other folders in the run's folder.
     pub(super) fn check_names(&mut self) {
         let taken = [

@@ -16,6 +16,7 @@ use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
 use crate::plan::artifacts::Artifacts;
 use crate::plan::base::{Base, data_settings};
+use crate::plan::capacity;
 use crate::plan::comparisons::comparisons;
 use crate::plan::content::Hashes;
 use crate::plan::counts::Counts;
@@ -168,6 +169,9 @@ impl Planner<'_> {
         let measured = Summary::read(&stage_folder.summary()).ok().filter(|_| self.same_machinery);
         let measured = measured.map(|summary| summary.flops_per_second());
         let (trainable, memory, work) = (cost.trainable(), cost.memory(), cost.work(measured));
+        if trainable == 0 {
+            self.nothing_to_train(stage);
+        }
         self.planned.push(StagePlan {
             settings: stage.clone(),
             policy,
@@ -234,12 +238,17 @@ impl Planner<'_> {
         if !self.problems.is_empty() {
             return Err(self.recipe.diagnostics(self.problems).into());
         }
+        let device = self.recipe.model.device;
+        let unfinished = self.planned.iter().filter(|stage| stage.status != Status::Finished);
+        let too_large = unfinished.filter_map(|stage| capacity::too_large(stage, device));
+        let too_large = too_large.map(|found| found.message);
+        let opened = self.base.warnings.iter().chain(&self.models.warnings).cloned();
         let base = BasePlan {
             artifact: self.base.artifact.clone(),
             scratch: self.base.scratch.is_some(),
             parameters: self.base.config.parameters(),
-            warnings: self.base.warnings.iter().chain(&self.models.warnings).cloned().collect(),
-            device: self.recipe.model.device,
+            warnings: opened.chain(too_large).collect(),
+            device,
             dtype: self.recipe.model.dtype,
         };
         let plan = Plan {

@@ -125,7 +125,10 @@ impl Adapter {
         self.check_targets(&modules, &mut places)?;
         let tables = [&places.embedding, &places.head];
         let any = places.score.is_some() || tables.iter().any(|table| **table != AdapterTable::default());
-        ensure!(any || !places.linears.is_empty(), "has no tensors");
+        ensure!(
+            any || !places.linears.is_empty(),
+            "has no tensors: save it again with PEFT, or take another"
+        );
         ensure!(
             !config.tie_word_embeddings
                 || !self.config.ensure_weight_tying
