@@ -4,6 +4,7 @@ mod formats;
 mod helper;
 mod invalid;
 mod labels;
+mod large;
 mod spans;
 mod stages;
 mod tokens;
