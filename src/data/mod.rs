@@ -25,6 +25,7 @@ pub mod render_row;
 mod results;
 pub mod row;
 pub mod row_schema;
+pub mod saved;
 pub mod source;
 pub mod spans;
 pub mod spec;

@@ -25,6 +25,9 @@ use super::tokens::{Lengths, RowNotes, Tokenized, tokenize_row};
 use super::unread::{self, Given};
 use crate::template::{ChatTemplate, Message};
 
+/// Rows between two calls of those who watch.
+const WATCHED: usize = 4096;
+
 /// Questions that are kept of the training rows and of the held-out rows.
 pub const QUESTIONS: usize = 8;
 
@@ -100,10 +103,20 @@ struct KeptRow {
 
 impl Reading<'_> {
     /// Reads and tokenises all rows. Errors as [`read_with`] does. A file that is needed for many rows is made
-    /// by `open`.
-    pub fn rows(&self, open: impl Fn() -> Result<File>) -> Result<TokenRows> {
+    /// by `open`. `watch` is called now and then with the number of rows so far, and ends the reading by an
+    /// error.
+    pub fn rows(
+        &self,
+        open: impl Fn() -> Result<File>,
+        watch: &dyn Fn(usize) -> Result<()>,
+    ) -> Result<TokenRows> {
         let mut rows = Collector::new(self.data.eval_fraction);
-        let read = read_with(self.data, self.need, |row| self.tokenise(row), |done| rows.take(done, &open))?;
+        let sink = |done| {
+            rows.take(done, &open)?;
+            let number = rows.items.len();
+            if number % WATCHED == 0 { watch(number) } else { Ok(()) }
+        };
+        let read = read_with(self.data, self.need, |row| self.tokenise(row), sink)?;
         rows.finish(read.refused)
     }
 
@@ -353,6 +366,16 @@ impl TokenRows {
         let of = |index: u32| self.accepted.get(&index).cloned().unwrap_or_default();
         let all: Vec<Vec<String>> = self.one_per_row(items).map(of).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
+    }
+
+    /// Whether the tokens are in a file, because they are many.
+    pub fn is_in_file(&self) -> bool {
+        self.store.file().is_some()
+    }
+
+    /// Whether a row makes all others useless.
+    pub fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     /// Reads the tokens of items.

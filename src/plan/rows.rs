@@ -164,7 +164,9 @@ impl StageData {
         template: &ChatTemplate,
         tokenizer: &Tokenizer,
     ) -> Result<Self> {
-        Self::of(stage, data, template, tokenizer, |reading| reading.rows(unnamed_file).map(Arc::new))
+        Self::of(stage, data, template, tokenizer, |reading| {
+            reading.rows(unnamed_file, &|_| Ok(())).map(Arc::new)
+        })
     }
 
     /// As [`StageData::read`], with tokens from `rows`.

@@ -213,10 +213,11 @@ fn lacking(written: &str, repo: &str, error: &anyhow::Error) -> (String, Option<
 
 /// An error at `pointer` if no `[data.NAME]` table is called `name`.
 pub fn check_name(checker: &mut Checker, recipe: &Recipe, pointer: &str, name: &str) {
-    let tables: Vec<&str> = recipe.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
-    if tables.contains(&name) || checker.is_written(&Checker::data_table(name)) {
+    let is_there = recipe.data.as_ref().is_some_and(|tables| tables.contains_key(name));
+    if is_there || checker.is_written(&Checker::data_table(name)) {
         return;
     }
+    let tables: Vec<&str> = recipe.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
     let help = suggest::help(name, &tables, "data tables")
         .unwrap_or_else(|| format!("add a `[data.{name}]` table with a `source`"));
     checker.error(pointer, format!("no `[data.{name}]` table")).help = Some(help);
@@ -234,9 +235,10 @@ pub fn check_use(checker: &mut Checker, recipe: &Recipe) {
     if recipe.stage.is_none() || stages.clone().any(|stage| stage.common.data.is_none()) {
         return;
     }
-    let read: Vec<&str> = stages.filter_map(|stage| stage.common.data.as_deref()).chain(trained_on).collect();
+    let read: HashSet<&str> =
+        stages.filter_map(|stage| stage.common.data.as_deref()).chain(trained_on).collect();
     for (name, _) in recipe.data.iter().flatten() {
-        if !read.contains(&name.as_str()) {
+        if !read.contains(name.as_str()) {
             checker.warning(&Checker::data_table(name), format!("no stage reads `[data.{name}]`"));
         }
     }
