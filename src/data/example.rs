@@ -41,6 +41,22 @@ pub fn one_per_row(examples: &[Example]) -> impl Iterator<Item = &Example> {
     examples.iter().filter(move |example| seen.insert(example.row))
 }
 
+/// The rows of a part of a data set, and how many of them have which label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LabelCounts {
+    pub rows: usize,
+    pub desirable: usize,
+    pub undesirable: usize,
+}
+
+impl LabelCounts {
+    pub fn add(&mut self, label: Option<bool>) {
+        self.rows += 1;
+        self.desirable += usize::from(label == Some(true));
+        self.undesirable += usize::from(label == Some(false));
+    }
+}
+
 impl Example {
     /// The answers that are trained: all completions except another row's answer.
     pub fn answers(&self) -> &[Completion] {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reason::{Effect, RowReason};
 use super::row::RowOrigin;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     pub origin: RowOrigin,
     pub reason: RowReason,
@@ -49,7 +51,7 @@ pub struct ReasonCount<'a> {
 }
 
 /// The entries of one stage's data, in the order in which they were added.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ledger {
     entries: Vec<LedgerEntry>,
     /// Warnings that a person should read before training on the rows, each once.
@@ -110,6 +112,15 @@ impl Ledger {
             )
         });
         self.warnings.iter().cloned().chain(unread).chain(counted)
+    }
+
+    /// Lets entries about one file share its path, as those that were read together do.
+    pub(super) fn share_paths(&mut self, files: &[Arc<PathBuf>]) {
+        for entry in &mut self.entries {
+            if let Some(file) = files.iter().find(|file| **file == entry.origin.file) {
+                entry.origin.file = Arc::clone(file);
+            }
+        }
     }
 
     pub fn entries(&self) -> &[LedgerEntry] {

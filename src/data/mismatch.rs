@@ -4,16 +4,19 @@
 //! two answers to a prompt are far apart: see [`super::read`].
 
 use super::example::{Completion, Example};
-use super::tokens::Tokenized;
 
 /// Gives every row a second completion: the answer of the row before it within its group of `batch_size`
 /// rows. The first row of a group gets the answer of the last one; a group of one row keeps its own answer.
-/// The answer is taken as it was before it was cut, and then cut to `max_length` again.
-pub fn add_mismatched(rows: Vec<Tokenized>, batch_size: usize, max_length: usize) -> Vec<Example> {
+/// The answer is taken as it was before it was cut (`rows` have it beside the example, where it was), and then
+/// cut to `max_length` again. Groups follow each other, so rows may also be given a few whole groups at a time.
+pub fn add_mismatched(
+    rows: Vec<(Example, Option<Completion>)>,
+    batch_size: usize,
+    max_length: usize,
+) -> Vec<Example> {
     let answers: Vec<Option<Completion>> = rows.iter().map(answer).collect();
     let donors = donors(rows.len(), batch_size.max(1));
-    let with = |(row, donor): (Tokenized, usize)| {
-        let mut example = row.example;
+    let with = |((mut example, _), donor): ((Example, Option<Completion>), usize)| {
         if let Some(mut mismatched) = answers[donor].clone() {
             mismatched.truncate(max_length.saturating_sub(example.prompt.len()));
             example.completions.push(mismatched);
@@ -37,8 +40,8 @@ fn donors(rows: usize, batch_size: usize) -> impl Iterator<Item = usize> {
 }
 
 /// A row's answer before it was cut.
-fn answer(row: &Tokenized) -> Option<Completion> {
-    row.uncut.as_ref().or(row.example.completions.first()).cloned()
+fn answer((example, uncut): &(Example, Option<Completion>)) -> Option<Completion> {
+    uncut.as_ref().or(example.completions.first()).cloned()
 }
 
 #[cfg(test)]
@@ -46,25 +49,16 @@ mod tests {
     use super::*;
 
     /// Rows with one prompt token, whose answers are the row's number repeated `length` times.
-    fn rows(lengths: &[usize]) -> Vec<Tokenized> {
+    fn rows(lengths: &[usize]) -> Vec<(Example, Option<Completion>)> {
         let answer =
             |row: usize, length| Completion { tokens: vec![row as u32; length], trained: vec![true; length] };
         let row = |(row, &length): (usize, &usize)| {
             let whole = answer(row, length);
             let mut cut = whole.clone();
             cut.truncate(4);
-            Tokenized {
-                example: Example {
-                    row,
-                    prompt: vec![9],
-                    completions: vec![cut],
-                    label: Some(true),
-                    margin: None,
-                },
-                cuts: Vec::new(),
-                uncut: (length > 4).then_some(whole),
-                notes: Default::default(),
-            }
+            let example =
+                Example { row, prompt: vec![9], completions: vec![cut], label: Some(true), margin: None };
+            (example, (length > 4).then_some(whole))
         };
         lengths.iter().enumerate().map(row).collect()
     }

@@ -1,6 +1,7 @@
 //! From files to rows that the engine can train on.
 
 pub mod accepted;
+mod accounts;
 mod added_tokens;
 mod columns;
 pub mod ending;
@@ -16,6 +17,7 @@ pub mod mismatch;
 pub mod named;
 mod nulls;
 mod opening;
+mod packed;
 mod ranges;
 pub mod read;
 pub mod reason;
@@ -23,10 +25,13 @@ pub mod render_row;
 mod results;
 pub mod row;
 pub mod row_schema;
+pub mod saved;
 pub mod source;
 pub mod spans;
 pub mod spec;
 pub mod split;
+mod store;
+pub mod stream;
 mod text_row;
 pub mod tokenizer;
 pub mod tokens;
@@ -39,6 +44,7 @@ pub use ledger::Ledger;
 pub use read::read_rows;
 pub use row::{Row, RowTurns};
 pub use split::split;
+pub use stream::{Reading, TokenRows};
 pub use tokenizer::Tokenizer;
 pub use tokens::{Lengths, Longer, Tokenized, tokenize};
 pub use train_tokenizer::train_tokenizer;

@@ -3,6 +3,7 @@
 //! | reason | effect |
 //! |---|---|
 //! | `not UTF-8`, `not JSON: …`, `not an object`, `not a CSV record: …` | malformed |
+//! | `an object has the key … twice …`, `longer than max_row_bytes …` | malformed |
 //! | `no known format …`, `missing /…`, `wrong type at /…`, `unknown role …` | malformed |
 //! | `images at /…`, `/… contradicts /…`, `/… would be lost …` | malformed |
 //! | `empty prompt`, `empty answer`, `no answer`, `prompt ends in an answer`, `prompt asks nothing` | dropped |
@@ -19,13 +20,16 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::format::known_roles;
 
 /// The number of characters of a value that a reason quotes.
 const QUOTED: usize = 60;
+
+/// The number of keys that a reason names.
+const NAMED: usize = 40;
 
 /// What happens to a row for a [`RowReason`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,12 +43,18 @@ pub enum Effect {
     Cut,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowReason {
     NotUtf8,
     NotJson(String),
     NotAnObject,
+    /// An object has this key twice.
+    KeyTwice(String),
     NotCsv(String),
+    /// The row has more bytes than `max_row_bytes`.
+    TooLong {
+        bound: usize,
+    },
     /// The row's keys fit no format that the stage can read.
     NoKnownFormat {
         keys: Vec<String>,
@@ -156,7 +166,9 @@ impl RowReason {
             NotUtf8
             | NotJson(_)
             | NotAnObject
+            | KeyTwice(_)
             | NotCsv(_)
+            | TooLong { .. }
             | NoKnownFormat { .. }
             | Missing { .. }
             | WrongType { .. }
@@ -199,7 +211,9 @@ impl RowReason {
             RowReason::NotUtf8 => "not UTF-8",
             RowReason::NotJson(_) => "not JSON",
             RowReason::NotAnObject => "not an object",
+            RowReason::KeyTwice(_) => "a key twice",
             RowReason::NotCsv(_) => "not a CSV record",
+            RowReason::TooLong { .. } => "longer than max_row_bytes",
             RowReason::NoKnownFormat { .. } => "no known format",
             RowReason::Missing { .. } => "missing key",
             RowReason::WrongType { .. } => "wrong type",
@@ -270,6 +284,19 @@ impl fmt::Display for RowReason {
             | RowReason::NoEnd(why)
             | RowReason::ResultInTurn(why)
             | RowReason::ReservedKwarg(why) => write!(f, "{}: {why}", self.kind()),
+            RowReason::KeyTwice(key) => {
+                let key = quoted(key);
+                write!(
+                    f,
+                    "an object has the key `{key}` twice, and only one of both would be read; take one out"
+                )
+            }
+            RowReason::TooLong { bound } => {
+                write!(
+                    f,
+                    "longer than `max_row_bytes` = {bound}; raise it for this data set if the row is sound"
+                )
+            }
             RowReason::ContentLost(what) => write!(f, "the template leaves out {what}"),
             RowReason::NoKnownFormat { keys } => {
                 write!(f, "no known format: the row has {}", named(keys))
@@ -343,6 +370,9 @@ fn form(key: &str) -> &'static str {
 fn named(keys: &[String]) -> String {
     match keys {
         [] => "no keys".to_owned(),
+        keys if keys.len() > NAMED => {
+            format!("`{}` and {} more", keys[..NAMED].join("`, `"), keys.len() - NAMED)
+        }
         keys => format!("`{}`", keys.join("`, `")),
     }
 }

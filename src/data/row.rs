@@ -4,19 +4,36 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::source;
 use crate::template::Message;
 
 /// Where a row comes from, for keys, errors and the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowOrigin {
     /// The row's index in the data set as read (0-based, over all files, unusable rows included).
     pub row: usize,
+    #[serde(with = "shared_path")]
     pub file: Arc<PathBuf>,
     /// Line of the file at which the row begins; of a `.parquet` file the row's number (both from 1).
     pub line: usize,
+}
+
+mod shared_path {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Arc<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        path.as_path().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<PathBuf>, D::Error> {
+        PathBuf::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 impl fmt::Display for RowOrigin {

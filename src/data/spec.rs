@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One `[data.NAME]` table, resolved: absolute files, defaults filled in.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
     pub name: String,
     /// Paths or glob patterns as written, relative to the recipe.
@@ -30,6 +30,35 @@ pub struct DataSpec {
     pub max_bad_rows: usize,
     /// The share of the rows read that may be dropped, malformed ones included, 0..=1.
     pub max_dropped: f64,
+    /// The largest number of bytes that a row may have in its file, unpacked.
+    #[serde(default = "max_row_bytes")]
+    pub max_row_bytes: usize,
+}
+
+/// [`DataSpec::max_row_bytes`] where a recipe says nothing.
+pub const MAX_ROW_BYTES: usize = 64_000_000;
+
+fn max_row_bytes() -> usize {
+    MAX_ROW_BYTES
+}
+
+impl Default for DataSpec {
+    /// No files, all rows of which would have to be sound.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            source: Vec::new(),
+            files: Vec::new(),
+            format: None,
+            columns: IndexMap::new(),
+            roles: IndexMap::new(),
+            eval_fraction: 0.0,
+            limit: None,
+            max_bad_rows: 0,
+            max_dropped: 0.0,
+            max_row_bytes: MAX_ROW_BYTES,
+        }
+    }
 }
 
 /// What the rows are.

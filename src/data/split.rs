@@ -8,22 +8,40 @@ use crate::random::Stream;
 /// Splits rows into (train, held out) and keeps their order. A fraction of 0 holds out nothing; otherwise at
 /// least one row is held out, and at least one is left to train on where there are two or more.
 pub fn split(rows: Vec<Row>, eval_fraction: f64) -> (Vec<Row>, Vec<Row>) {
-    if eval_fraction <= 0.0 || rows.is_empty() {
-        return (rows, Vec::new());
+    let held_out = HeldOut::of(rows.iter().map(|row| row.origin.row), eval_fraction);
+    rows.into_iter().partition(|row| !held_out.holds(row.origin.row))
+}
+
+/// Which of some rows are held out.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldOut {
+    eval_fraction: f64,
+    /// The lowest and the highest share of a row.
+    lowest: f64,
+    highest: f64,
+}
+
+impl HeldOut {
+    /// `rows`: the indices of all rows.
+    pub fn of(rows: impl Iterator<Item = usize>, eval_fraction: f64) -> Self {
+        let extremes = |(low, high): (f64, f64), share: f64| (low.min(share), high.max(share));
+        let (lowest, highest) = rows.map(share).fold((f64::INFINITY, f64::NEG_INFINITY), extremes);
+        Self { eval_fraction, lowest, highest }
     }
-    let shares: Vec<f64> = rows.iter().map(|row| share(row.origin.row)).collect();
-    let lowest = shares.iter().copied().fold(f64::INFINITY, f64::min);
-    let highest = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut shares = shares.into_iter();
-    let held_out =
-        |share: f64| (share < eval_fraction || share == lowest) && (share != highest || lowest == highest);
-    let (kept, held): (Vec<Row>, Vec<Row>) =
-        rows.into_iter().partition(|_| !shares.next().is_some_and(held_out));
-    (kept, held)
+
+    /// Whether `row`, one of the rows, is held out.
+    pub fn holds(&self, row: usize) -> bool {
+        if self.eval_fraction <= 0.0 {
+            return false;
+        }
+        let share = share(row);
+        (share < self.eval_fraction || share == self.lowest)
+            && (share != self.highest || self.lowest == self.highest)
+    }
 }
 
 /// A number from 0 to 1 for a row, the same for every seed.
-fn share(row: usize) -> f64 {
+pub fn share(row: usize) -> f64 {
     Stream::FIXED.uniform(row as u64)
 }
 

@@ -9,9 +9,10 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 
+use super::accounts::Accounts;
 use super::ends;
 use super::example::{Completion, Example};
 use super::ledger::Ledger;
@@ -20,7 +21,7 @@ use super::render_row::{RenderedText, render_row};
 use super::row::{Row, RowTurns};
 use super::text_row;
 use super::tokenizer::{Encoded, Tokenizer};
-use super::unread;
+use super::unread::{self, Given};
 use crate::template::ChatTemplate;
 
 /// Limits on the number of tokens.
@@ -88,59 +89,21 @@ pub fn tokenize(
 ) -> Result<Vec<Tokenized>> {
     let tokenized: Vec<Result<Result<Tokenized, RowReason>>> =
         rows.par_iter().map(|row| tokenize_row(row, template, tokenizer, lengths)).collect();
+    let given: Vec<Option<Given>> = rows.iter().map(|row| unread::given(row, template)).collect();
     let mut kept = Vec::with_capacity(rows.len());
-    let mut entries = Ledger::new();
-    for (row, tokenized) in rows.iter().zip(tokenized) {
+    let mut accounts = Accounts::new();
+    for ((row, given), tokenized) in rows.iter().zip(&given).zip(tokenized) {
+        accounts.row(row.is_prompt(), given.as_ref());
         match tokenized? {
             Ok(tokenized) => {
-                tokenized.cuts.iter().for_each(|cut| entries.add(&row.origin, cut.clone()));
-                tokenized.notes.told().for_each(|note| entries.warn_rows(note, 1));
+                accounts.keep(&row.origin, tokenized.cuts.iter().cloned(), tokenized.notes.told());
                 kept.push(tokenized);
             }
-            Err(reason) => entries.add(&row.origin, reason),
+            Err(reason) => accounts.drop_row(&row.origin, reason),
         }
     }
-    if let (true, Some(first)) = (kept.is_empty(), entries.entries().first()) {
-        if let RowReason::TemplateFails(_) = first.reason {
-            bail!("{}: {}", first.origin, first.reason);
-        }
-        let advice = advice(&first.reason, rows);
-        bail!(
-            "none of {} rows can be trained on; the first, {}: {}; {advice}",
-            rows.len(),
-            first.origin,
-            first.reason
-        );
-    }
-    unread::warn(rows, template, &mut entries);
-    ledger.extend(entries);
+    accounts.finish(template, ledger)?;
     Ok(kept)
-}
-
-/// Advice about rows that are all dropped, the first of them for `reason`.
-fn advice(reason: &RowReason, rows: &[Row]) -> &'static str {
-    match reason {
-        RowReason::PromptNotAPrefix => {
-            "the template renders a prompt otherwise once an answer follows it; use another `template`"
-        }
-        RowReason::ContentLost(_) | RowReason::ReasoningUnread(_) => {
-            "use a `template` that reads it, or take it out of the rows"
-        }
-        RowReason::EqualOnceRendered => {
-            "there is nothing to prefer; use a `template` that keeps what tells the answers apart"
-        }
-        RowReason::NothingTrained => "mark a turn as trained",
-        RowReason::NothingLeft | RowReason::NoEnd(_) => {
-            "use a template that does, see `template` in `[model]`"
-        }
-        RowReason::ResultInTurn(_) => "use a `template` that writes a tool's result for the tool's turn",
-        RowReason::TurnNotFound => "use a `template` that goes over `messages` in a loop",
-        RowReason::ReservedKwarg(_) => "take it out of the rows",
-        _ if rows.iter().all(Row::is_prompt) => {
-            "raise `max_length`, or lower `response_length`, for which it must leave room"
-        }
-        _ => "raise `max_length`",
-    }
 }
 
 /// One row's tokens, or why it cannot be used. Errors as [`tokenize`] does.

@@ -12,7 +12,7 @@ use super::facts::{Facts, Fields, KeyProblem, Losses, Scored, names_of};
 use super::label_balance;
 use super::source::{MODEL_SOURCE, Role, Source};
 use crate::data::Need;
-use crate::data::example::Example;
+use crate::data::example::{Example, LabelCounts};
 use crate::data::mismatch::ends_alone;
 use crate::model::artifact::Artifact;
 use crate::objective::kto::{self, KtoLoss, KtoParameters, LabelledAnswer};
@@ -96,7 +96,7 @@ impl OfKind for KtoSettings {
         vec![KeyProblem { about: &["batch_size"], ..KeyProblem::new("batch_size", message, help) }]
     }
 
-    fn row_warnings(&self, train: &[Example], held_out: &[Example], batch_size: usize) -> Vec<String> {
+    fn row_warnings(&self, train: LabelCounts, held_out: LabelCounts, batch_size: usize) -> Vec<String> {
         let balance = label_balance::warning(&self.parameters, train);
         let alone = self.estimates_kl().then(|| alone(train, held_out, batch_size)).flatten();
         balance.into_iter().chain(alone).collect()
@@ -104,8 +104,8 @@ impl OfKind for KtoSettings {
 }
 
 /// What is to be said where a last micro-batch has one row.
-fn alone(train: &[Example], held_out: &[Example], batch_size: usize) -> Option<String> {
-    let parts = [("training", train.len()), ("held-out", held_out.len())];
+fn alone(train: LabelCounts, held_out: LabelCounts, batch_size: usize) -> Option<String> {
+    let parts = [("training", train.rows), ("held-out", held_out.rows)];
     let parts: Vec<String> = parts
         .iter()
         .filter(|(_, rows)| ends_alone(*rows, batch_size))

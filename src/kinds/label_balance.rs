@@ -1,7 +1,7 @@
 //! Whether KTO's weights make up for an unequal number of desirable and undesirable rows.
 //! Source: KTO (2402.01306), eq. 8: `λ_D n_D / (λ_U n_U)` within 1 and 4/3.
 
-use crate::data::example::Example;
+use crate::data::example::LabelCounts;
 use crate::objective::kto::KtoParameters;
 
 const LEAST: f64 = 1.0;
@@ -10,9 +10,8 @@ const MOST: f64 = 4.0 / 3.0;
 const ROUNDING: f64 = 1e-9;
 
 /// What is to be said of the training rows' labels, and which weights would mend it.
-pub fn warning(kto: &KtoParameters, train: &[Example]) -> Option<String> {
-    let desirable = train.iter().filter(|example| example.label == Some(true)).count();
-    let undesirable = train.iter().filter(|example| example.label == Some(false)).count();
+pub fn warning(kto: &KtoParameters, train: LabelCounts) -> Option<String> {
+    let LabelCounts { desirable, undesirable, .. } = train;
     let one_side =
         |rows: usize, which: &str| Some(format!("all {rows} rows are {which}: the loss has only one side"));
     match (desirable, undesirable) {
@@ -52,12 +51,10 @@ mod tests {
     use super::*;
 
     fn said(desirable: usize, undesirable: usize, weights: (f64, f64)) -> Option<String> {
-        let labels = [vec![true; desirable], vec![false; undesirable]].concat();
-        let row = |label| Example { label: Some(label), ..Example::default() };
-        let train: Vec<Example> = labels.into_iter().map(row).collect();
+        let train = LabelCounts { rows: desirable + undesirable, desirable, undesirable };
         let (desirable_weight, undesirable_weight) = weights;
         let kto = KtoParameters { desirable_weight, undesirable_weight, ..KtoParameters::default() };
-        warning(&kto, &train)
+        warning(&kto, train)
     }
 
     #[test]

@@ -30,7 +30,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::example::Example;
+use crate::data::example::LabelCounts;
 use crate::train::{Algorithm, Opening, TrainingSettings};
 
 pub use cpo::CpoSettings;
@@ -132,7 +132,7 @@ trait OfKind {
     }
 
     /// What a person should know of the rows, training and held-out, before training on them.
-    fn row_warnings(&self, _train: &[Example], _held_out: &[Example], _batch_size: usize) -> Vec<String> {
+    fn row_warnings(&self, _train: LabelCounts, _held_out: LabelCounts, _batch_size: usize) -> Vec<String> {
         Vec::new()
     }
 }
@@ -173,7 +173,7 @@ impl KindSettings {
         self.of_kind().idle(training)
     }
 
-    pub fn row_warnings(&self, train: &[Example], held_out: &[Example], batch_size: usize) -> Vec<String> {
+    pub fn row_warnings(&self, train: LabelCounts, held_out: LabelCounts, batch_size: usize) -> Vec<String> {
         self.of_kind().row_warnings(train, held_out, batch_size)
     }
 }

@@ -47,21 +47,19 @@ pub struct TokenCounts {
 }
 
 impl TokenCounts {
-    pub fn of(examples: &[Example]) -> Self {
-        let mut sum = Self { rows: examples.len() as u64, ..Self::default() };
-        for example in examples {
-            sum.shared += example.tokens_shared() as u64;
-            sum.unshared += example.tokens_unshared() as u64;
-            let prompt = example.prompt.len() as u64;
-            sum.attended += causal(prompt);
-            let trained = example.answers().iter().flat_map(|answer| &answer.trained);
-            sum.trained += trained.filter(|&&trained| trained).count() as u64;
-            for completion in &example.completions {
-                let tokens = completion.tokens.len() as u64;
-                sum.attended += tokens * prompt + causal(tokens);
-            }
+    /// Adds one row.
+    pub fn add(&mut self, example: &Example) {
+        self.rows += 1;
+        self.shared += example.tokens_shared() as u64;
+        self.unshared += example.tokens_unshared() as u64;
+        let prompt = example.prompt.len() as u64;
+        self.attended += causal(prompt);
+        let trained = example.answers().iter().flat_map(|answer| &answer.trained);
+        self.trained += trained.filter(|&&trained| trained).count() as u64;
+        for completion in &example.completions {
+            let tokens = completion.tokens.len() as u64;
+            self.attended += tokens * prompt + causal(tokens);
         }
-        sum
     }
 }
 
@@ -73,19 +71,14 @@ fn causal(tokens: u64) -> u64 {
 /// How many epochs the largest window is looked for in; more change it little.
 const EPOCHS: f64 = 8.0;
 
-/// Tokens of the largest window of training rows, shared.
-pub fn largest_window(stage: &StageSettings, train: &[Example]) -> u64 {
+/// Tokens of the largest window of training rows; `train`: the tokens of each, shared.
+pub fn largest_window(stage: &StageSettings, train: &[u32]) -> u64 {
     let StageSettings { name, kind, training, .. } = stage;
     let mut sampler = Sampler::of(&training.batches, training.seed, name, train.len());
     let epochs = Steps::of(&training.batches, kind.facts().episodes(), train.len()).epochs.min(EPOCHS);
     let windows = (epochs * sampler.windows().per_epoch() as f64).ceil() as u64;
-    let tokens = |rows: Vec<usize>| rows.iter().map(|&row| train[row].tokens_shared() as u64).sum();
+    let tokens = |rows: Vec<usize>| rows.iter().map(|&row| u64::from(train[row])).sum();
     (0..windows).map(|window| tokens(sampler.micro_batches(window).concat())).max().unwrap_or(0)
-}
-
-/// Tokens of the longest example, shared.
-pub fn longest<'a>(examples: impl Iterator<Item = &'a Example>) -> u64 {
-    examples.map(|example| example.tokens_shared() as u64).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -102,7 +95,8 @@ mod tests {
             completions: vec![completion(2), completion(3)],
             ..Example::default()
         };
-        let sum = TokenCounts::of(&[pair.clone(), pair]);
+        let mut sum = TokenCounts::default();
+        [&pair, &pair].into_iter().for_each(|row| sum.add(row));
         // Attended pairs: 10 in the prompt, 2·4 + 3 and 3·4 + 6 in the answers.
         assert_eq!(sum, TokenCounts { rows: 2, shared: 18, unshared: 26, trained: 10, attended: 78 });
     }
@@ -116,7 +110,8 @@ mod tests {
             label: Some(true),
             ..Example::default()
         };
-        let sum = TokenCounts::of(&[row]);
+        let mut sum = TokenCounts::default();
+        sum.add(&row);
         assert_eq!(sum, TokenCounts { rows: 1, shared: 9, unshared: 13, trained: 2, attended: 39 });
     }
 }

@@ -1,29 +1,14 @@
 //! Refuses data sets of which too many rows are dropped: nobody means to train on the rest.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, bail};
 
-use crate::data::example::Example;
+use crate::data::Ledger;
 use crate::data::reason::Effect;
 use crate::data::spec::DataSpec;
-use crate::data::{Ledger, Row};
 
-/// The rows of a data set that were read: those that can be used, and those that the ledger has instead.
-pub fn rows_read(rows: &[Row], ledger: &Ledger) -> usize {
-    let refused = ledger.entries().iter().map(|entry| entry.origin.row);
-    rows.iter().map(|row| row.origin.row).chain(refused).collect::<BTreeSet<_>>().len()
-}
-
-/// Errors if the share of the `read` rows that is not among `kept` is larger than the data set's
+/// Errors if the share of the `read` rows that are not among the `kept` ones is larger than the data set's
 /// `max_dropped`, whatever the reasons.
-pub fn check_share<'a>(
-    data: &DataSpec,
-    read: usize,
-    kept: impl Iterator<Item = &'a Example>,
-    ledger: &Ledger,
-) -> Result<()> {
-    let kept = kept.map(|example| example.row).collect::<BTreeSet<_>>().len();
+pub fn check_share(data: &DataSpec, read: usize, kept: usize, ledger: &Ledger) -> Result<()> {
     let dropped = read.saturating_sub(kept);
     let share = dropped as f64 / read.max(1) as f64;
     if share <= data.max_dropped + 1e-9 {

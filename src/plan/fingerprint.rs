@@ -6,7 +6,7 @@
 //! | the numerics version of the kind | the version of this program |
 //! | `dtype`, unless it is `f32` | `device`: a stage that ran on the CPU is done on a GPU too |
 //! | every setting that steers training | `logging_steps`, `eval_steps`, `save_steps`, `save_total_limit`, `num_sample_generations`, `local_rollout_forward_batch_size` |
-//! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows`, `max_dropped` |
+//! | how data is read: format, columns, `eval_fraction`, `limit` | names and places of data files, `max_bad_rows`, `max_dropped`, `max_row_bytes` |
 //! | content of data files, in order | modification times |
 //! | content of the base: config, weights, tokenizer, adapter, what goes with a result (`generation_config.json`); its value head, for stages that read it | its path |
 //! | content of a reward model in a folder | its path |

@@ -38,6 +38,7 @@ pub mod planner;
 pub mod record;
 pub mod resolve;
 pub mod rows;
+pub mod rows_cache;
 mod scratch_tokenizer;
 pub mod staleness;
 pub mod vocabulary;

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::data::spec::Format;
+use crate::data::spec::{Format, MAX_ROW_BYTES};
 
 pub const EVAL_FRACTION: f64 = 0.0;
 pub const MAX_BAD_ROWS: usize = 0;
@@ -43,6 +43,10 @@ pub struct DataTable {
     /// too long): each goes to the ledger; a larger share is refused. Rows that are cut are not dropped.
     #[schemars(range(min = 0.0, max = 1.0), extend("default" = MAX_DROPPED))]
     pub max_dropped: Option<f64>,
+    /// Bytes that a row may have in its file, unpacked: a longer line, record or item of a list is malformed,
+    /// and a longer page of a `.parquet` file is refused. It bounds the memory that reading takes.
+    #[schemars(range(min = 1024), extend("default" = MAX_ROW_BYTES))]
+    pub max_row_bytes: Option<usize>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -105,12 +105,17 @@ impl Diagnostics {
 
     fn render(&self, renderer: &Renderer) -> String {
         let mut text = String::new();
-        for problem in self.problems.iter().take(SHOWN) {
+        // Of very many, errors are shown rather than warnings.
+        let many = self.problems.len() > SHOWN && self.has_errors();
+        let is_shown = |problem: &&Problem| !many || problem.severity == Severity::Error;
+        let shown: Vec<&Problem> = self.problems.iter().filter(is_shown).take(SHOWN).collect();
+        let more = self.problems.len() - shown.len();
+        for problem in shown {
             text.push_str(renderer.render(&[self.group(problem)]).trim_end());
             text.push_str("\n\n");
         }
-        if self.problems.len() > SHOWN {
-            text.push_str(&format!("and {} more problems\n\n", self.problems.len() - SHOWN));
+        if more > 0 {
+            text.push_str(&format!("and {more} more problems\n\n"));
         }
         text.push_str(&self.summary());
         text

@@ -1,6 +1,6 @@
 //! TOML text → JSON and the place of every key and value, by JSON pointer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Document {
     pub json: Value,
     origins: HashMap<String, KeyOrigin>,
     /// Pointers of values that were written but left out, because something is wrong with them.
-    refused: HashSet<String>,
+    refused: BTreeSet<String>,
     sources: Arc<Vec<SourceText>>,
 }
 
@@ -37,7 +37,7 @@ impl Document {
         let mut document = Document {
             json: Value::Object(Map::new()),
             origins: HashMap::new(),
-            refused: HashSet::new(),
+            refused: BTreeSet::new(),
             sources: Arc::new(vec![source]),
         };
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -54,7 +54,7 @@ impl Document {
         // What is missing from the recipe as a whole is shown at its start.
         let start = KeyOrigin { key: None, value: Location { source: 0, span: 0..0 } };
         document.origins.insert(String::new(), start);
-        document.refused = reader.refused;
+        document.refused = reader.refused.into_iter().collect();
         Ok((document, reader.problems))
     }
 
@@ -90,22 +90,29 @@ impl Document {
     /// Whether something was written at or below `pointer` that is wrong and was left out.
     pub fn is_refused(&self, pointer: &str) -> bool {
         let below = format!("{pointer}/");
-        self.refused.iter().any(|at| at == pointer || at.starts_with(&below))
+        self.refused.contains(pointer)
+            || self.refused.range(below.clone()..).next().is_some_and(|at| at.starts_with(&below))
     }
 
-    /// Leaves out what is at `pointer`; of a list, the whole list.
-    pub fn refuse(&mut self, pointer: &str) {
-        let mut pointer = pointer;
-        while let Some((parent, last)) = pointer.rsplit_once('/') {
-            match self.json.pointer_mut(parent) {
-                Some(Value::Object(map)) => {
-                    if let Some(key) = segments(&format!("/{last}")).next() {
-                        map.shift_remove(&key);
-                    }
+    /// Leaves out what is at `pointers`; of a list, the whole list. What stands in one table is left out
+    /// together, so that the time does not grow with the square of the number of its keys.
+    pub fn refuse(&mut self, pointers: &[String]) {
+        let mut keys: HashMap<&str, HashSet<String>> = HashMap::new();
+        for pointer in pointers {
+            let mut pointer = pointer.as_str();
+            while let Some((parent, last)) = pointer.rsplit_once('/') {
+                if self.json.pointer(parent).is_some_and(Value::is_object) {
+                    keys.entry(parent).or_default().extend(segments(&format!("/{last}")).next());
                     self.refused.insert(pointer.to_owned());
-                    return;
+                    break;
                 }
-                _ => pointer = parent,
+                pointer = parent;
+            }
+        }
+        for (parent, keys) in keys {
+            // The table may be in one that was left out already.
+            if let Some(Value::Object(map)) = self.json.pointer_mut(parent) {
+                map.retain(|key, _| !keys.contains(key));
             }
         }
     }

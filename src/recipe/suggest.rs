@@ -3,19 +3,33 @@
 /// Choices up to this number are listed where none is near.
 const LONGEST_LIST: usize = 12;
 
+/// The longest word that is compared with others, in characters.
+const LONGEST_WORD: usize = 200;
+
+/// The number of candidates that are looked at: among more, nobody looks for a slip of the hand.
+const CANDIDATES: usize = 1000;
+
 /// The candidate nearest to `word`, if near enough to be a slip of the hand. Case and `-` for `_`
 /// count for nothing.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let length = word.chars().take(LONGEST_WORD + 1).count();
+    if length > LONGEST_WORD {
+        return None;
+    }
     let word = plain(word);
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &plain(candidate)), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= (word.chars().count().min(candidate.chars().count()) / 3).max(1)
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let near = |candidate: &'a str| {
+        let other = candidate.chars().count();
+        let most = (length.min(other) / 3).max(1);
+        // So many letters more or fewer are as many slips.
+        if length.abs_diff(other) > most {
+            return None;
+        }
+        let distance = strsim::damerau_levenshtein(&word, &plain(candidate));
+        (distance <= most).then_some((distance, candidate))
+    };
+    let nearest = candidates.into_iter().take(CANDIDATES).filter_map(near);
+    nearest.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// ``did you mean `x`?``, or else what there is to choose from, if that is not too much.

@@ -1,6 +1,8 @@
 //! What the schema refuses, in our words: each violation becomes a problem at the key or value that
 //! it is about, and that value is left out, so that later checks see only what is sound.
 
+use std::collections::HashMap;
+
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value;
@@ -9,21 +11,20 @@ use super::diagnostics::Problem;
 use super::document::{Document, join};
 use super::schema;
 use super::suggest::{self, quoted};
-use super::wording::{self, a_type, shown, subject, table};
+use super::wording::{self, a_type, shown, shown_text, subject, table};
 
 /// Validates the document against the schema of recipes.
 pub fn check(document: &mut Document) -> Vec<Problem> {
     let schema = schema::recipe();
     // The schema comes from our own types; a test compiles it.
     let validator = jsonschema::draft7::new(&schema).expect("the generated schema is draft 7");
-    let mut reporter = Reporter { document, schema: &schema, problems: vec![], refused: vec![] };
+    let mut reporter =
+        Reporter { document, schema: &schema, problems: vec![], refused: vec![], known: HashMap::new() };
     for error in validator.iter_errors(&document.json) {
         reporter.report(&error);
     }
     let Reporter { problems, refused, .. } = reporter;
-    for pointer in refused {
-        document.refuse(&pointer);
-    }
+    document.refuse(&refused);
     problems
 }
 
@@ -33,6 +34,8 @@ struct Reporter<'a> {
     problems: Vec<Problem>,
     /// Pointers of what is wrong.
     refused: Vec<String>,
+    /// The keys of tables, by their pointers.
+    known: HashMap<String, Vec<&'a str>>,
 }
 
 impl<'a> Reporter<'a> {
@@ -52,7 +55,7 @@ impl<'a> Reporter<'a> {
             Kind::PropertyNames { error } => {
                 let key = error.instance().as_str().unwrap_or_default();
                 let pointer = join(&at, key);
-                let message = format!("`{key}` is not a name");
+                let message = format!("{} is not a name", shown_text(key));
                 let place = self.document.key_place(&pointer);
                 self.add(pointer, Problem::error(place, message).with_help(wording::TABLE_NAMES));
             }
@@ -92,21 +95,19 @@ impl<'a> Reporter<'a> {
         self.add(pointer, Problem { help, ..Problem::error(place, message) });
     }
 
-    fn unknown_key(&mut self, at: &str, key: &str, schema: &Value) {
+    fn unknown_key(&mut self, at: &str, key: &str, schema: &'a Value) {
         let pointer = join(at, key);
-        let known: Vec<&str> = schema["properties"]
-            .as_object()
-            .into_iter()
-            .flatten()
+        let json = &self.document.json;
+        let known = self.known.entry(at.to_owned()).or_insert_with(|| {
+            let keys = schema["properties"].as_object().into_iter().flatten();
             // Where the kind is known, keys of other kinds are not suggested.
-            .filter(|(key, _)| wording::fits_kind(at, key, &self.document.json))
-            .map(|(key, _)| key.as_str())
-            .collect();
+            keys.map(|(key, _)| key.as_str()).filter(|key| wording::fits_kind(at, key, json)).collect()
+        });
         let help = wording::elsewhere(at, key, self.schema)
-            .or_else(|| suggest::help(key, &known, &format!("keys of {}", table(at))));
+            .or_else(|| suggest::help(key, known, &format!("keys of {}", table(at))));
         let problem = Problem::error(
             self.document.key_place(&pointer),
-            format!("unknown key `{key}` in {}", table(at)),
+            format!("unknown key {} in {}", shown_text(key), table(at)),
         );
         self.add(pointer, Problem { help, ..problem });
     }
@@ -173,7 +174,7 @@ impl<'a> Reporter<'a> {
         let help = wording::not_here(at, text)
             .or_else(|| suggest::help(text, &choices, "choices"))
             .or_else(|| Some(format!("choices: {}", quoted(&choices))));
-        self.at_value(at.to_owned(), format!("{} cannot be `{text}`", subject(at)), help);
+        self.at_value(at.to_owned(), format!("{} cannot be {}", subject(at), shown_text(text)), help);
     }
 
     fn wrong_type(&mut self, at: &str, value: &Value, forms: &[&Value]) {

@@ -21,7 +21,7 @@ pub fn subject(pointer: &str) -> String {
         [] => "the recipe".to_owned(),
         [stage, _] if stage == "stage" => "an entry of `stage`".to_owned(),
         [.., list, index] if index.parse::<usize>().is_ok() => format!("an entry of `{list}`"),
-        [.., key] => format!("`{key}`"),
+        [.., key] => shown_text(key),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn table(pointer: &str) -> String {
         }
         [.., "columns"] => "`columns`".to_owned(),
         ["data", _, "roles"] => "`roles`".to_owned(),
-        _ => format!("`[{}]`", parts.join(".")),
+        _ => shown_text(&format!("[{}]", parts.join("."))),
     }
 }
 
@@ -88,7 +88,8 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-fn shown_text(text: &str) -> String {
+/// A text in backticks, shortened.
+pub fn shown_text(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("`{}…`", &text[..end]),
@@ -119,11 +120,11 @@ pub fn choices(schema: &Value) -> Vec<&str> {
 pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<String>) {
     let text = value.as_str().unwrap_or_default();
     if pointer == "/name" {
-        return (format!("`{text}` is not a name"), Some(RECIPE_NAMES.to_owned()));
+        return (format!("{} is not a name", shown_text(text)), Some(RECIPE_NAMES.to_owned()));
     }
     let key = pointer.rsplit('/').next().unwrap_or_default();
     if key == "name" {
-        return (format!("`{text}` is not a name"), Some(TABLE_NAMES.to_owned()));
+        return (format!("{} is not a name", shown_text(text)), Some(TABLE_NAMES.to_owned()));
     }
     let is_stage_name =
         recipe["stage"].as_array().into_iter().flatten().any(|stage| stage["name"].as_str() == Some(text));
@@ -131,7 +132,7 @@ pub fn pattern(pointer: &str, value: &Value, recipe: &Value) -> (String, Option<
         true => format!("did you mean `stage:{text}`?"),
         false => format!("`{key}` is `base`, or `stage:NAME` for the result of an earlier stage"),
     };
-    (format!("`{key}` cannot be `{text}`"), Some(help))
+    (format!("`{key}` cannot be {}", shown_text(text)), Some(help))
 }
 
 /// Whether a stage of its kind can have `key`; yes where the table is no stage or has no known kind.

@@ -100,9 +100,9 @@ impl Comparing<'_> {
         let answer_tokens = planned.answer_tokens;
         let settings = &first.settings;
         let data = self.recipe.data.get(&settings.data).context("the stages have data")?;
-        let StageData { tokenised, accepted_answers, .. } =
-            StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
-        let StageRows { held_out: pairs, end_tokens, .. } = tokenised;
+        let read = StageData::read(settings, data, &self.base.template, &self.base.tokenizer)?;
+        let StageRows { held_out: pairs, end_tokens, .. } = read.stage_rows()?;
+        let accepted_answers = read.accepted_answers;
         verify::check(group.iter().flat_map(|stage| [&stage.policy, &stage.result]))?;
         let mut opened = Models::at(self.compute);
         let start = opened.frozen(&first.policy)?;

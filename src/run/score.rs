@@ -11,7 +11,7 @@ use crate::batch::{BatchPolicy, TargetTokens};
 use crate::data::example::Example;
 use crate::data::format::RowShape;
 use crate::data::source::{KINDS, for_each_row, is_known};
-use crate::data::spec::DataSpec;
+use crate::data::spec::{DataSpec, MAX_ROW_BYTES};
 use crate::data::{Ledger, Lengths, Longer, Need, Tokenizer, read_rows, tokenize};
 use crate::model::artifact::Artifact;
 use crate::model::fault::Faults;
@@ -144,8 +144,9 @@ impl Scoring {
 fn are_pairs(files: &[PathBuf]) -> Result<bool> {
     let mut found = None;
     for file in files {
-        for_each_row(file, &mut |raw| {
-            found = raw.object.ok().map(|row| RowShape::detect(&row, Need::Preference, None).is_some());
+        for_each_row(file, MAX_ROW_BYTES, &mut |raw| {
+            found =
+                raw.object(file)?.ok().map(|row| RowShape::detect(&row, Need::Preference, None).is_some());
             Ok(ControlFlow::Break(()))
         })?;
         if found.is_some() {

@@ -161,22 +161,23 @@ fn run_stage(
         console.line(&format!("warning: {warning}"));
     }
     let phase = console.phase("loading the model");
+    let stage_rows = read.stage_rows()?;
     let decode = |tokens: &[u32]| base.tokenizer.decode_plain(tokens);
     let questions = Questions {
         texts: read.questions,
         sample_tokens: plan.sample_tokens,
         accepted_answers: read.accepted_answers,
-        end_tokens: read.tokenised.end_tokens.clone(),
+        end_tokens: stage_rows.end_tokens.clone(),
         decode: &decode,
     };
-    let ends = AnswerEnds { tokens: read.tokenised.end_tokens.clone(), end_of_turn: read.end_of_turn };
+    let ends = AnswerEnds { tokens: stage_rows.end_tokens.clone(), end_of_turn: read.end_of_turn };
     let mut stage = kinds::open(StageInputs {
         settings: &plan.settings,
         compute,
         policy: plan.policy.clone(),
         reference: plan.reference.clone(),
         reward: plan.reward.clone(),
-        rows: read.tokenised,
+        rows: stage_rows,
         batches: plan.batches,
     })?;
     phase.finish();

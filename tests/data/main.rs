@@ -5,6 +5,7 @@ mod helper;
 mod hostile;
 mod invalid;
 mod labels;
+mod large;
 mod spans;
 mod stages;
 mod tokens;

@@ -81,15 +81,15 @@ fn ppo_reads_prompts_alone() {
     let text = fs::read_to_string(golden("traces/tokens_KTOTrainer_qwen2_512.json")).unwrap();
     let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
     let rows = read(ppo(), &data("unpaired.jsonl", None), "qwen2");
-    assert_eq!(rows.tokenised.train.len(), 96);
-    for (example, expected) in rows.tokenised.train.iter().zip(&expected) {
+    assert_eq!(rows.stage_rows().unwrap().train.len(), 96);
+    for (example, expected) in rows.stage_rows().unwrap().train.iter().zip(&expected) {
         let ids: Vec<u32> = serde_json::from_value(expected["prompt_ids"].clone()).unwrap();
         assert_eq!((&example.prompt, example.completions.len()), (&ids, 0), "row {}", example.row);
     }
     let (_, tokenizer) = model("qwen2");
     let end = tokenizer.id("<|im_end|>").unwrap();
-    assert!(rows.tokenised.end_tokens.contains(&end), "{:?}", rows.tokenised.end_tokens);
-    assert_eq!(tokenizer.decode(&rows.tokenised.closing).unwrap(), "\n");
+    assert!(rows.end_tokens.contains(&end), "{:?}", rows.end_tokens);
+    assert_eq!(tokenizer.decode(&rows.stage_rows().unwrap().closing).unwrap(), "\n");
     assert_eq!(rows.questions.len(), 8);
     assert_eq!(rows.questions[0], "Please fold the lantern: count lantern glacier.");
     assert_eq!(rows.counts().train.trained, 0);
@@ -100,7 +100,7 @@ fn only_kto_s_own_loss_reads_mismatched_answers() {
     let rows = |loss| read(kto(loss, false), &data("unpaired.jsonl", None), "llama3");
     let (with, without) = (rows(KtoLoss::Kto), rows(KtoLoss::ApoZeroUnpaired));
     let completions = |rows: &StageData| {
-        rows.tokenised.train.iter().map(|example| example.completions.len()).collect::<Vec<_>>()
+        rows.stage_rows().unwrap().train.iter().map(|example| example.completions.len()).collect::<Vec<_>>()
     };
     assert_eq!((completions(&with), completions(&without)), (vec![2; 96], vec![1; 96]));
     let (with, without) = (with.counts().train, without.counts().train);
@@ -112,9 +112,10 @@ fn only_kto_s_own_loss_reads_mismatched_answers() {
 #[test]
 fn unpaired_pairs_are_balanced_and_labels_that_are_not_are_told() {
     let pairs = read(kto(KtoLoss::Kto, true), &data("preference.jsonl", None), "llama3");
-    assert_eq!(pairs.tokenised.train.len(), 192);
+    assert_eq!(pairs.stage_rows().unwrap().train.len(), 192);
     // As TRL unpairs: all chosen answers, then all rejected ones.
-    let labels: Vec<_> = pairs.tokenised.train.iter().map(|example| (example.row, example.label)).collect();
+    let labels: Vec<_> =
+        pairs.stage_rows().unwrap().train.iter().map(|example| (example.row, example.label)).collect();
     let rows = |label| (0..96).map(move |row| (row, Some(label)));
     assert_eq!(labels, rows(true).chain(rows(false)).collect::<Vec<_>>());
     let questions: BTreeSet<&String> = pairs.questions.iter().collect();
@@ -142,7 +143,8 @@ fn a_reward_model_s_rows_keep_their_margin_and_are_never_cut() {
     let text = [row("One.", ", \"margin\": 0.25"), row(&"One two. ".repeat(400), ""), row("Two.", "")];
     fs::write(&path, text.concat()).unwrap();
     let rows = read(rm(), &DataSpec { files: vec![path], ..data("", None) }, "llama3");
-    let margins: Vec<_> = rows.tokenised.train.iter().map(|example| (example.row, example.margin)).collect();
+    let margins: Vec<_> =
+        rows.stage_rows().unwrap().train.iter().map(|example| (example.row, example.margin)).collect();
     assert_eq!(margins, [(0, Some(0.25)), (2, None)]);
     let counts = rows.counts();
     assert_eq!((counts.rows_cut, counts.rows_dropped), (0, 1));

@@ -85,6 +85,7 @@ fn unpaired_rows_give_trl_s_tokens_and_mismatched_completions() {
         assert_eq!(expected.len(), 48);
         let (rows, ledger) = tokenized("unpaired.jsonl", name, Need::Unpaired { unpair: false }, 512);
         assert_eq!(ledger.entries(), []);
+        let rows = rows.into_iter().map(|row| (row.example, row.uncut)).collect();
         let examples = add_mismatched(rows, 4, 512);
         assert_eq!(examples.len(), 96);
         for (row, expected) in expected.iter().enumerate() {

@@ -180,6 +180,24 @@ error: no pairs
     );
 }
 
+/// The time grows with the number of problems, not with its square; and few of very many are printed.
+#[test]
+fn very_many_problems_are_told_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    let sound = std::fs::read_to_string("tests/recipes/valid/minimal.toml").unwrap();
+    let keys: String = (0..20_000).map(|key| format!("learning_rat{key} = 1\n")).collect();
+    std::fs::write(&path, format!("{sound}\n{}\n{keys}", format_args!("{} = 1", "k".repeat(100_000))))
+        .unwrap();
+    let started = std::time::Instant::now();
+    let diagnostics = load(&path, &[], RecipeUse::Run).unwrap_err();
+    let printed = diagnostics.to_string();
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert!(diagnostics.problems().len() > 20_000);
+    assert!(printed.contains("more problems\n\n20"), "{}", &printed[printed.len() - 200..]);
+    assert!(diagnostics.problems().iter().all(|problem| problem.message.len() < 300));
+}
+
 const WORDS: [&str; 24] = [
     "[",
     "]",

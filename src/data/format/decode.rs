@@ -153,21 +153,20 @@ impl RowReader<'_> {
 
     /// The row as its type. If it does not fit, the schema of the same type says at which pointer. Keys
     /// that the type does not have go to `left`.
-    pub fn typed<T: DeserializeOwned + Checked>(
-        &mut self,
-        mut row: Map<String, Value>,
-    ) -> Result<T, RowReason> {
+    pub fn typed<T: DeserializeOwned + Checked>(&mut self, row: Map<String, Value>) -> Result<T, RowReason> {
         let keys = T::keys();
-        let left = row.keys().filter(|key| !keys.contains(*key)).cloned().collect::<Vec<_>>();
-        let whole = row.clone();
-        self.left =
-            left.into_iter().filter_map(|key| row.shift_remove(&key).map(|value| (key, value))).collect();
-        if self.need == Need::Prompt {
-            // The answer that a label is about is not read either.
-            self.left.retain(|key, _| !LABELS.contains(&key.as_str()));
-        }
-        let row = Value::Object(row);
-        serde::Deserialize::deserialize(&row).map_err(|_: serde_json::Error| T::misfit(&Value::Object(whole)))
+        let names: Vec<String> = row.keys().cloned().collect();
+        let (own, left): (Map<_, _>, Map<_, _>) = row.into_iter().partition(|(key, _)| keys.contains(key));
+        self.left = left;
+        let row = Value::Object(own);
+        serde::Deserialize::deserialize(&row)
+            .map_err(|_: serde_json::Error| T::misfit(&whole(names, row, &self.left)))
+            .inspect(|_| {
+                if self.need == Need::Prompt {
+                    // The answer that a label is about is not read either.
+                    self.left.retain(|key, _| !LABELS.contains(&key.as_str()));
+                }
+            })
     }
 
     /// A row with one answer, and its label if the stage needs that.
@@ -185,6 +184,15 @@ impl RowReader<'_> {
             _ => Ok((self.typed(row)?, None)),
         }
     }
+}
+
+/// A row that was taken apart, with its keys in the order of `names`.
+fn whole(names: Vec<String>, own: Value, left: &Map<String, Value>) -> Value {
+    let value = |name: String| {
+        let value = own.get(&name).or_else(|| left.get(&name))?.clone();
+        Some((name, value))
+    };
+    names.into_iter().filter_map(value).collect()
 }
 
 /// The label of a row with its pointer, if the row has one that says good or bad. Errors if its two names

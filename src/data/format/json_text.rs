@@ -1,6 +1,6 @@
 //! Values that tables and some JSON files have as text: lists of turns as JSON, numbers in digits.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::notes::FileNotes;
 use super::roles::{RoleMap, role};
@@ -76,7 +76,8 @@ pub fn parse(row: &mut Map<String, Value>, roles: &RoleMap, notes: &mut FileNote
         let Value::String(text) = &*value else { continue };
         let pointer = || format!("/{key}");
         if NUMBERS.contains(&key) {
-            if let Ok(number) = text.trim().parse::<f64>() {
+            // What is no number, or none that JSON has (`nan`, `inf`), stays text, and is refused as such.
+            if let Some(number) = text.trim().parse().ok().and_then(Number::from_f64) {
                 *value = number.into();
             }
         } else if LISTS.contains(&key) {

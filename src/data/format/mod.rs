@@ -35,6 +35,6 @@ pub mod wire;
 
 pub use decode::decode;
 pub use json_text::{python_list, texts};
-pub use notes::FileNotes;
+pub use notes::{FileNotes, LabelNote};
 pub use roles::{RoleMap, known_roles};
 pub use shape::{Need, RowShape};

@@ -26,6 +26,15 @@ pub struct FileNotes {
     texts: usize,
     has_zero: bool,
     has_minus_one: bool,
+    /// The label that was read last.
+    label: Option<LabelNote>,
+}
+
+/// A label that says that an answer is not desirable, and the pointer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelNote {
+    written: LabelForm,
+    pointer: &'static str,
 }
 
 impl FileNotes {
@@ -60,18 +69,43 @@ impl FileNotes {
     }
 
     /// Whether the answer is desirable. Errors if the file has both 0 and −1.
-    pub fn desirable(&mut self, label: Label, pointer: &str) -> Result<bool, RowReason> {
+    pub fn desirable(&mut self, label: Label, pointer: &'static str) -> Result<bool, RowReason> {
+        let note = LabelNote { written: label.written, pointer };
+        self.label = Some(note);
+        self.check_label(note).map(|()| label.desirable)
+    }
+
+    /// The label of the row that was read last.
+    pub fn take_label(&mut self) -> Option<LabelNote> {
+        self.label.take()
+    }
+
+    /// Notes how a row writes its label. Errors if the file has both 0 and −1.
+    pub fn check_label(&mut self, label: LabelNote) -> Result<(), RowReason> {
         self.has_zero |= label.written == LabelForm::Zero;
         self.has_minus_one |= label.written == LabelForm::MinusOne;
         match (label.written, self.has_zero && self.has_minus_one) {
-            (LabelForm::Otherwise, _) | (_, false) => Ok(label.desirable),
+            (LabelForm::Otherwise, _) | (_, false) => Ok(()),
             (written, true) => {
                 let found = if written == LabelForm::Zero { 0 } else { -1 };
                 let accepted = "`true` or 1, and one way to write the opposite: `false`, 0 or -1; this file has \
                                 both 0 and -1, and one of them may mean neither";
-                Err(RowReason::wrong_type(pointer, &found.into(), accepted))
+                Err(RowReason::wrong_type(label.pointer, &found.into(), accepted))
             }
         }
+    }
+
+    /// Adds the notes about the rows that follow.
+    pub fn extend(&mut self, other: FileNotes) {
+        self.unread.extend(other.unread);
+        self.passed_on.extend(other.passed_on);
+        self.several.0 += other.several.0;
+        self.several.1 += other.several.1;
+        self.nulls.extend(other.nulls);
+        self.lists += other.lists;
+        self.texts += other.texts;
+        self.has_zero |= other.has_zero;
+        self.has_minus_one |= other.has_minus_one;
     }
 
     /// Warnings about the rows of `file`.

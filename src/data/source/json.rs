@@ -1,184 +1,155 @@
-//! An array of objects, read one element at a time; or, as data sets on the hub have it under the same
-//! extension, one object per line.
+//! A list of objects, read one item at a time; or, as data sets on the hub have it under the same extension,
+//! one object per line.
 
-use std::fmt;
-use std::io::BufRead;
-use std::ops::ControlFlow;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::elements::{After, Element, Elements};
+use super::lines::{LineRead, next_line};
 use super::open::read_error;
-use super::{Sink, jsonl, object};
+use super::outline::{breaks_off, other_than_rows};
+use super::strict::{self, JsonFault};
+use super::{RawContent, RawRow, Sink, as_object, jsonl, words};
+use crate::data::reason::RowReason;
 
-pub fn for_each_row(path: &Path, mut reader: impl BufRead, sink: &mut Sink) -> Result<()> {
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(|error| read_error(path, 0, &error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let start = bytes.trim_ascii_start();
-    if start.is_empty() {
-        return Ok(());
-    }
-    if start[0] != b'[' {
-        if let Some(found) = other_than_rows(start) {
-            bail!("`{}`: expected a list of rows, or one row a line; found {found}", path.display());
+pub fn for_each_row(path: &Path, mut reader: impl BufRead, bound: usize, sink: &mut Sink) -> Result<()> {
+    let failed = |line: usize, error| read_error(path, line.saturating_sub(1), &error);
+    // The byte order mark and blank lines before the first value.
+    let mut before = Vec::new();
+    let first = loop {
+        let bytes = reader.fill_buf().map_err(|error| failed(1, error))?;
+        let Some(&byte) = bytes.first() else { return Ok(()) };
+        if !byte.is_ascii_whitespace() && !(before.len() < 3 && b"\xef\xbb\xbf"[before.len()] == byte) {
+            break byte;
         }
-        return jsonl::for_each_row(path, bytes, sink);
+        before.push(byte);
+        reader.consume(1);
+        if before.len() > bound {
+            bail!("`{}`: the file begins with more than {bound} blank bytes", path.display());
+        }
+    };
+    if first != b'[' {
+        return lines(path, before, reader, bound, sink);
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        anyhow!("`{}`: not UTF-8 at line {line}", path.display())
-    })?;
-    let mut rows = JsonRows { sink, starts: Starts::new(bytes), failed: None, stopped: false };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let result = (&mut rows).deserialize(&mut json).and_then(|()| json.end());
-    match (rows.failed, rows.stopped, result) {
-        (Some(error), _, _) => Err(error),
-        (None, false, Err(error)) => Err(anyhow!("`{}`: not JSON: {error}", path.display())),
-        _ => Ok(()),
+    let mut elements = Elements::new(reader, bound);
+    for byte in before.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&before) {
+        match byte {
+            b'\n' => (elements.line, elements.column) = (elements.line + 1, 1),
+            _ => elements.column += 1,
+        }
     }
+    elements.skip(b'[');
+    list(path, &mut elements, bound, sink)
 }
 
-/// Keys under which files that are one object have their list of rows.
-const WRAPPERS: [&str; 7] = ["data", "rows", "train", "examples", "instances", "items", "records"];
-
-/// Keys of rows: an object with one of them is a row, whatever other keys it has.
-const ROW: [&str; 7] = ["prompt", "messages", "conversations", "instruction", "query", "chosen", "text"];
-
-/// Says what a file is, if it is neither a list nor one object per line: one object that is no row, or
-/// objects that extend over several lines.
-fn other_than_rows(bytes: &[u8]) -> Option<String> {
-    let is_one_line = !bytes.trim_ascii().contains(&b'\n');
-    match serde_json::from_slice::<Map<String, Value>>(bytes) {
-        Ok(map) => {
-            let names: Vec<&str> = map.keys().take(5).map(String::as_str).collect();
-            let more = if map.len() > names.len() { ", …" } else { "" };
-            let found = format!("one object with the keys `{}`{more}", names.join("`, `"));
-            let is_rows = |value: &Value| {
-                value.as_array().is_some_and(|rows| !rows.is_empty() && rows.iter().all(Value::is_object))
-            };
-            let is_row = ROW.iter().any(|key| map.contains_key(*key));
-            let wrapper = WRAPPERS.iter().find(|key| !is_row && map.get(**key).is_some_and(is_rows));
-            let is_number = |key: &String| key.bytes().all(|byte| byte.is_ascii_digit());
-            let numbered = |map: &Map<String, Value>| !map.is_empty() && map.keys().all(is_number);
-            let is_table =
-                !map.is_empty() && map.values().all(|column| column.as_object().is_some_and(numbered));
-            match wrapper {
-                Some(key) => Some(format!("{found}: make the list that `{key}` holds the whole file")),
-                None if numbered(&map) || is_table => {
-                    Some(format!("{found}: write its rows as a list (pandas: `orient=\"records\"`)"))
-                }
-                None if !is_one_line => Some(format!("{found}: if it is a row, put it between `[` and `]`")),
-                None => None,
+/// The items of a list.
+fn list(path: &Path, elements: &mut Elements<impl BufRead>, bound: usize, sink: &mut Sink) -> Result<()> {
+    let not_json = |what: &str, line: usize, column: usize| {
+        anyhow!("`{}`: not JSON: {what} at line {line} column {column}", path.display())
+    };
+    for index in 0.. {
+        let read = elements.next_element();
+        let Element { text, is_too_long, line, column, after } =
+            read.map_err(|error| read_error(path, elements.line.saturating_sub(1), &error))?;
+        let is_empty = text.is_empty() && !is_too_long;
+        match after {
+            After::Endless => bail!(
+                "`{}` line {line}: an item of the list is far longer than {bound} bytes (`max_row_bytes`)",
+                path.display()
+            ),
+            After::Nothing if is_empty || is_too_long => {
+                return Err(not_json("EOF while parsing a list", elements.line, elements.column));
             }
-        }
-        // The first line is not a whole object: the object goes on in the next lines.
-        Err(_) if !is_one_line && bytes.starts_with(b"{") => {
-            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            let goes_on = serde_json::from_slice::<Value>(line).is_err_and(|error| error.is_eof());
-            let found = "objects over several lines: put them between `[` and `]`, with commas between them";
-            goes_on.then(|| found.to_owned())
-        }
-        Err(_) => None,
-    }
-}
-
-/// Gives each element of an array to the sink, so that only one is in memory at a time.
-struct JsonRows<'a, 'b> {
-    sink: &'a mut Sink<'b>,
-    starts: Starts<'a>,
-    failed: Option<anyhow::Error>,
-    stopped: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for &mut JsonRows<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut JsonRows<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an array of rows")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(value) = elements.next_element::<Value>()? {
-            let row = object(self.starts.next().unwrap_or_default(), value);
-            match (self.sink)(row) {
-                Ok(ControlFlow::Continue(())) => continue,
-                Ok(ControlFlow::Break(())) => {}
-                Err(error) => self.failed = Some(error),
+            After::Nothing => {
+                // It is an error, of which the parser knows the place.
+                object(path, &text, line, column)?.ok();
+                return Err(not_json("EOF while parsing a list", elements.line, elements.column));
             }
-            // This error ends the parse here, since the rest is not wanted; `for_each_row` does not report
-            // it.
-            self.stopped = true;
-            return Err(serde::de::Error::custom("stopped"));
+            After::Bracket if is_empty && index == 0 => break,
+            After::Bracket if is_empty => return Err(not_json("trailing comma", line, column)),
+            After::Comma if is_empty => return Err(not_json("expected value", line, column)),
+            After::Comma | After::Bracket => {}
         }
-        Ok(())
+        let content = match is_too_long {
+            true => RawContent::Refused(RowReason::TooLong { bound }),
+            false => RawContent::Element(text, column),
+        };
+        if sink(RawRow { line, content })?.is_break() {
+            return Ok(());
+        }
+        if after == After::Bracket {
+            break;
+        }
+    }
+    let next = elements.peek().map_err(|error| read_error(path, elements.line.saturating_sub(1), &error))?;
+    match next {
+        Some(_) => Err(not_json("trailing characters", elements.line, elements.column)),
+        None => Ok(()),
     }
 }
 
-/// The lines at which the elements of an array begin, found without parsing them. In a text that the parser
-/// accepts, every bracket or comma outside of strings is part of the structure.
-struct Starts<'a> {
-    bytes: std::slice::Iter<'a, u8>,
+/// The row that an item of a list is. `line` and `column` are where it begins. Errors if it is not JSON.
+pub fn object(
+    path: &Path,
+    text: &[u8],
     line: usize,
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    /// Whether the next byte that is not white space begins an element.
-    awaited: bool,
-}
-
-impl<'a> Starts<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes: bytes.iter(), line: 1, depth: 0, in_string: false, escaped: false, awaited: false }
-    }
-}
-
-impl Iterator for Starts<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        for &byte in self.bytes.by_ref() {
-            let begins = self.awaited && !byte.is_ascii_whitespace();
-            self.awaited &= !begins;
-            self.line += usize::from(byte == b'\n');
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'[' | b'{' => {
-                    self.depth += 1;
-                    self.awaited = self.depth == 1;
-                }
-                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
-                b',' if self.depth == 1 => self.awaited = true,
-                _ => {}
-            }
-            if begins {
-                return Some(self.line);
-            }
+    column: usize,
+) -> Result<Result<Map<String, Value>, RowReason>> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let lines = text[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        anyhow!("`{}`: not UTF-8 at line {}", path.display(), line + lines)
+    })?;
+    match strict::parse(text) {
+        Ok(value) => Ok(as_object(value)),
+        Err(JsonFault::KeyTwice(key)) => Ok(Err(RowReason::KeyTwice(key))),
+        Err(JsonFault::NotJson(error)) => {
+            let what = match words(&error) {
+                what if what == "trailing characters" => "expected `,` or `]`".to_owned(),
+                what => what,
+            };
+            let at = if error.line() == 1 { column - 1 + error.column() } else { error.column() };
+            let line = line + error.line().saturating_sub(1);
+            bail!("`{}`: not JSON: {what} at line {line} column {at}", path.display())
         }
-        None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn elements_begin_where_they_are_written() {
-        let text = "[\n\n {\"a\": [1,\n 2]} ,\n\"],\\\"\\\\\", [\n],\n3, null\n]";
-        assert_eq!(Starts::new(text.as_bytes()).take(5).collect::<Vec<_>>(), [3, 5, 5, 7, 7]);
+/// One object per line. `before` is what was read of the file already.
+fn lines(
+    path: &Path,
+    before: Vec<u8>,
+    mut reader: impl BufRead,
+    bound: usize,
+    sink: &mut Sink,
+) -> Result<()> {
+    let found = |found: &str| {
+        anyhow!("`{}`: expected a list of rows, or one row a line; found {found}", path.display())
+    };
+    let failed = |line: usize, error| read_error(path, line, &error);
+    let mut first = Vec::new();
+    let read = next_line(&mut reader, &mut first, bound).map_err(|error| failed(0, error))?;
+    if read != LineRead::Whole {
+        let what = format!("a line of more than {bound} bytes (`max_row_bytes`)");
+        return Err(found(&what));
     }
+    let is_last = reader.fill_buf().map_err(|error| failed(1, error))?.trim_ascii().is_empty();
+    if first.starts_with(b"{") {
+        let goes_on = breaks_off(&first);
+        if goes_on && !is_last {
+            let over_lines =
+                "objects over several lines: put them between `[` and `]`, with commas between them";
+            let mut whole = first;
+            let room = (bound as u64).saturating_sub(whole.len() as u64);
+            reader.take(room).read_to_end(&mut whole).map_err(|error| failed(1, error))?;
+            return Err(found(&other_than_rows(&whole, false).unwrap_or_else(|| over_lines.to_owned())));
+        }
+        if is_last && let Some(what) = other_than_rows(&first, true) {
+            return Err(found(&what));
+        }
+    }
+    let read = std::io::Cursor::new([before, first].concat());
+    jsonl::for_each_row(path, read.chain(reader), bound, sink)
 }

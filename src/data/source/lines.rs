@@ -1,70 +1,49 @@
-//! Tells at which line a byte of a stream is, without keeping the stream in memory.
+//! Lines of a stream, each held within a bound.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, Read};
-use std::rc::Rc;
+use std::io::{self, BufRead};
 
-/// For each line that is not blank, its number (from 1) and the position of the newline that ends it.
-#[derive(Debug, Default)]
-struct LineEnds {
-    ends: VecDeque<(usize, u64)>,
-    line: usize,
-    byte: u64,
-    is_blank: bool,
+/// A line that is this many times longer than the bound ends the reading, for what follows may have no end.
+const ENDLESS: u64 = 64;
+
+/// What was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineRead {
+    /// A whole line is in the buffer, with its end if it has one.
+    Whole,
+    /// The line is longer than the bound; it was passed over.
+    TooLong,
+    /// The line goes on and on; it was not read to its end.
+    Endless,
+    /// There is no more line.
+    End,
 }
 
-/// Reads a stream and notes where its lines end.
-pub struct Noting<R> {
-    inner: R,
-    ends: Rc<RefCell<LineEnds>>,
-}
-
-/// Tells the lines of bytes that were read through a [`Noting`].
-pub struct Lines(Rc<RefCell<LineEnds>>);
-
-impl<R: Read> Noting<R> {
-    pub fn new(inner: R) -> (Self, Lines) {
-        let ends = LineEnds { line: 1, is_blank: true, ..LineEnds::default() };
-        let ends = Rc::new(RefCell::new(ends));
-        (Self { inner, ends: Rc::clone(&ends) }, Lines(ends))
-    }
-}
-
-impl<R: Read> Read for Noting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.ends.borrow_mut().note(&buffer[..read]);
-        Ok(read)
-    }
-}
-
-impl LineEnds {
-    fn note(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if *byte == b'\n' {
-                if !self.is_blank {
-                    self.ends.push_back((self.line, self.byte));
-                }
-                self.line += 1;
-                self.is_blank = true;
-            } else if *byte != b'\r' {
-                self.is_blank = false;
-            }
-            self.byte += 1;
+/// Reads the next line into `line`, whose former content goes. At most `bound` bytes of it are held.
+pub fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, bound: usize) -> io::Result<LineRead> {
+    line.clear();
+    let mut length = 0_u64;
+    loop {
+        let bytes = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let taken = end.unwrap_or(bytes.len());
+        length += taken as u64;
+        match length <= bound as u64 {
+            true => line.extend_from_slice(&bytes[..taken]),
+            false => *line = Vec::new(),
         }
-    }
-}
-
-impl Lines {
-    /// The line of the first byte from `byte` on that is in no blank line and ends none. Later calls must
-    /// not ask for earlier bytes.
-    pub fn at(&self, byte: u64) -> usize {
-        let mut ends = self.0.borrow_mut();
-        while ends.ends.front().is_some_and(|(_, end)| *end <= byte) {
-            ends.ends.pop_front();
+        reader.consume(taken);
+        if end.is_none() && taken > 0 && length <= (bound as u64).saturating_mul(ENDLESS) {
+            continue;
         }
-        ends.ends.front().map_or(ends.line, |(line, _)| *line)
+        return Ok(match (length, end) {
+            (0, _) => LineRead::End,
+            (length, _) if length <= bound as u64 => LineRead::Whole,
+            (_, None) if taken > 0 => LineRead::Endless,
+            _ => LineRead::TooLong,
+        });
     }
 }
 
@@ -73,11 +52,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_lines_and_line_ends_begin_nothing() {
-        let text = "a,b\r\n\r\n1,2\r\n\n\"3\n4\",5\n6,7";
-        let (mut noting, lines) = Noting::new(text.as_bytes());
-        io::copy(&mut noting, &mut io::sink()).unwrap();
-        let at = |what: &str| lines.at(text.find(what).unwrap() as u64);
-        assert_eq!([at("a"), at("\n\r"), at("1"), at("\"3"), at("6")], [1, 3, 3, 5, 7]);
+    fn a_long_line_is_passed_over_and_the_next_is_read() {
+        let text = format!("ab\n{}\ncd", "x".repeat(20));
+        let mut reader = io::BufReader::with_capacity(3, text.as_bytes());
+        let mut line = Vec::new();
+        let mut next = || (next_line(&mut reader, &mut line, 4).unwrap(), line.clone());
+        assert_eq!(next(), (LineRead::Whole, b"ab\n".to_vec()));
+        assert_eq!(next(), (LineRead::TooLong, Vec::new()));
+        assert_eq!(next(), (LineRead::Whole, b"cd".to_vec()));
+        assert_eq!(next(), (LineRead::End, Vec::new()));
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up() {
+        let mut reader = io::BufReader::new(io::repeat(b'x'));
+        assert_eq!(next_line(&mut reader, &mut Vec::new(), 8).unwrap(), LineRead::Endless);
     }
 }

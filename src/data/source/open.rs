@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use flate2::read::MultiGzDecoder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +27,18 @@ pub fn kind(path: &Path) -> (String, Compression) {
     (kind.to_owned(), packing)
 }
 
+/// Opens a regular file: of a pipe or a device, nobody knows when it has said all.
+fn open(path: &Path) -> Result<File> {
+    let context = || format!("cannot open `{}`", path.display());
+    if !std::fs::metadata(path).with_context(context)?.is_file() {
+        bail!("`{}` is no regular file: rows are not read from pipes, devices and folders", path.display());
+    }
+    File::open(path).with_context(context)
+}
+
 /// The file's content, decompressed while it is read.
 pub fn reader(path: &Path, packing: Compression) -> Result<Box<dyn BufRead>> {
-    let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    let file = open(path)?;
     Ok(match packing {
         Compression::None => Box::new(BufReader::new(file)),
         Compression::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
@@ -42,7 +51,7 @@ pub fn reader(path: &Path, packing: Compression) -> Result<Box<dyn BufRead>> {
 /// The file's content as a file that supports seeking: the file itself, or a decompressed temporary copy.
 pub fn seekable(path: &Path, packing: Compression) -> Result<File> {
     if packing == Compression::None {
-        return File::open(path).with_context(|| format!("cannot open `{}`", path.display()));
+        return open(path);
     }
     let mut copy = tempfile::tempfile().context("cannot create a temporary file to unpack into")?;
     io::copy(&mut reader(path, packing)?, &mut copy).map_err(|error| read_error(path, 0, &error))?;

@@ -81,11 +81,18 @@ impl Planner<'_> {
 
     /// What is wrong with the rows of `stage` for a model with that embedding.
     fn past_table(&self, stage: &StageSettings, rows: &StageData, table: EmbeddingRows<'_>) -> Vec<Fault> {
-        let examples = rows.tokenised.train.iter().chain(&rows.tokenised.held_out);
-        let fault = vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data);
+        let fault = match rows.largest_token.is_some_and(|token| token as usize >= table.rows) {
+            true => match rows.stage_rows() {
+                Ok(all) => {
+                    let examples = all.train.iter().chain(&all.held_out);
+                    vocabulary::check_examples(examples, &self.base.tokenizer, table, &stage.data)
+                }
+                Err(error) => Some(Fault::new(format!("{error:#}"))),
+            },
+            false => None,
+        };
         let generates = stage.kind.facts().rollouts.is_some();
-        let ends = generates
-            .then(|| vocabulary::check_ends(&rows.tokenised.end_tokens, &self.base.tokenizer, table));
+        let ends = generates.then(|| vocabulary::check_ends(&rows.end_tokens, &self.base.tokenizer, table));
         fault.into_iter().chain(ends.flatten()).collect()
     }
 

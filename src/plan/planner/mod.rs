@@ -28,6 +28,7 @@ use crate::plan::folder::RunFolder;
 use crate::plan::models::{self, ModelFolders};
 use crate::plan::resolve::Resolved;
 use crate::plan::rows::{SAMPLE_TOKENS, StageData};
+use crate::plan::rows_cache::RowsCache;
 use crate::plan::staleness::{self, Status};
 use crate::recipe::diagnostics::Problem;
 
@@ -49,10 +50,13 @@ pub struct Planned {
     pub rows: IndexMap<String, StageData>,
 }
 
+/// What is called with what is being done, and stops it with an error.
+pub type Watch<'a> = dyn Fn(&str) -> Result<()> + 'a;
+
 /// Plans a recipe. Everything that is wrong with it is reported at once, as
 /// [`Diagnostics`](crate::recipe::diagnostics::Diagnostics). `watch` is called with what is being
 /// done, and stops it with an error.
-pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result<()>) -> Result<Planned> {
+pub fn plan(recipe: &Resolved, options: &Options, watch: &Watch) -> Result<Planned> {
     let folder = RunFolder::of(&recipe.name);
     let mut hashes = Hashes::open(&folder.hashes());
     watch("opening the model")?;
@@ -76,16 +80,19 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &dyn Fn(&str) -> Result
         rows: IndexMap::new(),
         problems: Vec::new(),
         models: ModelFolders::default(),
+        cache: RowsCache::of_user(),
     };
     planner.problems = problems(recipe, "/model", planner.base.faults.clone());
     for stage in &stages {
         watch(&format!("reading data `{}` for stage `{}`", stage.data, stage.name))?;
-        if let Err(error) = planner.stage(stage) {
+        if let Err(error) = planner.stage(stage, watch) {
             let index = recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
             let at = format!("/stage/{index}");
             planner.problems.push(recipe.problem_at(&at, message(&error), None));
         }
     }
+    // Whoever stops the reading of rows is heard here.
+    watch("planning")?;
     planner.hashes.save();
     planner.finish()
 }
@@ -105,11 +112,12 @@ struct Planner<'a> {
     rows: IndexMap<String, StageData>,
     problems: Vec<Problem>,
     models: ModelFolders,
+    cache: RowsCache,
 }
 
 impl Planner<'_> {
     /// Plans one stage; what is wrong with its rows goes to `problems`.
-    fn stage(&mut self, stage: &StageSettings) -> Result<()> {
+    fn stage(&mut self, stage: &StageSettings, watch: &Watch) -> Result<()> {
         self.check_models(stage);
         let stage_folder = self.folder.stage(&stage.name);
         let mut inputs = self.inputs(stage)?;
@@ -123,7 +131,7 @@ impl Planner<'_> {
         let known = self.earlier.get(&fingerprint).filter(|_| status == Status::Finished);
         let counts = match known {
             Some(counts) => counts.clone(),
-            None => match self.read(stage, &inputs) {
+            None => match self.read(stage, &inputs, watch) {
                 Ok(rows) => {
                     let counts = rows.counts();
                     self.check_rows(stage, &counts);
@@ -222,15 +230,22 @@ impl Planner<'_> {
         })
     }
 
-    fn read(&self, stage: &StageSettings, inputs: &Inputs) -> Result<StageData> {
+    fn read(&mut self, stage: &StageSettings, inputs: &Inputs, watch: &Watch) -> Result<StageData> {
         let data = &self.recipe.data[&stage.data];
-        match &inputs.started {
-            Some(started) => {
-                let template = self.base.template.with_now(started.parse::<DateTime>()?)?;
-                StageData::read(stage, data, &template, &self.base.tokenizer)
-            }
-            None => StageData::read(stage, data, &self.base.template, &self.base.tokenizer),
-        }
+        let of_time = match &inputs.started {
+            Some(started) => Some(self.base.template.with_now(started.parse::<DateTime>()?)?),
+            None => None,
+        };
+        let template = of_time.as_ref().unwrap_or(&self.base.template);
+        let files: Vec<&str> = inputs.data.files.iter().map(|file| file.hash.as_str()).collect();
+        let made_from = (files, &self.base.content, &self.base.settings, &inputs.started);
+        let cache = &mut self.cache;
+        let progress = |rows: usize| {
+            watch(&format!("reading data `{}` for stage `{}`: {rows} rows", stage.data, stage.name))
+        };
+        StageData::of(stage, data, template, &self.base.tokenizer, |reading| {
+            cache.rows(reading, &made_from, of_time.is_some(), &progress)
+        })
     }
 
     fn finish(mut self) -> Result<Planned> {

@@ -1,16 +1,19 @@
 //! `[data.NAME]`: files that exist, tables that are used.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use indexmap::IndexMap;
 
 use super::checker::Checker;
+use super::pattern;
 use crate::data::hub::{self, RepoKind};
 use crate::data::named::{Named, named, names};
 use crate::data::source;
-use crate::data::spec::DataSpec;
+use crate::data::spec::{DataSpec, MAX_ROW_BYTES};
 use crate::recipe::data::{DataTable, EVAL_FRACTION, MAX_BAD_ROWS, MAX_DROPPED, RoleNames, SourceValue};
+use crate::recipe::document::join;
 use crate::recipe::model::TokenizerValue;
 use crate::recipe::suggest;
 use crate::recipe::written::Recipe;
@@ -39,6 +42,8 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         Some(SourceValue::Many(many)) => (many.clone(), true),
     };
     let mut files: Vec<PathBuf> = Vec::new();
+    // A file is read once, by whichever of its names it is found first.
+    let mut real: HashSet<PathBuf> = HashSet::new();
     for (index, pattern) in patterns.iter().enumerate() {
         let at = if is_list { format!("{at}/{index}") } else { at.clone() };
         match matches(checker.dir(), pattern) {
@@ -50,7 +55,7 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
                         checker.error(&at, message).help =
                             Some(format!("rows are read from {}", source::KINDS));
                     }
-                    if !files.contains(&path) {
+                    if real.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
                         files.push(path);
                     }
                 }
@@ -64,6 +69,7 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         .map(|set| set.columns.iter().map(|(own, theirs)| (own.to_string(), theirs.to_string())).collect())
         .unwrap_or_default();
     columns.extend(table.columns.clone().unwrap_or_default());
+    check_columns(checker, name, table);
     DataSpec {
         name: name.to_owned(),
         source: patterns,
@@ -75,7 +81,36 @@ fn spec(checker: &mut Checker, name: &str, table: &DataTable) -> DataSpec {
         limit: table.limit,
         max_bad_rows: table.max_bad_rows.unwrap_or(MAX_BAD_ROWS),
         max_dropped: table.max_dropped.unwrap_or(MAX_DROPPED),
+        max_row_bytes: table.max_row_bytes.unwrap_or(MAX_ROW_BYTES),
     }
+}
+
+/// Errors if one column of the file is read under two of our names: only the first would have it.
+fn check_columns(checker: &mut Checker, name: &str, table: &DataTable) {
+    let columns = table.columns.iter().flatten();
+    let mut readers: HashMap<&str, &str> = HashMap::new();
+    for (ours, theirs) in columns.clone() {
+        if let Some(other) = readers.insert(theirs, ours) {
+            twice(checker, name, ours, format!("the column `{theirs}` is read as `{other}` already"));
+        }
+    }
+    for (ours, theirs) in columns {
+        // The column that holds the one at a dotted name.
+        let ends = theirs.match_indices('.').map(|(at, _)| &theirs[..at]);
+        if let Some((whole, other)) = ends.filter_map(|whole| readers.get_key_value(whole)).next() {
+            twice(
+                checker,
+                name,
+                ours,
+                format!("`{theirs}` is a part of `{whole}`, which is read as `{other}`"),
+            );
+        }
+    }
+}
+
+fn twice(checker: &mut Checker, name: &str, ours: &str, message: String) {
+    let at = join(&format!("{}/columns", Checker::data_table(name)), ours);
+    checker.error(&at, message).help = Some("give each column of the file one name".to_owned());
 }
 
 /// Names of roles, ours → theirs. Errors if a name is given twice.
@@ -127,15 +162,16 @@ fn matches(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, (String, Option<St
     if path.is_file() {
         return Ok(vec![path]);
     }
+    if path.exists() {
+        let help = "rows are not read from pipes and devices: write them into a file".to_owned();
+        return Err((format!("`{pattern}` is no regular file"), Some(help)));
+    }
     if !pattern.contains(['*', '?', '[']) {
         let near = suggest::nearest(pattern, names()).map(|near| format!("did you mean `{near}`?"));
         return Err((format!("there is no file `{pattern}`"), near.or_else(relative)));
     }
-    let escaped = PathBuf::from(glob::Pattern::escape(&dir.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&escaped.to_string_lossy())
-        .map_err(|error| (format!("`{pattern}` is not a pattern: {}", error.msg), None))?;
-    let mut files: Vec<PathBuf> = paths.flatten().filter(|path| path.is_file()).collect();
-    files.sort();
+    let files = pattern::files(dir, pattern)
+        .map_err(|error| (format!("`{pattern}` is not a pattern: {error}"), None))?;
     match files.is_empty() {
         true => Err((format!("no file matches `{pattern}`"), relative())),
         false => Ok(files),
@@ -177,10 +213,11 @@ fn lacking(written: &str, repo: &str, error: &anyhow::Error) -> (String, Option<
 
 /// An error at `pointer` if no `[data.NAME]` table is called `name`.
 pub fn check_name(checker: &mut Checker, recipe: &Recipe, pointer: &str, name: &str) {
-    let tables: Vec<&str> = recipe.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
-    if tables.contains(&name) || checker.is_written(&Checker::data_table(name)) {
+    let is_there = recipe.data.as_ref().is_some_and(|tables| tables.contains_key(name));
+    if is_there || checker.is_written(&Checker::data_table(name)) {
         return;
     }
+    let tables: Vec<&str> = recipe.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
     let help = suggest::help(name, &tables, "data tables")
         .unwrap_or_else(|| format!("add a `[data.{name}]` table with a `source`"));
     checker.error(pointer, format!("no `[data.{name}]` table")).help = Some(help);
@@ -198,9 +235,10 @@ pub fn check_use(checker: &mut Checker, recipe: &Recipe) {
     if recipe.stage.is_none() || stages.clone().any(|stage| stage.common.data.is_none()) {
         return;
     }
-    let read: Vec<&str> = stages.filter_map(|stage| stage.common.data.as_deref()).chain(trained_on).collect();
+    let read: HashSet<&str> =
+        stages.filter_map(|stage| stage.common.data.as_deref()).chain(trained_on).collect();
     for (name, _) in recipe.data.iter().flatten() {
-        if !read.contains(&name.as_str()) {
+        if !read.contains(name.as_str()) {
             checker.warning(&Checker::data_table(name), format!("no stage reads `[data.{name}]`"));
         }
     }

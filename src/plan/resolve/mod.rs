@@ -10,6 +10,7 @@ mod idle;
 mod inherit;
 mod model;
 mod opened;
+mod pattern;
 mod references;
 mod reward;
 mod stages;

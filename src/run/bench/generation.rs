@@ -55,7 +55,7 @@ fn timed(
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (_, rows, model) = planned(recipe, stage, folder.path(), console)?;
     let prompts: Vec<Vec<u32>> = rows
-        .tokenised
+        .stage_rows()?
         .train
         .into_iter()
         .map(|row| row.prompt)

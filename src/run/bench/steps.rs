@@ -86,7 +86,7 @@ fn timed(
         policy,
         reference: None,
         reward: None,
-        rows: StageRows { held_out: Vec::new(), ..rows.tokenised },
+        rows: StageRows { held_out: Vec::new(), ..rows.stage_rows()? },
         batches: plan.batches,
     })?;
     phase.finish();
