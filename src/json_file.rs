@@ -19,9 +19,8 @@ pub fn read(path: &Path) -> Result<Value> {
 
 /// Errors if an object in a JSON text has a key twice: readers do not agree on which of the two counts.
 pub fn check_keys(text: &[u8]) -> Result<()> {
-    serde_json::from_slice::<UniqueKeys>(text)
-        .map(drop)
-        .map_err(|error| anyhow!("{error}; take one of the two out"))
+    serde_json::from_slice::<UniqueKeys>(text)?;
+    Ok(())
 }
 
 /// Any JSON, of which only the keys are looked at.
@@ -75,7 +74,9 @@ impl<'de> Visitor<'de> for UniqueKeys {
             entries.next_value::<UniqueKeys>()?;
             if !keys.insert(key.clone()) {
                 let shown: String = key.chars().take(60).collect();
-                return Err(A::Error::custom(format!("an object has the key `{shown}` twice")));
+                return Err(A::Error::custom(format!(
+                    "an object has the key `{shown}` twice; take one of the two out"
+                )));
             }
         }
         Ok(self)

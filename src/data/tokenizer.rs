@@ -1,7 +1,7 @@
 //! A model's tokenizer: `tokenizer.json` and the special tokens of `tokenizer_config.json`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokenizers::PostProcessorWrapper;
@@ -18,6 +18,8 @@ use crate::template::SpecialTokens;
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: HfTokenizer,
+    /// The `tokenizer.json`.
+    file: PathBuf,
     special_tokens: SpecialTokens,
     special_ids: Vec<u32>,
     leading: Vec<u32>,
@@ -38,17 +40,14 @@ impl Tokenizer {
     /// Reads the tokenizer of a model's folder. Errors if the library that follows it panics over it.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
-        caught(|| Self::read(folder, &path)).unwrap_or_else(|panic| {
-            bail!("the tokenizer `{}` cannot be used: {panic}; {CORRECT}", path.display())
-        })
+        caught(|| Self::read(folder, &path)).unwrap_or_else(|panic| Err(unusable(&path, &panic)))
     }
 
     fn read(folder: &Path, path: &Path) -> Result<Self> {
         let cannot = || format!("cannot read the tokenizer `{}`", path.display());
         let text = fs::read(path).with_context(cannot)?;
-        let mut inner = HfTokenizer::from_bytes(&text)
-            .map_err(|error| anyhow!("cannot read the tokenizer `{}`: {error}", path.display()))?;
-        json_file::check_keys(&text).with_context(cannot)?;
+        json_file::check_keys(&text).map_err(|error| anyhow!("{}: {error}", cannot()))?;
+        let mut inner = HfTokenizer::from_bytes(&text).map_err(|error| anyhow!("{}: {error}", cannot()))?;
         without_chance(&mut inner);
         let leading = leading(&inner);
         // Texts are never cut or padded here, and a post-processor would only shift offsets.
@@ -71,14 +70,15 @@ impl Tokenizer {
         let mut special_ids: Vec<u32> =
             added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         special_ids.sort_unstable();
-        Ok(Tokenizer { inner, special_tokens, special_ids, leading, missing })
+        // What cannot be written again is noticed here, and not at the end of a run.
+        inner.decode(&[0, 1], false).map_err(|error| anyhow!("{}: {error}", cannot()))?;
+        Ok(Tokenizer { inner, file: path.to_owned(), special_tokens, special_ids, leading, missing })
     }
 
     /// Ids and byte offsets of a text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Encoded> {
-        let encoding = caught(|| self.inner.encode(text, false))
-            .unwrap_or_else(|panic| Err(panic.into()))
-            .map_err(|error| anyhow!("{error}"))
+        let encoding = caught(|| self.inner.encode(text, false).map_err(|error| anyhow!("{error}")))
+            .unwrap_or_else(|panic| Err(unusable(&self.file, &panic)))
             .with_context(|| format!("cannot tokenise {:?}", excerpt(text)))?;
         Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
     }
@@ -99,9 +99,8 @@ impl Tokenizer {
     }
 
     fn decoded(&self, ids: &[u32], plain: bool) -> Result<String> {
-        caught(|| self.inner.decode(ids, plain))
-            .unwrap_or_else(|panic| Err(panic.into()))
-            .map_err(|error| anyhow!("cannot decode tokens: {error}"))
+        caught(|| self.inner.decode(ids, plain).map_err(|error| anyhow!("cannot decode tokens: {error}")))
+            .unwrap_or_else(|panic| Err(unusable(&self.file, &panic)))
     }
 
     /// A token as the vocabulary writes it.
@@ -156,8 +155,13 @@ impl Tokenizer {
     }
 }
 
-/// What to do about a `tokenizer.json` that cannot be used.
-const CORRECT: &str = "correct it, or take the file of the model that was published";
+/// The error of a `tokenizer.json` that the library which follows it panics over.
+fn unusable(file: &Path, panic: &str) -> anyhow::Error {
+    anyhow!(
+        "the tokenizer `{}` cannot be used: {panic}; correct it, or take the file of the model that was published",
+        file.display()
+    )
+}
 
 /// Turns off what draws lots when a text is split, so that a text always has the same tokens: the dropout of
 /// a BPE, and the sampling of a unigram model.

@@ -20,23 +20,23 @@ pub struct TooLarge {
 /// Whether `stage` needs more memory than this machine has. Of a GPU this is not known beforehand.
 pub fn too_large(stage: &StagePlan, device: DeviceSpec) -> Option<TooLarge> {
     match device {
-        DeviceSpec::Cpu => past(stage, memory::of_machine()?),
+        DeviceSpec::Cpu => {
+            let is_bound = stage.settings.kind.facts().rollouts.is_some();
+            past(stage.name(), stage.memory.total(), is_bound, memory::of_machine()?)
+        }
         DeviceSpec::Cuda(_) => None,
     }
 }
 
-fn past(stage: &StagePlan, machine: u64) -> Option<TooLarge> {
-    let needed = stage.memory.total();
+fn past(stage: &str, needed: u64, is_bound: bool, machine: u64) -> Option<TooLarge> {
     if needed <= machine {
         return None;
     }
-    let is_bound = stage.settings.kind.facts().rollouts.is_some();
     let about = if is_bound { "up to" } else { "about" };
     let message = format!(
-        "stage `{}` needs {about} {} of memory, and this machine has {}: use a smaller model, `tuner = \"lora\"`, \
+        "stage `{stage}` needs {about} {} of memory, and this machine has {}: use a smaller model, `tuner = \"lora\"`, \
          `gradient_checkpointing = true` or a smaller `batch_size`, `max_length` or `response_length`, or run it \
          where there is more",
-        stage.name(),
         gibibytes(needed),
         gibibytes(machine)
     );
@@ -45,4 +45,24 @@ fn past(stage: &StagePlan, machine: u64) -> Option<TooLarge> {
 
 fn gibibytes(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_refused_where_it_is_certain_not_to_fit() {
+        let gib = |count: u64| count << 30;
+        assert_eq!(past("s", gib(4), false, gib(4)), None);
+        let sure = past("s", gib(5), false, gib(4)).unwrap();
+        assert!(
+            sure.certain && sure.message.contains("about 5.0 GiB of memory, and this machine has 4.0 GiB")
+        );
+        // Of a stage that writes responses the estimate is an upper bound.
+        let rough = past("s", gib(5), true, gib(4)).unwrap();
+        assert!(!rough.certain && rough.message.contains("up to 5.0 GiB"));
+        assert!(past("s", u64::MAX, true, gib(4)).unwrap().certain);
+        assert!(memory::of_machine().is_none_or(|bytes| bytes > 1 << 20));
+    }
 }

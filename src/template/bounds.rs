@@ -1,7 +1,7 @@
 //! What rendering a template for one row may take. Templates come with models, and some are broken or
 //! hostile: none of them may hang the program, take all its memory or overflow the stack.
 //!
-//! Steps are bounded by minijinja's fuel. What filters and functions read and make is counted here, in
+//! Steps are bounded by minijinja's fuel, which follows from the row's size. What filters and functions read and make is counted here, in
 //! bytes: before an operation that makes more than it was given, and after every other. Values that hold
 //! other values are kept until the rendering ends, and dropped the newest first, so that dropping one never
 //! drops a long chain of others. How deep calls and values are nested is measured by how far the stack has
@@ -13,10 +13,11 @@ use std::cell::{Cell, RefCell};
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
+use serde_json::Value as Json;
 
-/// The steps of minijinja that one rendering may take.
-pub const STEPS: u64 = 20_000_000;
-/// The bytes that the operations of one rendering may read and make.
+/// How many steps of minijinja a rendering may take: the least of these that a row's [`Size`] asks for.
+pub const STEPS: [u64; 4] = [500_000, 5_000_000, 50_000_000, 200_000_000];
+/// The most bytes that the operations of one rendering may read and make.
 const MADE: usize = 1 << 29;
 /// The most bytes that one text may have, also the text that a template writes.
 const LONGEST: usize = 1 << 26;
@@ -27,11 +28,50 @@ pub const ITEM: usize = 32;
 /// What one operation counts as, in bytes, besides what it reads.
 const OPERATION: usize = 32;
 
-/// The error of a rendering that takes more than [`STEPS`].
-pub const TOO_MANY_STEPS: &str = "it takes more than 20 million steps for one row";
-const TOO_MUCH: &str = "it reads or makes more than 512 MiB of values for one row";
+/// The error of a rendering that takes more steps than it may.
+pub const TOO_MANY_STEPS: &str = "it takes hundreds of thousands of steps more than a row of this size needs";
+const TOO_MUCH: &str = "it reads or makes more values than a row of this size needs";
 const TOO_LONG: &str = "it makes a text of more than 64 MiB";
 const TOO_DEEP: &str = "its values or calls are nested too deeply";
+
+/// How large a row is: what a template may take follows from it, so that one that would take too much is
+/// stopped soon where rows are small.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    /// Values, those within others included.
+    values: u64,
+    /// Bytes of texts.
+    bytes: usize,
+}
+
+impl Size {
+    pub fn of(json: &Json) -> Self {
+        let mut size = Size { values: 1, bytes: 0 };
+        match json {
+            Json::String(text) => size.bytes = text.len(),
+            Json::Array(items) => items.iter().for_each(|item| size.add(Size::of(item))),
+            Json::Object(map) => map.values().for_each(|item| size.add(Size::of(item))),
+            _ => {}
+        }
+        size
+    }
+
+    pub fn add(&mut self, other: Size) {
+        self.values += other.values;
+        self.bytes += other.bytes;
+    }
+
+    /// Which of [`STEPS`] is allowed.
+    pub fn steps(self) -> usize {
+        let asked = 300_000 + 5_000 * self.values;
+        STEPS.iter().position(|steps| *steps >= asked).unwrap_or(STEPS.len() - 1)
+    }
+
+    /// Bytes that operations may read and make.
+    fn made(self) -> usize {
+        (1_usize << 25).saturating_add(self.bytes.saturating_mul(1 << 12)).min(MADE)
+    }
+}
 
 struct Bounds {
     active: Cell<bool>,
@@ -58,11 +98,11 @@ thread_local! {
 }
 
 /// Renders within the bounds. Returns what `render` returns, and the bound that it went past.
-pub fn within<T>(render: impl FnOnce() -> T) -> (T, Option<&'static str>) {
+pub fn within<T>(size: Size, render: impl FnOnce() -> T) -> (T, Option<&'static str>) {
     let _end = End;
     BOUNDS.with(|bounds| {
         bounds.active.set(true);
-        bounds.left.set(MADE);
+        bounds.left.set(size.made());
         bounds.floor.set(here().saturating_sub(STACK));
         bounds.hit.set(None);
     });

@@ -10,14 +10,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use indexmap::IndexMap;
 use jiff::Zoned;
 use jiff::civil::DateTime;
-use minijinja::{Environment, Value};
+use minijinja::Value;
 use serde_json::Map;
 
+use super::bounds::Size;
 use super::context::Context as JsonContext;
 use super::environment::environment;
 use super::json::value;
 use super::message::{Message, REASONING};
-use super::rendering::{self, CompiledParts, Failure};
+use super::rendering::{self, CompiledParts, Environments, Failure};
 use super::sources::{ADDITIONAL, DEFAULT, TOOL_USE, TemplateSources, choices, sources};
 use super::special_tokens::SpecialTokens;
 use super::turns::{self, TurnParts};
@@ -37,7 +38,7 @@ pub struct ChatTemplate {
     templates: IndexMap<String, Compiled>,
     special_tokens: SpecialTokens,
     kwargs: Kwargs,
-    environment: Environment<'static>,
+    environments: Environments,
     /// The bound that a rendering went past. No further row is rendered then: each might take as long.
     stopped: Arc<OnceLock<&'static str>>,
 }
@@ -116,8 +117,9 @@ impl ChatTemplate {
         if templates.is_empty() {
             bail!("no chat template");
         }
-        let stopped = Arc::default();
-        Ok(ChatTemplate { templates, special_tokens, kwargs: Kwargs::new(), environment, stopped })
+        let environments = Environments::of(&environment);
+        let (kwargs, stopped) = (Kwargs::new(), Arc::default());
+        Ok(ChatTemplate { templates, special_tokens, kwargs, environments, stopped })
     }
 
     /// The same templates with variables of their own. A row's variables take precedence over them. Errors
@@ -233,7 +235,7 @@ impl ChatTemplate {
             bail!("the context of a template must be a JSON object");
         }
         let name = self.templates.keys().next().map_or(DEFAULT, String::as_str);
-        self.render_value(name, value(context))
+        self.render_value(name, (value(context), Size::of(context)))
     }
 
     /// The template's text for variables read from JSON text.
@@ -261,27 +263,33 @@ impl ChatTemplate {
         messages: &[Message],
         rendering: Rendering,
         variables: [(&'static str, Value); N],
-    ) -> Value {
-        let messages: Vec<Value> =
-            messages.iter().map(|message| value(&with_reasoning(message, template))).collect();
+    ) -> (Value, Size) {
+        let mut size = Size::default();
+        let sized = |json: &serde_json::Value, size: &mut Size| {
+            size.add(Size::of(json));
+            value(json)
+        };
+        let messages = messages.iter().map(|message| with_reasoning(message, template));
+        let messages: Vec<Value> = messages.map(|message| sized(&message, &mut size)).collect();
         let given = [
             ("messages", Value::from(messages.clone())),
             (turns::MESSAGES, Value::from(messages)),
-            ("tools", tools(rendering).map_or(Value::from(()), value)),
+            ("tools", tools(rendering).map_or(Value::from(()), |tools| sized(tools, &mut size))),
             ("add_generation_prompt", Value::from(rendering.add_generation_prompt)),
             (generation::SENTINEL, Value::from("")),
         ];
         let tokens = self.special_tokens.iter().map(|(name, text)| (name, Value::from(text)));
         let kwargs = self.kwargs.iter().chain(rendering.kwargs.into_iter().flatten());
-        let kwargs = kwargs.map(|(name, kwarg)| (name.as_str(), value(kwarg)));
+        let kwargs: Vec<(&str, Value)> =
+            kwargs.map(|(name, kwarg)| (name.as_str(), sized(kwarg, &mut size))).collect();
         let before = [("documents", Value::from(()))].into_iter().chain(tokens).chain(kwargs);
-        Value::from_pairs(before.chain(given).chain(variables))
+        (Value::from_pairs(before.chain(given).chain(variables)), size)
     }
 
-    fn render_value(&self, name: &str, context: Value) -> Result<String> {
+    fn render_value(&self, name: &str, context: (Value, Size)) -> Result<String> {
         let failure = match self.stopped.get() {
             Some(past) => Failure::Past(past),
-            None => match rendering::render(&self.environment, name, context) {
+            None => match rendering::render(&self.environments, name, context) {
                 Ok(text) => return Ok(text),
                 Err(failure) => failure,
             },

@@ -6,7 +6,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, tests};
 
 use super::bounds;
-use super::objects::BigInteger;
+use super::objects::{BigInteger, Method};
 use super::python::{self, defined, error, type_name};
 
 /// A number. A boolean counts as 0 or 1.
@@ -85,6 +85,10 @@ pub fn equal(a: &Value, b: &Value) -> bool {
                 (a, b) => a.is_none() && b.is_none(),
             })
         }
+        "method" => match (a.downcast_object_ref::<Method>(), b.downcast_object_ref::<Method>()) {
+            (Some(a), Some(b)) => a.name == b.name && equal(&a.object, &b.object),
+            _ => false,
+        },
         _ if a.as_object().is_some() => tests::is_sameas(a, b),
         _ => a == b,
     }

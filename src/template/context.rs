@@ -7,12 +7,13 @@ use anyhow::{Result, bail};
 use minijinja::Value;
 use serde_json::Value as Json;
 
+use super::bounds::Size;
 use super::json;
 use super::objects::BigInteger;
 
 /// Variables for a template, from a JSON object.
 #[derive(Clone)]
-pub struct Context(Value);
+pub struct Context(Value, Size);
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,11 +31,11 @@ impl Context {
         if !json.is_object() {
             bail!("the context of a template must be a JSON object");
         }
-        Ok(Context(value(&json, &mark)))
+        Ok(Context(value(&json, &mark), Size::of(&json)))
     }
 
-    pub(super) fn value(&self) -> Value {
-        self.0.clone()
+    pub(super) fn value(&self) -> (Value, Size) {
+        (self.0.clone(), self.1)
     }
 }
 
@@ -131,7 +132,7 @@ mod unit_tests {
         let json =
             r#"{"a": -0, "b": 123456789012345678901234567890, "c": 1E5, "d": 1e400, "e": {"f": [null]}}"#;
         let context = Context::from_json(json).unwrap();
-        let text = super::super::python::repr(&context.value());
+        let text = super::super::python::repr(&context.value().0);
         assert_eq!(
             text,
             "{'a': 0, 'b': 123456789012345678901234567890, 'c': 100000.0, 'd': inf, 'e': {'f': [None]}}"

@@ -22,8 +22,6 @@ pub fn environment(now: DateTime) -> Environment<'static> {
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
     environment.set_syntax(syntax.build().unwrap_or_default());
-    environment.set_debug(false);
-    environment.set_fuel(Some(bounds::STEPS));
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_unknown_method_callback(methods::call);

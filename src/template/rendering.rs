@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use minijinja::{Environment, ErrorKind, Value};
 
+use super::bounds::Size;
 use super::{bounds, rewrite, turns};
 use crate::caught::caught;
 
@@ -20,6 +21,22 @@ pub struct CompiledParts {
     pub marks_generation: bool,
     /// The name of the same template with marks around what it writes for each message.
     pub with_turns: Option<String>,
+}
+
+/// An environment for each number of steps that a rendering may take.
+#[derive(Clone)]
+pub struct Environments(Vec<Environment<'static>>);
+
+impl Environments {
+    /// Copies of an environment with its templates.
+    pub fn of(environment: &Environment<'static>) -> Self {
+        let with = |steps: u64| {
+            let mut environment = environment.clone();
+            environment.set_fuel(Some(steps));
+            environment
+        };
+        Environments(bounds::STEPS.map(with).into())
+    }
 }
 
 /// Compiles a template into an environment under its name. The error says what is wrong, and in which line.
@@ -44,15 +61,20 @@ fn parts(environment: &mut Environment<'static>, name: &str, source: &str) -> Re
     Ok(CompiledParts { marks_generation, with_turns })
 }
 
-/// The text of the template called `name`.
-pub fn render(environment: &Environment, name: &str, context: Value) -> Result<String, Failure> {
+/// The text of the template called `name`, for a context of that size.
+pub fn render(
+    environments: &Environments,
+    name: &str,
+    (context, size): (Value, Size),
+) -> Result<String, Failure> {
+    let environment = &environments.0[size.steps()];
     let text = || {
         let mut text = BoundedText(Vec::new());
         environment.get_template(name)?.render_captured_to(context, &mut text)?;
         String::from_utf8(text.0)
             .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
     };
-    let (result, past) = bounds::within(|| match caught(text) {
+    let (result, past) = bounds::within(size, || match caught(text) {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) if out_of_fuel(&error) => Err(Failure::Past(bounds::TOO_MANY_STEPS)),
         Ok(Err(error)) => Err(Failure::Wrong(told(&error))),

@@ -29,7 +29,7 @@ fn doubled(expression: &str, then: &str) -> String {
 /// What puts a value into another of its kind, very often.
 fn nested(expression: &str, then: &str) -> String {
     format!(
-        "{{% set n = namespace(x=[1]) %}}{{% for a in range(99999) %}}{{% set n.x = {expression} %}}{{% endfor %}}{then}"
+        "{{% set n = namespace(x=[1]) %}}{{% for a in range(20000) %}}{{% set n.x = {expression} %}}{{% endfor %}}{then}"
     )
 }
 
@@ -71,8 +71,10 @@ fn a_template_that_takes_too_much_is_stopped() {
         "{% macro m(x) %}{{ m(x) }}{{ m(x) }}{% endmacro %}{{ m(1) }}".into(),
     ] {
         let error = rendered(&source).unwrap_err();
-        let is_recursion = error.contains("recursion limit");
-        assert!(error.contains(PAST) || is_recursion, "{}\n{error}", &source[..source.len().min(300)]);
+        let by_itself = ["recursion limit", "repeats a value too often", "nested this deeply"]
+            .iter()
+            .any(|what| error.contains(what));
+        assert!(error.contains(PAST) || by_itself, "{}\n{error}", &source[..source.len().min(300)]);
     }
 }
 
@@ -189,7 +191,7 @@ fn a_template_that_was_stopped_stays_so() {
     let template = ChatTemplate::new(source.to_owned(), SpecialTokens::default()).unwrap();
     assert_eq!(template.render_context(&json!({"go": false})).unwrap(), "ok");
     let first = template.render_context(&json!({"go": true})).unwrap_err().to_string();
-    assert!(first.contains("20 million steps"), "{first}");
+    assert!(first.contains("thousands of steps"), "{first}");
     assert_eq!(template.render_context(&json!({"go": false})).unwrap_err().to_string(), first);
 }
 
