@@ -12,6 +12,7 @@ pub mod hub;
 pub mod kept;
 mod kept_values;
 pub mod ledger;
+mod long_text;
 mod misfit;
 pub mod mismatch;
 pub mod named;

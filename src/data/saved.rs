@@ -27,7 +27,7 @@ const END: usize = 8 + 3 * 8 + 32;
 
 /// All except tokens and items.
 #[derive(Serialize, Deserialize)]
-struct Rest {
+struct SavedRest {
     files: Vec<PathBuf>,
     dropped: HashMap<u32, RowReason>,
     left: IndexSet<String>,
@@ -39,7 +39,7 @@ struct Rest {
 
 /// Appends to `file`, which holds the tokens of `rows`, everything else, so that [`open`] can read it.
 pub fn complete(rows: &TokenRows, file: &mut File) -> Result<()> {
-    let rest = serde_json::to_vec(&Rest {
+    let rest = serde_json::to_vec(&SavedRest {
         files: rows.files.iter().map(|file| file.as_path().to_owned()).collect(),
         dropped: rows.dropped.clone(),
         left: rows.left.clone(),
@@ -84,7 +84,7 @@ pub fn open(mut file: File) -> Result<TokenRows> {
         |at: usize| end[at..at + 8].iter().rev().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     let (tokens, rest, items) = (number(8), number(16), number(24));
     let sum = [tokens, rest, items, END as u64].into_iter().try_fold(0_u64, u64::checked_add);
-    ensure!(end[..8] == MAGIC[..] && sum == Some(length) && items % ITEM as u64 == 0, damaged());
+    ensure!(end[..8] == MAGIC[..] && sum == Some(length) && items.is_multiple_of(ITEM as u64), damaged());
     let mut hasher = blake3::Hasher::new();
     file.seek(SeekFrom::Start(0))?;
     hash(&mut file, tokens, &mut hasher)?;
@@ -97,7 +97,7 @@ pub fn open(mut file: File) -> Result<TokenRows> {
     let (rest, items) = (read(rest)?, read(items)?);
     hasher.update(&end[..END - 32]);
     ensure!(hasher.finalize().as_bytes()[..] == end[END - 32..], "its content is not what was written");
-    let Rest { files, dropped, left, given, questions, accepted, mut refused } =
+    let SavedRest { files, dropped, left, given, questions, accepted, mut refused } =
         serde_json::from_slice(&rest)?;
     let files: Vec<Arc<PathBuf>> = files.into_iter().map(Arc::new).collect();
     refused.share_paths(&files);

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 
 /// Bytes that are kept in memory.
-const IN_MEMORY: usize = 8 << 20;
+const IN_MEMORY: usize = 2 << 20;
 
 /// Bytes that are read from the file at once by one who reads on.
 const READ_AHEAD: usize = 256 << 10;

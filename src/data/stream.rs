@@ -114,7 +114,7 @@ impl Reading<'_> {
         let sink = |done| {
             rows.take(done, &open)?;
             let number = rows.items.len();
-            if number % WATCHED == 0 { watch(number) } else { Ok(()) }
+            if number.is_multiple_of(WATCHED) { watch(number) } else { Ok(()) }
         };
         let read = read_with(self.data, self.need, |row| self.tokenise(row), sink)?;
         rows.finish(read.refused)

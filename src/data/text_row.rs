@@ -8,6 +8,7 @@
 use anyhow::{Result, bail};
 
 use super::example::{Completion, Example};
+use super::long_text;
 use super::row::Row;
 use super::tokenizer::Tokenizer;
 
@@ -19,7 +20,7 @@ pub fn example(text: &str, row: &Row, tokenizer: &Tokenizer) -> Result<Example> 
     {
         whole.push_str(end);
     }
-    let mut tokens = tokenizer.encode_with_offsets(&whole)?.ids;
+    let mut tokens = long_text::encode(tokenizer, &whole)?.ids;
     let leading = tokenizer.leading();
     if !tokens.starts_with(leading) {
         tokens.splice(..0, leading.iter().copied());

@@ -16,6 +16,7 @@ use super::accounts::Accounts;
 use super::ends;
 use super::example::{Completion, Example};
 use super::ledger::Ledger;
+use super::long_text;
 use super::reason::RowReason;
 use super::render_row::{RenderedText, render_row};
 use super::row::{Row, RowTurns};
@@ -123,7 +124,7 @@ pub fn tokenize_row(
     let mut notes = RowNotes { lacks_reasoning: rendered.lacks_reasoning, left_of_prompt: None };
     let mut encoded = Vec::with_capacity(rendered.texts.len());
     for text in &rendered.texts {
-        encoded.push(tokenizer.encode_with_offsets(&text.text)?);
+        encoded.push(long_text::encode(tokenizer, &text.text)?);
     }
     let start = match &rendered.asked {
         Some(asked) => {
@@ -172,7 +173,7 @@ fn completion_start(
         let before = |encoded: &Encoded| encoded.offsets.iter().take_while(|(start, _)| *start < end).count();
         return Ok((encoded.iter().map(before).min().unwrap_or(0), None));
     }
-    let prompt = tokenizer.encode_with_offsets(asked)?;
+    let prompt = long_text::encode(tokenizer, asked)?;
     let common = |encoded: &Encoded| {
         prompt.ids.iter().zip(&encoded.ids).take_while(|(ours, theirs)| ours == theirs).count()
     };

@@ -7,7 +7,7 @@
 //! | [`planner`] | makes it from a recipe |
 //! | [`base`] | the model that everything starts from |
 //! | `model_files`, `scratch_tokenizer` | its files and their hashes; the tokenizer of random weights |
-//! | [`rows`] | reads and tokenises a stage's rows |
+//! | [`rows`], [`rows_cache`] | a stage's rows, tokenised; what is kept of them for the next command |
 //! | [`models`] | opens the other models that stages name |
 //! | [`vocabulary`] | whether tokens have rows in the embedding |
 //! | [`counts`], [`estimate`] | rows, tokens, steps, memory, operations |

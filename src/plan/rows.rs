@@ -144,9 +144,9 @@ fn for_each_example(
 ) -> Result<()> {
     let mut reader = rows.reader();
     for group in items.chunks(Mismatch::rows_at_a_time(mismatch)) {
-        let read = group.iter().map(|&item| reader.row(item));
+        let mut read = group.iter().map(|&item| reader.row(item));
         match mismatch {
-            None => read.map(|row| row.map(|(example, _)| f(example))).collect::<Result<()>>()?,
+            None => read.try_for_each(|row| row.map(|(example, _)| f(example)))?,
             Some(Mismatch { batch_size, max_length }) => {
                 let rows = read.collect::<Result<Vec<_>>>()?;
                 add_mismatched(rows, batch_size, max_length).into_iter().for_each(&mut f);

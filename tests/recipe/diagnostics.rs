@@ -149,7 +149,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let printed = load(Path::new("tests/recipes"), &[], RecipeUse::Run).unwrap_err().to_string();
     assert_eq!(
         printed,
-        "error: cannot read the recipe `tests/recipes`: Is a directory (os error 21)\n\n1 error"
+        "error: cannot read the recipe `tests/recipes`: it is no file\n\n1 error"
     );
 }
 

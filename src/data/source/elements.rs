@@ -160,7 +160,7 @@ mod tests {
         elements.skip(b'[');
         let all: Vec<Element> = (0..5).map(|_| elements.next_element().unwrap()).collect();
         let places: Vec<_> = all.iter().map(|element| (element.line, element.column)).collect();
-        assert_eq!(places, [(3, 2), (5, 1), (5, 12), (7, 1), (7, 4)]);
+        assert_eq!(places, [(3, 2), (5, 1), (5, 11), (7, 1), (7, 4)]);
         assert_eq!(all[0].text, b"{\"a\": [1,\n 2]}");
         assert_eq!((all[3].after, all[4].after), (After::Comma, After::Bracket));
         assert_eq!((elements.line, elements.column), (8, 2));

@@ -22,7 +22,8 @@ pub fn for_each_row(path: &Path, mut reader: impl BufRead, bound: usize, sink: &
     let first = loop {
         let bytes = reader.fill_buf().map_err(|error| failed(1, error))?;
         let Some(&byte) = bytes.first() else { return Ok(()) };
-        if !byte.is_ascii_whitespace() && !(before.len() < 3 && b"\xef\xbb\xbf"[before.len()] == byte) {
+        let is_mark = b"\xef\xbb\xbf".get(before.len()) == Some(&byte);
+        if !byte.is_ascii_whitespace() && !is_mark {
             break byte;
         }
         before.push(byte);
