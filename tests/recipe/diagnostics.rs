@@ -147,10 +147,7 @@ fn a_file_that_cannot_be_read_is_named() {
         "error: cannot read the recipe `tests/recipes/none.toml`: No such file or directory (os error 2)\n\n1 error"
     );
     let printed = load(Path::new("tests/recipes"), &[], RecipeUse::Run).unwrap_err().to_string();
-    assert_eq!(
-        printed,
-        "error: cannot read the recipe `tests/recipes`: it is no file\n\n1 error"
-    );
+    assert_eq!(printed, "error: cannot read the recipe `tests/recipes`: it is no file\n\n1 error");
 }
 
 #[test]

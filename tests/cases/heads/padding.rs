@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::made::{adapter, classifier};
-use super::{LORA, PAIRS, RM, names, recipe, scores, scores_are};
+use super::{APART, LORA, PAIRS, RM, names, recipe, scores, scores_are, set_apart};
 use crate::adapters::workspace::{Workspace, copy_model, edit_json, near};
 
 /// Scores where the padding is the token that every text ends with, by transformers 5.24 and peft 0.21.2:
@@ -56,8 +56,9 @@ fn scores_pass_over_the_padding_as_in_transformers() {
             // A result reads its scores where the stage did, by whichever file its head comes from.
             scores_are(&workspace, "runs/a/rm/model", wanted);
             if kind == "classifier" || !tuner.is_empty() {
-                fs::remove_file(workspace.path("runs/a/rm/model/value_head.safetensors")).unwrap();
-                scores_are(&workspace, "runs/a/rm/model", wanted);
+                let own = set_apart(&workspace);
+                fs::remove_file(own.join("value_head.safetensors")).unwrap();
+                scores_are(&workspace, APART, wanted);
             }
         }
     }
@@ -77,8 +78,8 @@ fn a_value_head_reads_the_last_token() {
     workspace.recipe(&recipe("base = \"m\"", RM));
     workspace.train();
     let with_padding = scores(&workspace, "runs/a/rm/model");
-    edit_json(&workspace.path("runs/a/rm/model/config.json"), |config| config["pad_token_id"] = Value::Null);
-    assert_eq!(scores(&workspace, "runs/a/rm/model"), with_padding);
+    edit_json(&set_apart(&workspace).join("config.json"), |config| config["pad_token_id"] = Value::Null);
+    assert_eq!(scores(&workspace, APART), with_padding);
     assert_eq!(
         names(&workspace.path("runs/a/rm/model/value_head.safetensors")),
         ["v_head.summary.bias", "v_head.summary.weight"]
