@@ -27,6 +27,8 @@ const STACK: usize = 3 << 18;
 pub const ITEM: usize = 32;
 /// What one operation counts as, in bytes, besides what it reads.
 const OPERATION: usize = 32;
+/// What a comparison of two items of a list counts as.
+pub const COMPARISON: usize = 8;
 
 /// The error of a rendering that takes more steps than it may.
 pub const TOO_MANY_STEPS: &str = "it takes hundreds of thousands of steps more than a row of this size needs";

@@ -52,6 +52,7 @@ pub fn integer(number: i128) -> Value {
 /// `a == b`.
 pub fn equal(a: &Value, b: &Value) -> bool {
     if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        bounds::spend(bounds::COMPARISON);
         return match (a, b) {
             (Number::Integer(a), Number::Integer(b)) => a == b,
             (a, b) => a.float() == b.float(),
@@ -159,6 +160,10 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
     }
     match container.kind() {
         ValueKind::Map => Ok(value_of(container, item).is_some()),
-        _ => Ok(python::iterate(container)?.iter().any(|own| equal(own, item))),
+        _ => {
+            bounds::spend(container.len().unwrap_or(0).saturating_mul(bounds::COMPARISON));
+            bounds::check()?;
+            Ok(python::iterate(container)?.iter().any(|own| equal(own, item)))
+        }
     }
 }

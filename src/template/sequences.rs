@@ -234,6 +234,8 @@ fn unique(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         if matches!(type_name(&key), "list" | "dict") {
             return Err(arguments.error(&format!("cannot compare values of type `{}`", type_name(&key))));
         }
+        // Each item is compared with all before it: past a bound, not even that goes on.
+        bounds::check()?;
         if !seen.iter().any(|other| equal(other, &key)) {
             seen.push(key);
             kept.push(item);

@@ -68,6 +68,8 @@ fn a_template_that_takes_too_much_is_stopped() {
         nested("n.x|batch(1)|list", "{{ n.x }}"),
         nested("namespace(x=n.x)", "{{ n.x }}"),
         "{{ range(99999)|unique|list|length }}".into(),
+        "{% set l = range(99999)|list %}{% for a in l %}{{ 0 in l }}{% endfor %}".into(),
+        "{% set l = range(99999)|list %}{% for a in l %}{{ -1 in l }}{% endfor %}".into(),
         "{% macro m(x) %}{{ m(x) }}{{ m(x) }}{% endmacro %}{{ m(1) }}".into(),
     ] {
         let error = rendered(&source).unwrap_err();
