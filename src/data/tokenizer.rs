@@ -46,7 +46,7 @@ impl Tokenizer {
     fn read(folder: &Path, path: &Path) -> Result<Self> {
         let cannot = || format!("cannot read the tokenizer `{}`", path.display());
         let text = fs::read(path).with_context(cannot)?;
-        json_file::check_keys(&text).map_err(|error| anyhow!("{}: {error}", cannot()))?;
+        json_file::parse_bytes(&text).map_err(|error| anyhow!("{}: {error}", cannot()))?;
         let mut inner = HfTokenizer::from_bytes(&text).map_err(|error| anyhow!("{}: {error}", cannot()))?;
         without_chance(&mut inner);
         let leading = leading(&inner);

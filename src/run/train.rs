@@ -74,7 +74,7 @@ pub fn train(stage: &mut dyn StageRun, training: &Training) -> Result<TrainingPr
     }
     let metrics = MetricsFile::open(&folder.metrics(), progress.metrics_bytes)?;
     let watch = CollapseWatch::over(&jsonl::read::<MetricsRow>(&folder.metrics())?);
-    let mut state = Loop { stage, training, metrics, watch, progress };
+    let mut state = Loop { stage, training, metrics, watch, progress, has_saved: false };
     if state.progress.step == 0 {
         state.sample()?;
         state.progress.evaluation_due = true;
@@ -90,6 +90,8 @@ struct Loop<'a> {
     metrics: MetricsFile,
     watch: CollapseWatch,
     progress: TrainingProgress,
+    /// Whether a checkpoint was written whose weights no step has used yet.
+    has_saved: bool,
 }
 
 impl Loop<'_> {
@@ -223,6 +225,7 @@ impl Loop<'_> {
         let folder = self.training.folder.checkpoints();
         let stage = &self.stage;
         let save_state = |unfinished: &Path| stage.save_state(unfinished);
+        self.has_saved = true;
         checkpoint::write(&folder, &self.progress, self.training.fingerprint, save_state)
     }
 
@@ -236,7 +239,11 @@ impl Loop<'_> {
             Some((name, value))
         });
         let Some((name, value)) = values.next() else {
-            return checkpoint::prune(&checkpoints, self.training.settings.save_total_limit);
+            // The folder is looked at only where a checkpoint was written since.
+            if std::mem::take(&mut self.has_saved) {
+                checkpoint::prune(&checkpoints, self.training.settings.save_total_limit)?;
+            }
+            return Ok(());
         };
         let removed = match checkpoint::remove(&checkpoints, done)? {
             true => format!("; the checkpoint of step {done}, whose weights gave it, is removed"),

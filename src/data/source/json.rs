@@ -11,9 +11,9 @@ use super::elements::{After, Element, Elements};
 use super::lines::{LineRead, next_line};
 use super::open::read_error;
 use super::outline::{breaks_off, other_than_rows};
-use super::strict::{self, JsonFault};
 use super::{RawContent, RawRow, Sink, as_object, jsonl, words};
 use crate::data::reason::RowReason;
+use crate::json_file::{self, JsonFault};
 
 pub fn for_each_row(path: &Path, mut reader: impl BufRead, bound: usize, sink: &mut Sink) -> Result<()> {
     let failed = |line: usize, error| read_error(path, line.saturating_sub(1), &error);
@@ -103,9 +103,9 @@ pub fn object(
         let lines = text[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         anyhow!("`{}`: not UTF-8 at line {}", path.display(), line + lines)
     })?;
-    match strict::parse(text) {
+    match json_file::parse(text) {
         Ok(value) => Ok(as_object(value)),
-        Err(JsonFault::KeyTwice(key)) => Ok(Err(RowReason::KeyTwice(key))),
+        Err(JsonFault::KeyTwice { key, .. }) => Ok(Err(RowReason::KeyTwice(key))),
         Err(JsonFault::NotJson(error)) => {
             let what = match words(&error) {
                 what if what == "trailing characters" => "expected `,` or `]`".to_owned(),

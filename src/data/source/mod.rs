@@ -11,7 +11,6 @@ mod outline;
 mod parquet;
 mod parquet_pages;
 mod records;
-mod strict;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +20,7 @@ use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
 use super::reason::RowReason;
-use strict::JsonFault;
+use crate::json_file::{self, JsonFault};
 
 /// One row as the file has it, not parsed yet.
 #[derive(Debug, PartialEq)]
@@ -104,9 +103,9 @@ pub fn for_each_row(path: &Path, bound: usize, sink: &mut Sink) -> Result<()> {
 /// The row on a line.
 fn jsonl_object(bytes: &[u8]) -> Result<Map<String, Value>, RowReason> {
     let text = std::str::from_utf8(bytes).map_err(|_| RowReason::NotUtf8)?;
-    match strict::parse(text) {
+    match json_file::parse(text) {
         Ok(value) => as_object(value),
-        Err(JsonFault::KeyTwice(key)) => Err(RowReason::KeyTwice(key)),
+        Err(JsonFault::KeyTwice { key, .. }) => Err(RowReason::KeyTwice(key)),
         Err(JsonFault::NotJson(error)) => Err(RowReason::NotJson(at_column(&error))),
     }
 }

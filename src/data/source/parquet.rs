@@ -1,9 +1,7 @@
 //! Parquet files, row by row. Keys with missing values are left out.
 
-use std::any::Any;
 use std::collections::HashSet;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
@@ -14,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::open::{Compression, seekable};
 use super::{RawContent, RawRow, Sink, parquet_pages};
+use crate::caught::caught;
 use crate::data::reason::RowReason;
 
 pub fn for_each_row(path: &Path, packing: Compression, bound: usize, sink: &mut Sink) -> Result<()> {
@@ -46,12 +45,7 @@ pub fn for_each_row(path: &Path, packing: Compression, bound: usize, sink: &mut 
 
 /// What `f` gives. The parquet crate panics on some damaged files; that is an error like others.
 fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let words = |panic: Box<dyn Any + Send>| {
-        let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it is damaged");
-        anyhow!("{words}")
-    };
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(words(panic)))
+    caught(f).unwrap_or_else(|words| Err(anyhow!(words)))
 }
 
 /// Errors if two columns, or two fields of one, have one name.

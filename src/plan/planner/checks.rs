@@ -1,6 +1,6 @@
 //! What a planner checks of each stage: the models that it names, the tokens of its rows, its name.
 
-use super::{Planner, problems};
+use super::{Planner, index_of, problems};
 use crate::data::Tokenizer;
 use crate::kinds::{Role, Source, StageSettings};
 use crate::model::fault::Fault;
@@ -12,7 +12,7 @@ use crate::plan::vocabulary::{self, EmbeddingRows};
 impl Planner<'_> {
     /// Opens the models that `stage` names; what is wrong with them goes to `problems`.
     pub(super) fn check_models(&mut self, stage: &StageSettings) {
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let index = index_of(self.recipe, stage);
         for (role, source) in stage.sources() {
             let predicts = models::predicts(stage, role);
             let (pointer, faults) = match source {
@@ -32,7 +32,7 @@ impl Planner<'_> {
 
     /// There is a row to train on, and a token in it.
     pub(super) fn check_rows(&mut self, stage: &StageSettings, counts: &Counts) {
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let index = index_of(self.recipe, stage);
         let generates = stage.kind.facts().rollouts.is_some();
         let (what, help) = match (counts.train, counts.held_out.rows) {
             (train, 0) if train.rows == 0 => ("no row is left to train on".to_owned(), "add rows"),
@@ -75,7 +75,7 @@ impl Planner<'_> {
             Ok(tokenizer) => faults.extend(vocabulary::check(&tokenizer, &config, &folder).0),
             Err(error) => faults.extend(models::faults(&error)),
         }
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let index = index_of(self.recipe, stage);
         self.problems.extend(problems(self.recipe, &format!("/stage/{index}/reward"), faults));
     }
 
@@ -98,7 +98,7 @@ impl Planner<'_> {
 
     /// Notes that a stage has no weight to train.
     pub(super) fn nothing_to_train(&mut self, stage: &StageSettings) {
-        let index = self.recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+        let index = index_of(self.recipe, stage);
         let message =
             format!("stage `{}` has nothing to train: its adapter has no matrices for the model", stage.name);
         let help = Some("take another adapter, or `tuner = \"full\"`".to_owned());

@@ -86,7 +86,7 @@ pub fn plan(recipe: &Resolved, options: &Options, watch: &Watch) -> Result<Plann
     for stage in &stages {
         watch(&format!("reading data `{}` for stage `{}`", stage.data, stage.name))?;
         if let Err(error) = planner.stage(stage, watch) {
-            let index = recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0);
+            let index = index_of(recipe, stage);
             let at = format!("/stage/{index}");
             planner.problems.push(recipe.problem_at(&at, message(&error), None));
         }
@@ -140,8 +140,7 @@ impl Planner<'_> {
                     counts
                 }
                 Err(error) => {
-                    let index = self.recipe.stages.iter().position(|other| other.name == stage.name);
-                    let pointer = format!("/stage/{}/data", index.unwrap_or(0));
+                    let pointer = format!("/stage/{}/data", index_of(self.recipe, stage));
                     self.problems.push(self.recipe.problem_at(&pointer, message(&error), None));
                     return Ok(());
                 }
@@ -304,6 +303,11 @@ fn earlier_plan(folder: &RunFolder) -> Option<Plan> {
 fn counts(plan: Option<Plan>) -> BTreeMap<String, Counts> {
     let stages = plan.map(|plan| plan.stages).unwrap_or_default();
     stages.into_iter().map(|stage| (stage.fingerprint, stage.counts)).collect()
+}
+
+/// Where `stage` stands in the recipe.
+fn index_of(recipe: &Resolved, stage: &StageSettings) -> usize {
+    recipe.stages.iter().position(|other| other.name == stage.name).unwrap_or(0)
 }
 
 /// Faults of a model as problems of the recipe.
